@@ -1,0 +1,123 @@
+//! Time as an argument: nothing in 3S reads the machine's clock except through [`Clock`].
+
+use std::fmt;
+use std::str::FromStr;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use serde::{Deserialize, Serialize};
+
+/// A moment on the server's clock, in milliseconds since the Unix epoch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Timestamp(pub i64);
+
+impl Timestamp {
+    /// The last moment that RFC 3339 can write: the end of the year 9999.
+    pub const MAX: Timestamp = Timestamp(253_402_300_799_000);
+
+    /// This moment moved forward; stops at [`Timestamp::MAX`].
+    pub fn after(self, by: Duration) -> Timestamp {
+        let millis = i64::try_from(by.as_millis()).unwrap_or(i64::MAX);
+        Timestamp(self.0.saturating_add(millis)).min(Timestamp::MAX)
+    }
+
+    /// How long from `earlier` to `self`; zero when `self` is not later.
+    pub fn since(self, earlier: Timestamp) -> Duration {
+        Duration::from_millis(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0))
+    }
+
+    /// Milliseconds since the Unix epoch; negative before 1970.
+    pub fn millis(self) -> i64 {
+        self.0
+    }
+}
+
+/// RFC 3339 in UTC with whole seconds, rounded down: reading a grant and writing it back never extends it.
+impl fmt::Display for Timestamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match jiff::Timestamp::from_second(self.0.div_euclid(1000)) {
+            Ok(at) => write!(f, "{at}"),
+            Err(_) => write!(f, "@{}ms", self.0),
+        }
+    }
+}
+
+/// An RFC 3339 time with any offset.
+impl FromStr for Timestamp {
+    type Err = jiff::Error;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let at: jiff::Timestamp = text.parse()?;
+        Ok(Timestamp(at.as_millisecond()))
+    }
+}
+
+/// Where the time comes from; tests hand in one that they move.
+pub trait Clock: Send + Sync {
+    /// The present moment.
+    fn now(&self) -> Timestamp;
+}
+
+/// The machine's real-time clock.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct SystemClock;
+
+impl Clock for SystemClock {
+    fn now(&self) -> Timestamp {
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        Timestamp(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
+    }
+}
+
+/// A clock that a test moves by hand.
+#[derive(Debug, Default)]
+pub struct ManualClock(std::sync::atomic::AtomicI64);
+
+impl ManualClock {
+    /// A clock that stands at `at`.
+    pub fn at(at: Timestamp) -> Self {
+        ManualClock(at.0.into())
+    }
+
+    /// Moves the clock forward.
+    pub fn advance(&self, by: Duration) {
+        let millis = i64::try_from(by.as_millis()).unwrap_or(i64::MAX);
+        self.0.fetch_add(millis, std::sync::atomic::Ordering::SeqCst);
+    }
+}
+
+impl Clock for ManualClock {
+    fn now(&self) -> Timestamp {
+        Timestamp(self.0.load(std::sync::atomic::Ordering::SeqCst))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shows_whole_seconds_rounded_down() {
+        assert_eq!(Timestamp(1_795_273_445_999).to_string(), "2026-11-21T15:04:05Z");
+    }
+
+    #[test]
+    fn reading_back_what_was_shown_is_never_later() {
+        for millis in [0, 1, 999, 1000, 1_795_273_445_123] {
+            let shown: Timestamp = Timestamp(millis).to_string().parse().unwrap();
+            assert!(shown <= Timestamp(millis));
+        }
+    }
+
+    #[test]
+    fn offsets_are_understood() {
+        let a: Timestamp = "2026-11-22T16:04:05+01:00".parse().unwrap();
+        let b: Timestamp = "2026-11-22T15:04:05Z".parse().unwrap();
+        assert_eq!(a, b);
+    }
+
+    #[test]
+    fn moving_forward_stops_at_the_end_of_time() {
+        assert_eq!(Timestamp(0).after(Duration::MAX), Timestamp::MAX);
+    }
+}

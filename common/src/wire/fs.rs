@@ -1,0 +1,411 @@
+//! `/v1/fs/…`: what the mount needs beyond the public calls.
+//!
+//! Every request is a `POST` with a JSON body to `/v1/fs/NAME`, except: `read` is a ranged `GET` of
+//! `/v1/fs/read/NODE/VERSION`; `checkin` is a `POST` to `/v1/fs/checkin/NODE?base=VERSION` whose body is
+//! framed (see [`crate::framing`]); `events` is a `GET` whose answer is a stream of JSON lines.
+
+use serde::{Deserialize, Serialize};
+
+use crate::wire::documents::GrantInfo;
+use crate::{Flag, Grantee, Name, NodeId, Right, Uid, Version, When};
+
+/// What a name stands for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Kind {
+    /// A document with versions.
+    File,
+    /// A folder.
+    Folder,
+    /// A symbolic link; its target is its content, so reading it is a check-out.
+    Symlink,
+}
+
+/// What the asking user may do, as the policy says at the moment of the answer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Effective {
+    /// Owns the document or an enclosing folder.
+    pub owner: bool,
+    /// May read.
+    pub checkout: bool,
+    /// May write.
+    pub checkin: bool,
+    /// Milliseconds until this right ends, from the moment of the answer. `None`: it does not (owners).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ends_in_ms: Option<u64>,
+}
+
+impl Effective {
+    /// The word of `user.3s.right`: `owner`, `both`, `checkout`, `checkin` or `none`.
+    pub fn as_str(&self) -> &'static str {
+        match (self.owner, self.checkout, self.checkin) {
+            (true, _, _) => "owner",
+            (_, true, true) => "both",
+            (_, true, false) => "checkout",
+            (_, false, true) => "checkin",
+            (_, false, false) => "none",
+        }
+    }
+}
+
+/// A document's or folder's attributes as the asking user may see them.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Attr {
+    /// Which one.
+    pub node: NodeId,
+    /// What it is.
+    pub kind: Kind,
+    /// Bytes of the current version; 0 for who has no live right, and for folders.
+    pub size: u64,
+    /// The stored permission bits (`0o7777`), not yet cut down to the right.
+    pub mode: u32,
+    /// Last change of content, nanoseconds since the Unix epoch.
+    pub mtime_ns: i64,
+    /// Last change of anything.
+    pub ctime_ns: i64,
+    /// The current version; 0 for folders.
+    pub version: Version,
+    /// Who created it.
+    pub owner: Uid,
+    /// Who checked in the current version.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub author: Option<Uid>,
+    /// How it is protected; on a folder, what new documents in it get. `None` on a folder: not said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub flag: Option<Flag>,
+    /// What the asking user may do with it.
+    pub right: Effective,
+}
+
+/// `home`: the root of a user's home, as far as it is shared with the asking user.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HomeRequest {
+    /// Whose home.
+    pub uid: Uid,
+}
+
+/// `homes`: the other users with anything in their home that the asking user has a live right on.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HomesResponse {
+    /// In order.
+    pub uids: Vec<Uid>,
+}
+
+/// `lookup`: one name in a folder. Answers an [`Attr`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LookupRequest {
+    /// The folder.
+    pub parent: NodeId,
+    /// The name in it.
+    pub name: Name,
+}
+
+/// A request about one node: `attr`, `grants`, `xattrs`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NodeRequest {
+    /// Which one.
+    pub node: NodeId,
+}
+
+/// `list`: a folder's entries in the order of their names' bytes, with attributes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ListRequest {
+    /// The folder.
+    pub folder: NodeId,
+    /// Entries behind this name; from the first when missing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub after: Option<Name>,
+    /// At most so many; the server caps it at `limits::LIST_MAX`.
+    pub limit: u32,
+}
+
+/// One entry of a folder.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Entry {
+    /// Its name.
+    pub name: Name,
+    /// Its attributes.
+    pub attr: Attr,
+}
+
+/// A part of a listing.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ListResponse {
+    /// Entries that the asking user has a live right on or that lead to one.
+    pub entries: Vec<Entry>,
+    /// Whether there are more behind the last of these.
+    pub more: bool,
+}
+
+/// `create`: a new, empty document, folder or link. An existing name is `exists`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CreateRequest {
+    /// The folder.
+    pub parent: NodeId,
+    /// The name in it.
+    pub name: Name,
+    /// What to make.
+    pub kind: Kind,
+    /// Permission bits.
+    pub mode: u32,
+    /// A document's protection; the folder's, then the server's default when missing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub flag: Option<Flag>,
+    /// A symbolic link's target.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub target: Option<String>,
+}
+
+/// The editors' rule at work: the document that was renamed to a backup name a moment ago is back under its
+/// name, and what stands under the backup name is now another document with the same content.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Swapped {
+    /// The backup's new node, whose content is the old document's.
+    pub backup: Attr,
+    /// The folder in which the backup stands.
+    pub folder: NodeId,
+    /// The backup's name.
+    pub name: Name,
+}
+
+/// What `create` made.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CreateResponse {
+    /// The new document; with `swapped`, the old one back under its name, whose next check-in replaces its
+    /// content.
+    pub attr: Attr,
+    /// Whether the editors' rule was applied.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub swapped: Option<Swapped>,
+}
+
+/// `open`: checks out the current version and pins it. Answers an [`Attr`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OpenRequest {
+    /// Which document.
+    pub node: NodeId,
+    /// What the opener wants to do with it.
+    pub want: Right,
+    /// Pins this version rather than the current one; for taking a pin up again after a server restart.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<Version>,
+}
+
+/// A pinned version.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Pin {
+    /// Which document.
+    pub node: NodeId,
+    /// Which version.
+    pub version: Version,
+}
+
+/// `close`: gives pins back; one that is not held is passed over.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CloseRequest {
+    /// Each once for each `open`.
+    pub pins: Vec<Pin>,
+}
+
+/// The end frame of a check-in. Answers an [`Attr`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CheckinEnd {
+    /// The document's size; what is not covered by the base or by frames reads as zeroes.
+    pub size: u64,
+    /// The content's modification time; the server's time when missing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mtime_ns: Option<i64>,
+    /// New permission bits.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mode: Option<u32>,
+}
+
+/// `setattr`: attributes without content. Answers an [`Attr`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SetAttrRequest {
+    /// Which one.
+    pub node: NodeId,
+    /// New permission bits; the owner's to set.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mode: Option<u32>,
+    /// New modification time; needs the right to check in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mtime_ns: Option<i64>,
+}
+
+/// `rename`, within one home.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RenameRequest {
+    /// From this folder…
+    pub parent: NodeId,
+    /// …this name…
+    pub name: Name,
+    /// …into this folder…
+    pub new_parent: NodeId,
+    /// …under this name.
+    pub new_name: Name,
+    /// Answers `exists` when the new name is taken (`RENAME_NOREPLACE`).
+    #[serde(default)]
+    pub no_replace: bool,
+}
+
+/// What now stands under the new name.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RenameResponse {
+    /// The document under the new name. When it replaced a document, that document (its grants, flag, owner and history)
+    /// with a new version that has the renamed one's content; the renamed node is gone.
+    pub attr: Attr,
+    /// Whether the editors' rule was applied.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub swapped: Option<Swapped>,
+}
+
+/// `remove`: a document or link, or an empty folder.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RemoveRequest {
+    /// The folder.
+    pub parent: NodeId,
+    /// The name in it.
+    pub name: Name,
+    /// Whether it must be a folder (`rmdir`) or must not (`unlink`).
+    pub folder: bool,
+}
+
+/// `xattrs`: a node's other `user.*` attributes, all of them with their values.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct XattrsResponse {
+    /// In the order of their names.
+    pub xattrs: Vec<Xattr>,
+}
+
+/// One attribute.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Xattr {
+    /// `user.…`, never `user.3s.…`.
+    pub name: String,
+    /// Base64.
+    pub value: String,
+}
+
+/// When `setxattr` may set.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum XattrMode {
+    /// Whether it is there or not.
+    #[default]
+    Any,
+    /// `XATTR_CREATE`: answers `exists` when it is there.
+    Create,
+    /// `XATTR_REPLACE`: answers `not_found` when it is not.
+    Replace,
+}
+
+/// `setxattr`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SetXattrRequest {
+    /// Of which node.
+    pub node: NodeId,
+    /// What to set.
+    pub xattr: Xattr,
+    /// When.
+    #[serde(default)]
+    pub mode: XattrMode,
+}
+
+/// `removexattr`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RemoveXattrRequest {
+    /// Of which node.
+    pub node: NodeId,
+    /// Which one.
+    pub name: String,
+}
+
+/// `grants`: answers the grants on this very node, as [`GrantInfo`]s.
+pub type GrantsResponse = crate::wire::documents::GrantList;
+
+/// `grant`. Answers the [`GrantInfo`] that was stored.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SetGrantRequest {
+    /// On which node.
+    pub node: NodeId,
+    /// To whom.
+    pub grantee: Grantee,
+    /// What.
+    pub right: Right,
+    /// Until when; the server's `default_ttl` when missing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub when: Option<When>,
+}
+
+/// The stored grant.
+pub type SetGrantResponse = GrantInfo;
+
+/// `revoke`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RevokeRequest {
+    /// On which node.
+    pub node: NodeId,
+    /// Whose grant.
+    pub grantee: Grantee,
+}
+
+/// `setflag`. Answers an [`Attr`]; on a document with content this makes a new version.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SetFlagRequest {
+    /// Which node.
+    pub node: NodeId,
+    /// Its protection.
+    pub flag: Flag,
+}
+
+/// `record`: a version's record and signature, needs the right to check out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RecordRequest {
+    /// Which document.
+    pub node: NodeId,
+    /// Which version; the current one when missing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<Version>,
+}
+
+/// A version's record.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RecordResponse {
+    /// Base64 of the encoded [`crate::record::VersionRecord`].
+    pub record: String,
+    /// Base64 of the server's signature; missing unless the version is an `integrity` one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub signature: Option<String>,
+    /// The server's public key as PEM (SPKI).
+    pub server_key: String,
+}
+
+/// `statfs`: the room on the server.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StatfsResponse {
+    /// Bytes in all.
+    pub total: u64,
+    /// Bytes that can still be written.
+    pub available: u64,
+}
+
+/// One line of `events`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+pub enum Event {
+    /// The first line, and then every few seconds, so that silence means a broken line.
+    Alive {
+        /// The longest silence to expect, in milliseconds.
+        every_ms: u64,
+    },
+    /// Rights of this user changed or a document went away: what is open must be asked for again.
+    RightsChanged,
+    /// The session is over: another login took its place.
+    SessionReplaced {
+        /// Where the other login came from.
+        by_node: String,
+    },
+    /// The session is over for another reason.
+    SessionEnded,
+}

@@ -1,0 +1,14 @@
+//! What travels between client and server, as JSON unless said otherwise.
+//!
+//! `session` and `documents` are the public calls, for people with curl as much as for the mount;
+//! `fs` is what the mount needs beyond them. WIRE.md describes both.
+
+pub mod documents;
+pub mod fs;
+pub mod session;
+
+use serde::{Deserialize, Serialize};
+
+/// An empty JSON object: the answer where there is nothing to say.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Empty {}

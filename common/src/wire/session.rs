@@ -1,0 +1,49 @@
+//! `/v1/challenge`, `/v1/login`, `/v1/logout`.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::Uid;
+
+/// Asks for a challenge to sign.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct ChallengeRequest {
+    /// Who wants to log in.
+    pub uid: Uid,
+}
+
+/// A challenge: it serves one login.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct ChallengeResponse {
+    /// To be put into the statement.
+    pub challenge: String,
+    /// Seconds until it is of no use.
+    pub expires_in: u64,
+}
+
+/// A signed statement, see [`crate::login::statement`].
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct LoginRequest {
+    /// Who logs in.
+    pub uid: Uid,
+    /// The text that was signed.
+    pub statement: String,
+    /// Base64 of the RSA-PSS signature.
+    pub signature: String,
+}
+
+/// A session.
+#[derive(Clone, Serialize, Deserialize)]
+pub struct LoginResponse {
+    /// Goes into `Authorization: Bearer TOKEN`.
+    pub token: String,
+    /// Seconds until the session is over.
+    pub expires_in: u64,
+}
+
+impl fmt::Debug for LoginResponse {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LoginResponse").field("expires_in", &self.expires_in).finish_non_exhaustive()
+    }
+}

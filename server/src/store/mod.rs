@@ -1,0 +1,224 @@
+//! Where metadata and sealed bytes are kept. This room sees sealed bytes only and decides nothing.
+//!
+//! [`MetaStore`] is a trait of transactions, not of tables: each method is one, and either all of it happens or
+//! nothing. `memory` and `sqlite` implement it and run the same conformance suite (`conformance`).
+//! [`BlobStore`] keeps packs. The durable order is the service's to keep: pack first, then the row.
+
+pub mod model;
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use sss_common::wire::fs::XattrMode;
+use sss_common::{Flag, Grantee, Name, NodeId, PackId, Timestamp, Uid, Version};
+
+use crate::policy::Allowed;
+use crate::sealed::{KeyImage, KeyPosition};
+pub use model::*;
+
+/// Why a transaction did not happen.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// Nothing there, or no longer.
+    #[error("not found")]
+    NotFound,
+    /// The name is taken.
+    #[error("the name is taken")]
+    Exists,
+    /// The document's current version is another than the caller started from.
+    #[error("the current version is {0}")]
+    VersionMoved(Version),
+    /// The folder has entries.
+    #[error("the folder is not empty")]
+    NotEmpty,
+    /// It is a folder, and must not be.
+    #[error("is a folder")]
+    IsFolder,
+    /// It is not a folder, and must be.
+    #[error("is not a folder")]
+    NotFolder,
+    /// A folder would come to lie inside itself.
+    #[error("a folder cannot be moved into itself")]
+    Loop,
+    /// Folders would be nested deeper than `limits::DEPTH_MAX`.
+    #[error("too many folders inside one another")]
+    TooDeep,
+    /// A node's extended attributes would be larger than `limits::XATTR_TOTAL_MAX`.
+    #[error("too many extended attributes")]
+    TooLarge,
+    /// The disk is full.
+    #[error("the disk is full")]
+    Full,
+    /// The data directory was made by a newer version of 3S.
+    #[error("the metadata has schema {found}, this program knows up to {known}")]
+    Newer {
+        /// What the file says.
+        found: u32,
+        /// What this program can read.
+        known: u32,
+    },
+    /// Stored data does not make sense.
+    #[error("stored metadata is damaged: {0}")]
+    Damaged(String),
+    /// The database or the folder failed.
+    #[error("storage failed: {0}")]
+    Backend(#[source] Box<dyn std::error::Error + Send + Sync>),
+}
+
+/// A transaction's outcome.
+pub type Result<T> = std::result::Result<T, StoreError>;
+
+/// The metadata. Every method is one transaction; a method that changes something returns once the change is
+/// durable, except [`MetaStore::audit`], which may be gathered.
+#[async_trait]
+pub trait MetaStore: Send + Sync {
+    // Users and sessions.
+
+    /// Adds a user and an empty home; `Exists` when the uid is taken.
+    async fn add_user(&self, user: NewUser) -> Result<()>;
+    /// One user.
+    async fn user(&self, uid: &Uid) -> Result<Option<User>>;
+    /// All users in order.
+    async fn users(&self) -> Result<Vec<User>>;
+    /// Disables or enables; `NotFound` for an unknown uid. A disabled user's sessions end.
+    async fn set_disabled(&self, uid: &Uid, disabled: bool) -> Result<()>;
+    /// Stores a session and replaces the user's oldest live ones beyond `keep` (at least 1, the new one included).
+    /// Returns the token hashes of those that it replaced. Rows of sessions that ended more than a day ago are dropped.
+    async fn begin_session(&self, session: NewSession, keep: usize) -> Result<Vec<TokenHash>>;
+    /// A session, live or ended, with whether its user is disabled.
+    async fn session(&self, token: &TokenHash) -> Result<Option<Session>>;
+    /// Ends a session by logout; one that is not there or has ended is passed over.
+    async fn end_session(&self, token: &TokenHash, now: Timestamp) -> Result<()>;
+
+    // Names, with the facts that a decision about `user` needs.
+
+    /// A user's home.
+    async fn home(&self, owner: &Uid, user: &Uid, now: Timestamp) -> Result<Option<Seen>>;
+    /// Any node.
+    async fn node(&self, id: NodeId, user: &Uid, now: Timestamp) -> Result<Option<Seen>>;
+    /// A name in a folder.
+    async fn child(&self, parent: NodeId, name: &Name, user: &Uid, now: Timestamp) -> Result<Option<Seen>>;
+    /// Up to `limit` children behind `after`, in the order of their names' bytes, whether visible or not.
+    /// Fewer than `limit` means that these were the last.
+    async fn children(
+        &self,
+        folder: NodeId,
+        after: Option<&Name>,
+        limit: usize,
+        user: &Uid,
+        now: Timestamp,
+    ) -> Result<Vec<Seen>>;
+    /// The other users in whose homes `user` has a live right on anything (or owns anything), in order.
+    async fn shared_homes(&self, user: &Uid, now: Timestamp) -> Result<Vec<Uid>>;
+    /// `@owner/a/b`, for people and the audit log.
+    async fn path(&self, id: NodeId) -> Result<Option<String>>;
+
+    // Content.
+
+    /// A version's sealed record; current or superseded, as long as it is kept.
+    async fn version(&self, id: NodeId, version: Version) -> Result<Option<StoredVersion>>;
+    /// The packs that are there among these.
+    async fn packs(&self, ids: &[PackId]) -> Result<Vec<PackRow>>;
+
+    // Changes to names and content.
+
+    /// A new node. `Exists` when the name is taken, `NotFound` or `NotFolder` for the parent, `TooDeep`.
+    async fn create(&self, allowed: &Allowed, new: NewNode, audit: AuditRow) -> Result<Node>;
+    /// Makes a version current. `VersionMoved` unless the current one is `commit.base`. The pack must be durable.
+    async fn commit(&self, allowed: &Allowed, commit: Commit, audit: AuditRow) -> Result<Node>;
+    /// Moves a node. `Exists` when the new name is taken by anything but `rename.replacing`.
+    async fn rename(&self, allowed: &Allowed, rename: Rename, audit: AuditRow) -> Result<Node>;
+    /// Puts a document back under its former name and a copy of it under its present (backup) name.
+    /// Returns the document and the copy.
+    async fn swap(&self, allowed: &Allowed, swap: Swap, audit: AuditRow) -> Result<(Node, Node)>;
+    /// Removes a node with its grants, attributes and versions; what only they used goes to the erasure and trash
+    /// queues in the same transaction. `NotEmpty` for a folder with entries, `NotFound` when it is not (or no longer) under
+    /// that parent and name.
+    async fn remove(&self, allowed: &Allowed, remove: Remove, audit: AuditRow) -> Result<()>;
+
+    // Attributes and grants.
+
+    /// Sets mode and times.
+    async fn set_attr(&self, allowed: &Allowed, set: SetAttr) -> Result<Node>;
+    /// Sets what new documents in a folder get, or the flag of a document that has no version yet.
+    async fn set_flag(&self, allowed: &Allowed, flag: Flag, audit: AuditRow) -> Result<Node>;
+    /// The other `user.*` attributes in the order of their names.
+    async fn xattrs(&self, id: NodeId) -> Result<Vec<(String, Vec<u8>)>>;
+    /// Sets one, of the node that `allowed` names. `Exists`, `NotFound` as the mode says; `TooLarge`.
+    async fn set_xattr(&self, allowed: &Allowed, name: &str, value: &[u8], mode: XattrMode) -> Result<()>;
+    /// Removes one; `NotFound`.
+    async fn remove_xattr(&self, allowed: &Allowed, name: &str) -> Result<()>;
+    /// The grants on a node that were not revoked or replaced, ended ones included: ALL first, then by uid.
+    async fn grants(&self, id: NodeId) -> Result<Vec<GrantRow>>;
+    /// Sets a grant with the next sequence number. One to ALL revokes every earlier one on the node.
+    async fn set_grant(&self, allowed: &Allowed, grant: NewGrant, audit: AuditRow) -> Result<()>;
+    /// Marks a grant revoked; `NotFound` when there is none.
+    async fn revoke_grant(&self, allowed: &Allowed, grantee: &Grantee, audit: AuditRow) -> Result<()>;
+
+    // The key tree.
+
+    /// A sealed node of the key tree.
+    async fn key_node(&self, position: KeyPosition) -> Result<Option<KeyImage>>;
+    /// The largest leaf number ever committed.
+    async fn last_leaf(&self) -> Result<Option<u64>>;
+
+    // Reclaiming.
+
+    /// Versions that were superseded at or before `before`, oldest first.
+    async fn superseded(&self, before: Timestamp, limit: usize) -> Result<Vec<(NodeId, Version)>>;
+    /// Drops superseded versions (never a current one: those are passed over); what only they used goes to the queues.
+    async fn drop_versions(&self, versions: &[(NodeId, Version)]) -> Result<()>;
+    /// Leaves whose keys are to be erased, in the order in which they came.
+    async fn erasures(&self, limit: usize) -> Result<Vec<u64>>;
+    /// Writes the key tree without these leaves and takes them off the queue.
+    async fn erased(&self, leaves: &[u64], keys: Vec<KeyImage>) -> Result<()>;
+    /// Packs to be deleted from the blob store.
+    async fn trash(&self, limit: usize) -> Result<Vec<PackId>>;
+    /// Takes packs off that queue.
+    async fn trashed(&self, packs: &[PackId]) -> Result<()>;
+    /// Whether a pack has a row; the sweeper asks it about objects that may be orphans.
+    async fn has_pack(&self, id: PackId) -> Result<bool>;
+
+    // Audit.
+
+    /// Appends to the audit log. May return before the rows are durable; order is kept.
+    async fn audit(&self, rows: Vec<AuditRow>) -> Result<()>;
+    /// Waits until everything that was acknowledged, audit rows included, is durable.
+    async fn flush(&self) -> Result<()>;
+}
+
+/// Where packs are kept: sealed, immutable, each under its id.
+#[async_trait]
+pub trait BlobStore: Send + Sync {
+    /// Begins a pack that becomes visible only when it is finished.
+    async fn begin(&self, id: PackId) -> Result<Box<dyn BlobWriter>>;
+    /// Bytes `offset..offset + length` of a pack; `NotFound` when it is not there or shorter.
+    async fn read(&self, id: PackId, offset: u64, length: usize) -> Result<Bytes>;
+    /// Deletes a pack; one that is not there is passed over.
+    async fn delete(&self, id: PackId) -> Result<()>;
+    /// All packs with when they were written, for the sweeper.
+    async fn list(&self) -> Result<Vec<(PackId, Timestamp)>>;
+    /// Bytes in all and bytes free, where the store can tell.
+    async fn space(&self) -> Result<Option<Space>>;
+}
+
+/// A pack that is being written. Dropping it without `finish` leaves nothing that a reader could see.
+#[async_trait]
+pub trait BlobWriter: Send {
+    /// Appends. Parts may be held back and written in the background; at most a few MiB are.
+    async fn write(&mut self, part: Bytes) -> Result<()>;
+    /// Returns when the pack is durable under its name.
+    async fn finish(self: Box<Self>) -> Result<()>;
+    /// Gives it up and removes what was written.
+    async fn abort(self: Box<Self>) -> Result<()>;
+}
+
+/// The stores that a server runs on.
+#[derive(Clone)]
+pub struct Stores {
+    /// Metadata.
+    pub meta: Arc<dyn MetaStore>,
+    /// Packs.
+    pub blobs: Arc<dyn BlobStore>,
+}

@@ -1,0 +1,340 @@
+//! What the stores keep, as the service sees it.
+
+use std::fmt;
+
+use bytes::Bytes;
+use sss_common::wire::fs::Kind;
+use sss_common::{Flag, Grantee, Name, NodeId, NodeName, PackId, Right, Timestamp, Uid, Version};
+
+use crate::policy::Facts;
+use crate::sealed::KeyImage;
+
+/// SHA-256 of a session token. Tokens themselves are never stored.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct TokenHash(pub [u8; 32]);
+
+impl fmt::Debug for TokenHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("TokenHash")
+    }
+}
+
+/// SHA-256 of a node certificate's DER.
+pub type Fingerprint = [u8; 32];
+
+/// A user to be added.
+#[derive(Clone, Debug)]
+pub struct NewUser {
+    /// The name, for good.
+    pub uid: Uid,
+    /// RSA public key, SPKI PEM.
+    pub public_key: String,
+    /// When.
+    pub now: Timestamp,
+}
+
+/// A user.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct User {
+    /// The name.
+    pub uid: Uid,
+    /// RSA public key, SPKI PEM.
+    pub public_key: String,
+    /// May not log in, and has no live session.
+    pub disabled: bool,
+    /// When it was added.
+    pub created: Timestamp,
+    /// The root of its home.
+    pub home: NodeId,
+}
+
+/// A session to be stored.
+#[derive(Clone, Debug)]
+pub struct NewSession {
+    /// Under what.
+    pub token: TokenHash,
+    /// Whose.
+    pub uid: Uid,
+    /// From which machine.
+    pub node: NodeName,
+    /// The certificate that it is bound to.
+    pub certificate: Fingerprint,
+    /// Begins.
+    pub now: Timestamp,
+    /// Ends at the latest.
+    pub expires: Timestamp,
+}
+
+/// Why a session ended before its time.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// Its user logged out.
+    Logout,
+    /// Its user logged in again from this machine at this moment.
+    Replaced {
+        /// The other machine.
+        by: NodeName,
+        /// When.
+        at: Timestamp,
+    },
+    /// An administrator disabled its user.
+    Disabled,
+}
+
+/// A session as it stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Session {
+    /// Whose.
+    pub uid: Uid,
+    /// From which machine.
+    pub node: NodeName,
+    /// The certificate that it is bound to.
+    pub certificate: Fingerprint,
+    /// Ends at the latest.
+    pub expires: Timestamp,
+    /// Whether and why it ended.
+    pub ended: Option<Ended>,
+}
+
+/// A document, folder or link.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Node {
+    /// For as long as it exists.
+    pub id: NodeId,
+    /// The folder it lies in; `None` for a home.
+    pub parent: Option<NodeId>,
+    /// Its name there; `None` for a home.
+    pub name: Option<Name>,
+    /// Whose home it lies in.
+    pub home: Uid,
+    /// Who created it.
+    pub owner: Uid,
+    /// What it is.
+    pub kind: Kind,
+    /// Permission bits, `0o7777`.
+    pub mode: u32,
+    /// Content's last change, nanoseconds since the epoch.
+    pub mtime_ns: i64,
+    /// Any last change.
+    pub ctime_ns: i64,
+    /// A document's protection; a folder's default, if it has one.
+    pub flag: Option<Flag>,
+    /// The current version.
+    pub version: Version,
+    /// Its plaintext's bytes.
+    pub size: u64,
+    /// Who checked it in.
+    pub author: Option<Uid>,
+}
+
+/// A node with what a decision about one user needs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Seen {
+    /// The node.
+    pub node: Node,
+    /// The facts about it and the asking user.
+    pub facts: Facts,
+}
+
+/// A node to be created. The proof is `Checkin` on `parent`; its user becomes the owner.
+#[derive(Clone, Debug)]
+pub struct NewNode {
+    /// Chosen by the caller.
+    pub id: NodeId,
+    /// In which folder.
+    pub parent: NodeId,
+    /// Under which name.
+    pub name: Name,
+    /// What.
+    pub kind: Kind,
+    /// Permission bits.
+    pub mode: u32,
+    /// Protection of a document.
+    pub flag: Option<Flag>,
+    /// When, for both times.
+    pub now_ns: i64,
+}
+
+/// A pack's row.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PackRow {
+    /// Which pack.
+    pub id: PackId,
+    /// The document it was sealed for; stands in the AAD and may be another than the one that uses it now.
+    pub document: NodeId,
+    /// The leaf of the key tree that holds its key.
+    pub leaf: u64,
+    /// Sealed bytes in all, header included.
+    pub length: u64,
+    /// Blocks in it.
+    pub blocks: u64,
+    /// The sealed bytes themselves when they are few; else they are in the blob store.
+    pub inline: Option<Bytes>,
+}
+
+/// A version's row.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoredVersion {
+    /// Which version.
+    pub version: Version,
+    /// The leaf whose key seals the record.
+    pub leaf: u64,
+    /// Record, extents and signature, sealed.
+    pub sealed_record: Bytes,
+    /// When another version took its place.
+    pub superseded: Option<Timestamp>,
+}
+
+/// A new current version. The proof is `Checkin` on `node` (`Own` where only the flag changes).
+#[derive(Clone, Debug)]
+pub struct Commit {
+    /// Which document.
+    pub node: NodeId,
+    /// The version it started from.
+    pub base: Version,
+    /// The leaf whose key seals the record and the new pack.
+    pub leaf: u64,
+    /// Record, extents and signature, sealed.
+    pub sealed_record: Bytes,
+    /// The pack that the check-in brought, if it brought any block.
+    pub pack: Option<PackRow>,
+    /// Every pack that the version's extents use, each once; the new one included.
+    pub uses: Vec<PackId>,
+    /// Plaintext bytes.
+    pub size: u64,
+    /// Its protection.
+    pub flag: Flag,
+    /// Who.
+    pub author: Uid,
+    /// When, on the server's clock; the superseded version is marked with it.
+    pub now: Timestamp,
+    /// Content's modification time.
+    pub mtime_ns: i64,
+    /// New permission bits, if they change.
+    pub mode: Option<u32>,
+    /// The key tree with the new leaf.
+    pub keys: Vec<KeyImage>,
+    /// A document that is removed in the same transaction, as long as this is its current version: the one that was
+    /// renamed onto `node`.
+    pub consumes: Option<(NodeId, Version)>,
+}
+
+/// A move within one home. The proof is `Own` on `node`; `Checkin` on the new parent was proven too.
+#[derive(Clone, Debug)]
+pub struct Rename {
+    /// What.
+    pub node: NodeId,
+    /// Where it must still be.
+    pub parent: NodeId,
+    /// Under which name.
+    pub name: Name,
+    /// To which folder.
+    pub new_parent: NodeId,
+    /// Under which name.
+    pub new_name: Name,
+    /// What is removed from there first: a document or link, or an empty folder.
+    pub replacing: Option<NodeId>,
+    /// When.
+    pub now_ns: i64,
+}
+
+/// The editors' rule. The proof is `Own` on `document`.
+#[derive(Clone, Debug)]
+pub struct Swap {
+    /// The document, now under the backup's name.
+    pub document: NodeId,
+    /// Where it must still be: the backup's place.
+    pub backup_parent: NodeId,
+    /// The backup's name.
+    pub backup_name: Name,
+    /// Where it goes back to.
+    pub parent: NodeId,
+    /// Under which name.
+    pub name: Name,
+    /// The copy's node: id, mode, flag, times; its parent and name are the backup's.
+    pub copy: NewNode,
+    /// The copy's owner.
+    pub owner: Uid,
+    /// The copy's first version (its `node` is the copy, its `base` is 0); `None` when the document has no version yet.
+    pub commit: Option<Commit>,
+    /// The document's version that the copy was made of.
+    pub version: Version,
+}
+
+/// A removal. The proof is `Own` on `node`.
+#[derive(Clone, Debug)]
+pub struct Remove {
+    /// What.
+    pub node: NodeId,
+    /// Where it must still be.
+    pub parent: NodeId,
+    /// Under which name.
+    pub name: Name,
+    /// When.
+    pub now_ns: i64,
+}
+
+/// New attributes of the node that the proof names.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct SetAttr {
+    /// Permission bits.
+    pub mode: Option<u32>,
+    /// Modification time.
+    pub mtime_ns: Option<i64>,
+    /// Change time.
+    pub now_ns: i64,
+}
+
+/// A stored grant.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GrantRow {
+    /// To whom.
+    pub grantee: Grantee,
+    /// What.
+    pub right: Right,
+    /// Until when.
+    pub until: Timestamp,
+    /// Its place in the order of all grants.
+    pub seq: u64,
+}
+
+/// A grant to be set on the node that the proof (`Own`) names.
+#[derive(Clone, Debug)]
+pub struct NewGrant {
+    /// To whom.
+    pub grantee: Grantee,
+    /// What.
+    pub right: Right,
+    /// Until when.
+    pub until: Timestamp,
+}
+
+/// A line of the audit log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AuditRow {
+    /// When.
+    pub time: Timestamp,
+    /// Who; `None` before login.
+    pub user: Option<Uid>,
+    /// From which machine.
+    pub node: Option<NodeName>,
+    /// What: `checkout`, `checkin`, `grant`, `login`…
+    pub action: &'static str,
+    /// On which document.
+    pub document: Option<NodeId>,
+    /// Its path at the time.
+    pub path: String,
+    /// `allowed`, or why not; further detail (a grant's text, a version).
+    pub outcome: String,
+    /// Finds the request in the server's log.
+    pub request_id: String,
+}
+
+/// Room in the blob store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Space {
+    /// Bytes in all.
+    pub total: u64,
+    /// Bytes that can be written.
+    pub available: u64,
+}
