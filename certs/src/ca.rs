@@ -166,6 +166,13 @@ impl Ca {
         Crl::read(&self.path(names::CA_CRL), &self.cert)
     }
 
+    /// Whether the index or the published list says so.
+    pub fn is_revoked(&self, serial: &Serial) -> Result<bool, Error> {
+        let noted =
+            self.index.entries().iter().any(|entry| entry.serial == *serial && entry.revoked.is_some());
+        Ok(noted || self.crl()?.revokes(serial))
+    }
+
     /// Signs and writes the next revocation list: all that the index and the last list call revoked.
     pub(crate) fn write_crl(&self, now: Timestamp) -> Result<Crl, Error> {
         let revoked = self.index.entries().iter().filter_map(|e| Some((e.serial.clone(), e.revoked?)));

@@ -88,6 +88,9 @@ pub enum Error {
         /// For whom it was named.
         asked: Uid,
     },
+    /// An identity whose certificate was taken back.
+    #[error("the certificate in {} was revoked, and its key may be in other hands", .0.display())]
+    RevokedIdentity(PathBuf),
     /// Keys for others written into the CA's own folder.
     #[error("{} is a certificate authority's own folder", .0.display())]
     OutputIsCa(PathBuf),
@@ -143,6 +146,8 @@ impl Error {
                 io::ErrorKind::PermissionDenied => {
                     format!("run this as the user who owns it: ls -ld {}", path.display())
                 }
+                io::ErrorKind::IsADirectory => "name a file in it".into(),
+                io::ErrorKind::NotADirectory => "check the path: a part of it is a file".into(),
                 io::ErrorKind::StorageFull => "free some space and run the same command again".into(),
                 _ => "put that right and run the same command again; nothing half-made is left behind".into(),
             },
@@ -178,6 +183,11 @@ impl Error {
             ),
             Error::PublicKey(_) => "restore the user.key it belongs to, or move user.pub away".into(),
             Error::OtherUser { asked, .. } => format!("give {asked} a folder of their own with -o"),
+            Error::RevokedIdentity(dir) => format!(
+                "enroll into a new folder; or move {0}/client.crt and client.key away, and user.key with user.pub too \
+                 if that key may be known",
+                dir.display()
+            ),
             Error::OutputIsCa(_) => {
                 "name another folder with -o: what goes to a server or a user must not lie beside ca.key".into()
             }

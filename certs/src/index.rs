@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! # 3s-ca index 1: serial, kind, not after, revoked (or -), subject; tab-separated
-//! 5B01…F2	client	2028-07-01T10:00:00Z	-	O=3S, OU=alice, CN=client1
+//! 5B01…F2  client  2028-07-01T10:00:00Z  -  O=3S, OU=alice, CN=client1
 //! ```
 //!
 //! The file is replaced whole. A certificate gets its line before it is written anywhere, so none can be in

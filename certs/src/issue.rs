@@ -7,7 +7,7 @@ use sss_common::{NodeName, Timestamp, Uid};
 use zeroize::Zeroizing;
 
 use crate::ca::{Ca, names};
-use crate::cert::Cert;
+use crate::cert::{Cert, printable};
 use crate::files::{self, Access, Batch, PEM_MAX};
 use crate::{Days, Error, Host, Serial, keys, profile};
 
@@ -90,7 +90,7 @@ impl Ca {
     pub fn enroll(&mut self, request: &EnrollRequest, out: &Path, now: Timestamp) -> Result<Report, Error> {
         check_output(out)?;
         let cert_path = out.join(names::CLIENT_CRT);
-        check_same_user(out, &cert_path, &request.uid)?;
+        self.check_identity(out, &cert_path, &request.uid)?;
         let serial = Serial::random();
         let validity = self.validity(now, request.days)?;
         let params = profile::node(&serial, validity, &request.node, &request.uid)?;
@@ -108,6 +108,20 @@ impl Ca {
         self.record(&issued.cert)?;
         batch.publish()?;
         Ok(Report { serial, until: issued.cert.not_after, before, kept_user_key: user.new.is_none() })
+    }
+
+    /// An identity is renewed for its own user only, and not on a key that was taken back.
+    fn check_identity(&self, dir: &Path, cert: &Path, uid: &Uid) -> Result<(), Error> {
+        let Ok(cert) = Cert::read(cert) else { return Ok(()) };
+        if cert.is_issued_by(self.cert()) && self.is_revoked(&cert.serial)? {
+            return Err(Error::RevokedIdentity(dir.to_owned()));
+        }
+        match cert.unit {
+            Some(theirs) if theirs != uid.as_str() => {
+                Err(Error::OtherUser { dir: dir.to_owned(), theirs: printable(&theirs), asked: uid.clone() })
+            }
+            _ => Ok(()),
+        }
     }
 }
 
@@ -180,15 +194,6 @@ fn check_public(path: &Path, expected: &str) -> Result<(), Error> {
 
 fn check_output(out: &Path) -> Result<(), Error> {
     if files::exists(&out.join(names::CA_KEY)) { Err(Error::OutputIsCa(out.to_owned())) } else { Ok(()) }
-}
-
-fn check_same_user(dir: &Path, cert: &Path, uid: &Uid) -> Result<(), Error> {
-    match Cert::read(cert).ok().and_then(|cert| cert.unit) {
-        Some(theirs) if theirs != uid.as_str() => {
-            Err(Error::OtherUser { dir: dir.to_owned(), theirs, asked: uid.clone() })
-        }
-        _ => Ok(()),
-    }
 }
 
 fn readable_serial(cert: &Path) -> Option<Serial> {
