@@ -1,5 +1,6 @@
 //! A certificate authority: a folder with its certificate, key, revocation list and index.
 
+use std::collections::HashSet;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
@@ -188,7 +189,8 @@ impl Ca {
     pub(crate) fn fresh_crl_pem(&self, now: Timestamp) -> Result<Zeroizing<Vec<u8>>, Error> {
         let list = self.crl()?;
         let aging = list.next_update < now.after(crl::LIFETIME / 2);
-        let lacking = self.index.entries().iter().any(|e| e.revoked.is_some() && !list.revokes(&e.serial));
+        let listed: HashSet<&Serial> = list.revoked.iter().map(|(serial, _)| serial).collect();
+        let lacking = self.index.entries().iter().any(|e| e.revoked.is_some() && !listed.contains(&e.serial));
         if aging || lacking {
             self.write_crl(now)?;
         }

@@ -109,12 +109,14 @@ impl Staged {
 /// `rename` that fails on a taken name; by a hard link where the file system (NFS) cannot say so in one step.
 fn rename_to_free_name(from: &Path, to: &Path) -> io::Result<()> {
     match renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {
-        Err(Errno::INVAL | Errno::NOSYS) => {
-            fs::hard_link(from, to)?;
-            fs::remove_file(from)
-        }
+        Err(Errno::INVAL | Errno::NOSYS) => link_to_free_name(from, to),
         result => Ok(result?),
     }
+}
+
+fn link_to_free_name(from: &Path, to: &Path) -> io::Result<()> {
+    fs::hard_link(from, to)?;
+    fs::remove_file(from)
 }
 
 fn temporary(path: &Path) -> PathBuf {
@@ -216,6 +218,21 @@ mod tests {
         assert!(matches!(batch.publish(), Err(Error::Exists(at)) if at == path));
         assert_eq!(fs::read(&path).unwrap(), b"old");
         assert_eq!(names(dir.path()), ["key"]);
+    }
+
+    #[test]
+    fn both_ways_to_a_free_name_refuse_a_taken_one() {
+        let dir = tempfile::tempdir().unwrap();
+        let (from, to) = (dir.path().join("from"), dir.path().join("to"));
+        for publish in [rename_to_free_name, link_to_free_name] {
+            fs::write(&from, b"new").unwrap();
+            publish(&from, &to).unwrap();
+            assert_eq!(names(dir.path()), ["to"]);
+            fs::write(&from, b"newer").unwrap();
+            assert_eq!(publish(&from, &to).unwrap_err().kind(), io::ErrorKind::AlreadyExists);
+            assert_eq!(fs::read(&to).unwrap(), b"new");
+            fs::remove_file(&to).unwrap();
+        }
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! The certificate authority of 3S: what the tool `3s-ca` does, as a library.
 //!
 //! ```text
-//! cli -> issue | revoke | show -> ca -> profile | crl -> cert | index | keys | files -> serial | host | days | error
+//! cli -> issue | revoke | show -> ca -> crl -> profile | cert -> index | keys -> files -> host | days -> error -> serial
 //! ```
 //!
 //! A [`Ca`] is a folder: `ca.crt`, `ca.key`, `ca.crl` and `index.tsv`, the list of what it issued. Whatever is written

@@ -104,6 +104,24 @@ fn enrolling_again_keeps_every_key_and_renews_the_certificate() {
 }
 
 #[test]
+fn an_enrolment_that_was_interrupted_anywhere_is_finished_by_the_next_and_loses_no_key() {
+    let fixture = Fixture::new();
+    let dir = fixture.path("id");
+    let order = ["user.key", "user.pub", "client.key", "ca.crt", "client.crt"];
+    for made in 0..order.len() {
+        fixture.enroll("alice", "client1", "id");
+        for name in &order[made..] {
+            fs::remove_file(dir.join(name)).unwrap();
+        }
+        let before = contents(&dir);
+        fixture.enroll("alice", "client1", "id");
+        assert!(before.iter().all(|(name, content)| fs::read(dir.join(name)).unwrap() == *content));
+        assert_eq!(names(&dir).len(), order.len());
+        fs::remove_dir_all(&dir).unwrap();
+    }
+}
+
+#[test]
 fn a_lost_public_key_is_made_again_and_a_foreign_one_is_refused() {
     let fixture = Fixture::new();
     let dir = fixture.path("id");

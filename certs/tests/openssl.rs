@@ -30,7 +30,10 @@ fn certificates_verify_strictly_for_their_purpose_and_no_other() {
     openssl(dir.path(), "verify -x509_strict -check_ss_sig -CAfile ca/ca.crt ca/ca.crt").ok();
 
     let refused = |said: Said, why: &str| assert!(said.code != 0 && said.err.contains(why), "{said:?}");
-    refused(verify("-purpose sslserver -verify_hostname other.example.org tls/server.crt"), "hostname mismatch");
+    refused(
+        verify("-purpose sslserver -verify_hostname other.example.org tls/server.crt"),
+        "hostname mismatch",
+    );
     refused(verify("-purpose sslserver -verify_ip 127.0.0.2 tls/server.crt"), "IP address mismatch");
     refused(verify("-purpose sslserver id/client.crt"), "unsuitable certificate purpose");
     refused(verify("-purpose sslclient tls/server.crt"), "unsuitable certificate purpose");
@@ -52,9 +55,10 @@ fn certificates_say_what_they_should() {
     ] {
         assert!(root.contains(part), "{part} in\n{root}");
     }
-    for (file, purpose) in
-        [("tls/server.crt", "TLS Web Server Authentication"), ("id/client.crt", "TLS Web Client Authentication")]
-    {
+    for (file, purpose) in [
+        ("tls/server.crt", "TLS Web Server Authentication"),
+        ("id/client.crt", "TLS Web Client Authentication"),
+    ] {
         let leaf = text(file);
         for part in [
             "Version: 3",
@@ -78,7 +82,9 @@ fn certificates_say_what_they_should() {
 fn lifetimes_are_the_documented_ones() {
     let dir = made();
     ca(dir.path(), "enroll ca --uid bob --node client1 --days 7 -o bob").ok();
-    for (file, days) in [("ca/ca.crt", 3650), ("tls/server.crt", 825), ("id/client.crt", 730), ("bob/client.crt", 7)] {
+    for (file, days) in
+        [("ca/ca.crt", 3650), ("tls/server.crt", 825), ("id/client.crt", 730), ("bob/client.crt", 7)]
+    {
         let ends_within = |seconds: i64| {
             openssl(dir.path(), &format!("x509 -in {file} -noout -checkend {seconds}")).code != 0
         };
@@ -92,13 +98,17 @@ fn keys_are_readable_and_belong_to_their_certificates() {
     let dir = made();
     let run = |arguments: &str| openssl(dir.path(), arguments).ok();
     for pair in ["ca/ca", "tls/server", "id/client"] {
-        let (key, cert) = (format!("pkey -in {pair}.key -pubout"), format!("x509 -in {pair}.crt -noout -pubkey"));
+        let (key, cert) =
+            (format!("pkey -in {pair}.key -pubout"), format!("x509 -in {pair}.crt -noout -pubkey"));
         assert_eq!(run(&key), run(&cert), "{pair}");
         run(&format!("ec -in {pair}.key -check -noout"));
     }
     assert!(run("rsa -in id/user.key -check -noout").contains("RSA key ok"));
     assert!(run("rsa -in id/user.key -noout -text").contains("3072 bit"));
-    assert_eq!(run("pkey -in id/user.key -pubout"), std::fs::read_to_string(dir.path().join("id/user.pub")).unwrap());
+    assert_eq!(
+        run("pkey -in id/user.key -pubout"),
+        std::fs::read_to_string(dir.path().join("id/user.pub")).unwrap()
+    );
     run("rsa -pubin -in id/user.pub -noout");
     let first = std::fs::read_to_string(dir.path().join("id/user.key")).unwrap();
     assert!(first.starts_with("-----BEGIN PRIVATE KEY-----\n"), "PKCS#8");
@@ -110,13 +120,22 @@ fn the_list_verifies_and_revoking_shows_in_it() {
     let run = |arguments: &str| openssl(dir.path(), arguments);
     let said = run("crl -in ca/ca.crl -CAfile ca/ca.crt -noout -text");
     assert!(said.err.contains("verify OK"), "{said:?}");
-    for part in ["Version 2", "No Revoked Certificates", "Authority Key Identifier", "CRL Number: \n                1\n"] {
+    for part in [
+        "Version 2",
+        "No Revoked Certificates",
+        "Authority Key Identifier",
+        "CRL Number: \n                1\n",
+    ] {
         assert!(said.out.contains(part), "{part} in {}", said.out);
     }
     let serial = run("x509 -in id/client.crt -noout -serial").ok();
     let serial = serial.trim().strip_prefix("serial=").unwrap();
-    let with_colons =
-        serial.as_bytes().chunks(2).map(|pair| std::str::from_utf8(pair).unwrap()).collect::<Vec<_>>().join(":");
+    let with_colons = serial
+        .as_bytes()
+        .chunks(2)
+        .map(|pair| std::str::from_utf8(pair).unwrap())
+        .collect::<Vec<_>>()
+        .join(":");
     ca(dir.path(), &format!("revoke ca {}", with_colons.to_lowercase())).ok();
 
     let said = run("crl -in ca/ca.crl -CAfile ca/ca.crt -noout -text");
@@ -147,7 +166,9 @@ fn a_ca_made_with_openssl_alone_makes_the_same_files() {
         assert_eq!(dir.join(key).metadata().unwrap().permissions().mode() & 0o777, 0o600, "{key}");
         assert!(ca(dir, &format!("show {key}")).ok().starts_with("private key\n"));
     }
-    let verify = |rest: &str| openssl(dir, &format!("verify -x509_strict -crl_check -CAfile ca.crt -CRLfile ca.crl {rest}"));
+    let verify = |rest: &str| {
+        openssl(dir, &format!("verify -x509_strict -crl_check -CAfile ca.crt -CRLfile ca.crl {rest}"))
+    };
     verify("-purpose sslserver -verify_hostname localhost -verify_ip 127.0.0.1 server.crt").ok();
     verify("-purpose sslclient client.crt").ok();
     for (file, part) in [

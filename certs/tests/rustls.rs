@@ -134,7 +134,8 @@ fn other_hosts_other_roots_and_other_purposes_are_refused() {
     for (from, to) in [("tls/server", "id/client"), ("id/client", "mixed/server")] {
         std::fs::create_dir_all(other.path("mixed")).unwrap();
         for kind in ["crt", "key"] {
-            std::fs::copy(fixture.path(&format!("{from}.{kind}")), other.path(&format!("{to}.{kind}"))).unwrap();
+            std::fs::copy(fixture.path(&format!("{from}.{kind}")), other.path(&format!("{to}.{kind}")))
+                .unwrap();
         }
     }
     for name in ["ca.crt", "ca.crl"] {
