@@ -97,7 +97,10 @@ impl Ca {
         }
         let cert = Cert::read(&dir.join(names::CA_CRT))?;
         let key_path = dir.join(names::CA_KEY);
-        let key = keys::read(&key_path)?;
+        let key = keys::read(&key_path).map_err(|error| match error {
+            Error::Key { path, reason } => Error::CaKey { path, reason },
+            other => other,
+        })?;
         if key.subject_public_key_info() != cert.public_key() {
             return Err(Error::CaKeyMismatch(key_path));
         }

@@ -40,6 +40,14 @@ pub enum Error {
     /// A folder without a CA.
     #[error("{} holds no certificate authority", .0.display())]
     NotACa(PathBuf),
+    /// `ca.key` cannot be used.
+    #[error("{} cannot be used: {reason}", path.display())]
+    CaKey {
+        /// The key.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: &'static str,
+    },
     /// `ca.key` and `ca.crt` are not of one pair.
     #[error("{} is not the key of the ca.crt beside it", .0.display())]
     CaKeyMismatch(PathBuf),
@@ -164,6 +172,7 @@ impl Error {
                 dir.display()
             ),
             Error::NotACa(dir) => format!("check the path, or make one: 3s-ca init {}", dir.display()),
+            Error::CaKey { .. } => "restore ca.key from a backup; without it this CA can sign nothing more".into(),
             Error::CaKeyMismatch(_) => "restore ca.key and ca.crt from one backup".into(),
             Error::CaExpired(_) => {
                 "make a new one with 3s-ca init, then issue and enroll everyone anew".into()

@@ -85,6 +85,8 @@ fn a_key_of_another_ca_is_noticed() {
     let (one, two) = (Fixture::new(), Fixture::new());
     fs::copy(one.path("ca/ca.key"), two.path("ca/ca.key")).unwrap();
     assert!(matches!(Ca::open(&two.path("ca")), Err(Error::CaKeyMismatch(_))));
+    fs::write(two.path("ca/ca.key"), "damaged").unwrap();
+    assert!(matches!(Ca::open(&two.path("ca")), Err(Error::CaKey { .. })));
 }
 
 #[test]
