@@ -45,6 +45,7 @@ impl Home {
 pub struct Builder {
     config: Option<String>,
     redirect: bool,
+    keyring: Option<PathBuf>,
 }
 
 impl Builder {
@@ -183,10 +184,18 @@ impl Store {
         if self.how.config.is_some() {
             arguments.extend(["--config".into(), text(self.path("server.toml"))]);
         }
+        if let Some(keyring) = &self.how.keyring {
+            arguments.extend(["--keyring".into(), text(keyring.clone())]);
+        }
         if self.how.redirect {
             arguments.extend(["--http-redirect".into(), "127.0.0.1:0".into()]);
         }
         arguments
+    }
+
+    /// From its next start on the server uses this keyring.
+    pub fn use_keyring(&mut self, keyring: &Path) {
+        self.how.keyring = Some(keyring.into());
     }
 
     /// Starts the server again, on the port that it had.
