@@ -6,6 +6,7 @@
 //! when they are dropped, also while a test panics, and end only processes that they started.
 //! Nothing here needs root; a test that does says so through [`needs_root`].
 
+pub mod bench;
 pub mod binaries;
 pub mod command;
 pub mod fixture;

@@ -1,4 +1,5 @@
 """The wire as people with Python `requests` see it. Run by tests/wire.rs, which starts the server.
+A login that succeeds forgives the failures before it, so tests of failures begin with one.
 
 The environment says where: URL and REDIRECT (http://…), IDS (a folder with alice, bob, carol, alice2).
 Signatures are made by openssl, not by 3S.
@@ -114,17 +115,17 @@ class Wire(unittest.TestCase):
         self.problem(carol.login_with(statement, signature), 401, "login_refused")
 
     def test_a_challenge_that_the_server_never_made(self):
-        carol = Client("carol")
+        carol = Client("carol").login()
         statement = carol.statement("AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA")
         self.problem(carol.login_with(statement, sign("carol", statement)), 401, "login_refused")
 
     def test_a_wrong_key(self):
-        carol = Client("carol")
+        carol = Client("carol").login()
         statement = carol.statement(carol.challenge())
         self.problem(carol.login_with(statement, sign("bob", statement)), 401, "login_refused")
 
     def test_a_wrong_statement(self):
-        carol = Client("carol")
+        carol = Client("carol").login()
         for change in [{"node": "client1"}, {"uid": "alice"}]:
             statement = carol.statement(carol.challenge(), **change)
             self.problem(carol.login_with(statement, sign("carol", statement)), 401, "login_refused")
@@ -132,7 +133,7 @@ class Wire(unittest.TestCase):
         self.problem(carol.login_with(statement, sign("carol", statement)), 401, "login_refused")
 
     def test_another_salt_or_padding(self):
-        carol = Client("carol")
+        carol = Client("carol").login()
         for options in [["-sigopt", "rsa_padding_mode:pkcs1"],
                         ["-sigopt", "rsa_padding_mode:pss", "-sigopt", "rsa_pss_saltlen:20"]]:
             statement = carol.statement(carol.challenge())
@@ -145,6 +146,19 @@ class Wire(unittest.TestCase):
         known, unknown = (Client("carol").post("/v1/challenge", json={"uid": uid}) for uid in ("carol", "mallory"))
         self.assertEqual((known.status_code, known.json().keys()), (unknown.status_code, unknown.json().keys()))
         self.assertEqual(len(known.json()["challenge"]), len(unknown.json()["challenge"]))
+
+    def test_zz_many_failures_are_slowed_down(self):
+        # The last of all: it leaves alice's fourth machine slowed down.
+        client = Client("alice2")
+        for attempt in range(30):
+            statement = client.statement(client.challenge())
+            answer = client.login_with(statement, sign("bob", statement))
+            if answer.status_code == 429:
+                break
+            self.problem(answer, 401, "login_refused")
+        self.problem(answer, 429, "throttled")
+        self.assertGreaterEqual(int(answer.headers["Retry-After"]), 1)
+        Client("alice").login()
 
     def test_a_token_is_bound_to_its_certificate(self):
         carol, bob = Client("carol").login(), Client("bob")
