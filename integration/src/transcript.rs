@@ -2,10 +2,12 @@
 //!
 //! A fenced block marked `console` is one transcript on a store of its own. A line `alice$ COMMAND` runs in alice's
 //! mount; the lines below it, up to the next command, are what it prints (both outputs together). `[..]` in
-//! an expected line stands for any text within the line. A line `# …` is for the reader.
+//! an expected line stands for any text within the line. A line `# …` is for the reader. `$ALICE` is alice's
+//! mount, seen from any command.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
+use crate::command::Cmd;
 use crate::mount::Mount;
 use crate::store::Store;
 
@@ -64,14 +66,15 @@ fn add(steps: &mut Vec<Step>, line: &str) {
 /// Runs a transcript on a fresh store; what differs, for a person, or `None`.
 pub fn replay(transcript: &Transcript) -> Option<String> {
     let store = Store::start();
-    let mut mounts: BTreeMap<&str, Mount> = BTreeMap::new();
+    let users: BTreeSet<&str> = transcript.steps.iter().map(|step| step.user.as_str()).collect();
+    let mounts: BTreeMap<&str, Mount> = users.into_iter().map(|user| (user, store.mount(user))).collect();
     for step in &transcript.steps {
-        let mount = mounts.entry(&step.user).or_insert_with(|| store.mount(&step.user));
+        let mount = &mounts[step.user.as_str()];
         // No `-e`: a transcript shows commands that fail, too.
-        let done = crate::Cmd::new("bash")
-            .args(["-c", &format!("exec 2>&1\n{}", step.command)])
-            .cwd(mount.root())
-            .run();
+        let bash = Cmd::new("bash").args(["-c", &format!("exec 2>&1\n{}", step.command)]).cwd(mount.root());
+        let bash =
+            mounts.iter().fold(bash, |bash, (user, mount)| bash.env(&user.to_uppercase(), mount.root()));
+        let done = bash.run();
         let printed = done.out();
         let lines: Vec<&str> = printed.lines().collect();
         let same = lines.len() == step.expected.len()
