@@ -139,6 +139,17 @@ impl Mount {
         });
         processes.collect()
     }
+
+    /// The ends of the logs of this store's mounts.
+    pub fn log(&self) -> String {
+        let logs = fs::read_dir(self.home.path().join("state/3s")).into_iter().flatten().flatten();
+        let tails = logs.filter_map(|entry| {
+            let text = fs::read(entry.path()).ok()?;
+            let tail = String::from_utf8_lossy(&text[text.len().saturating_sub(4000)..]).into_owned();
+            Some(format!("--- {}\n{tail}\n", entry.path().display()))
+        });
+        tails.collect()
+    }
 }
 
 impl Drop for Mount {
@@ -165,7 +176,12 @@ impl Drop for Mount {
             }
         }
         if thread::panicking() {
-            let _ = writeln!(std::io::stderr(), "--- {} was unmounted after a panic", self.path.display());
+            let _ = writeln!(
+                std::io::stderr(),
+                "--- {} was unmounted after a panic\n{}",
+                self.path.display(),
+                self.log()
+            );
         }
     }
 }

@@ -42,11 +42,12 @@ fn python_requests_speaks_it() {
 /// A login as the README shows it: curl and openssl alone.
 const LOGIN: &str = r#"
 field() { python3 -c 'import json,sys; print(json.load(sys.stdin)[sys.argv[1]])' "$1"; }
+json='Content-Type: application/json'
 call() { curl -sS --fail-with-body --max-time 20 --cacert $ID/ca.crt --cert $ID/client.crt --key $ID/client.key "$@"; }
-challenge=$(call $URL/v1/challenge --json '{"uid": "alice"}' | field challenge)
+challenge=$(call $URL/v1/challenge -H "$json" -d '{"uid": "alice"}' | field challenge)
 statement="client1 as alice logs into the Server\nchallenge: $challenge"
 signature=$(printf "$statement" | openssl dgst -sha256 -sigopt rsa_padding_mode:pss -sigopt rsa_pss_saltlen:32 -sign $ID/user.key | base64 -w0)
-token=$(call $URL/v1/login --json "{\"uid\": \"alice\", \"statement\": \"$statement\", \"signature\": \"$signature\"}" | field token)
+token=$(call $URL/v1/login -H "$json" -d "{\"uid\": \"alice\", \"statement\": \"$statement\", \"signature\": \"$signature\"}" | field token)
 "#;
 
 fn with_curl(store: &Store, script: &str) -> Cmd {
@@ -85,7 +86,7 @@ fn what_curl_puts_the_mount_shows_and_the_other_way() {
         r#"
         auth="Authorization: Bearer $token"
         printf 'from curl' | call -H "$auth" -T - "$URL/v1/documents/@alice/f"
-        call -H "$auth" -X PUT --json '{"grantee": "bob", "right": "both", "seconds": 600}' "$URL/v1/grants/@alice/f"
+        call -H "$auth" -X PUT -H "$json" -d '{"grantee": "bob", "right": "both", "seconds": 600}' "$URL/v1/grants/@alice/f"
         "#,
     )
     .ok();
