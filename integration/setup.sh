@@ -9,6 +9,7 @@ package_of() {
         fusermount3) echo fuse3 ;;
         setfattr | getfattr) echo attr ;;
         pip) echo "python3-pip python3-venv" ;;
+        pgrep) echo procps ;;
         runuser) echo util-linux ;;
         sshd) echo openssh-server ;;
         *) echo "$1" ;;
