@@ -11,8 +11,6 @@ use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process_group};
 
-use crate::wait::holds_within;
-
 /// How long a command may take unless [`Cmd::within`] says otherwise.
 const DEADLINE: Duration = Duration::from_secs(120);
 
@@ -97,7 +95,7 @@ impl Cmd {
             // A command need not read its input: a broken pipe is no fault of it.
             thread::spawn(move || drop(pipe.write_all(&input)))
         });
-        let status = wait(&mut child, self.deadline);
+        let status = wait(child, self.deadline);
         let collect = |pipe: Receiver<Vec<u8>>| pipe.recv_timeout(Duration::from_secs(10));
         let (stdout, stderr) = (collect(stdout), collect(stderr));
         if let Some(feeder) = feeder {
@@ -205,20 +203,18 @@ fn drain(pipe: Option<impl Read + Send + 'static>) -> Receiver<Vec<u8>> {
     receiver
 }
 
-/// The status, or `None` when the deadline passed and the command's process group was killed.
-fn wait(child: &mut Child, deadline: Duration) -> Option<ExitStatus> {
-    let mut status = None;
-    let ended = holds_within(deadline, || {
-        status = child.try_wait().ok().flatten();
-        status.is_some()
-    });
-    if !ended {
-        if let Some(pid) = Pid::from_raw(child.id().cast_signed()) {
-            let _ = kill_process_group(pid, Signal::KILL);
-        }
-        let _ = child.wait();
+/// The status, or `None` when the deadline passed and the command's process group was killed. Blocks rather than polls:
+/// benches time commands with it.
+fn wait(mut child: Child, deadline: Duration) -> Option<ExitStatus> {
+    let group = Pid::from_raw(child.id().cast_signed());
+    let (sender, ended) = channel();
+    thread::spawn(move || drop(sender.send(child.wait())));
+    let status = ended.recv_timeout(deadline);
+    if let (Err(_), Some(group)) = (&status, group) {
+        let _ = kill_process_group(group, Signal::KILL);
+        let _ = ended.recv_timeout(Duration::from_secs(10));
     }
-    status
+    status.ok()?.ok()
 }
 
 #[cfg(test)]

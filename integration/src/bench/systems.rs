@@ -119,19 +119,25 @@ impl Sshfs {
              Subsystem sftp internal-sftp\n"
         );
         fs::write(dir.join("config"), config).map_err(|e| e.to_string())?;
+        if crate::is_root() {
+            // sshd insists on this folder when root starts it; the package makes it when its service starts.
+            fs::create_dir_all("/run/sshd").map_err(|e| e.to_string())?;
+        }
+        let log = fs::File::create(dir.join("sshd.log")).map_err(|e| e.to_string())?;
         let sshd = Command::new(there("sshd").out())
             .args(["-D", "-e", "-f"])
             .arg(dir.join("config"))
             .stdin(Stdio::null())
             .stdout(Stdio::null())
-            .stderr(Stdio::null())
+            .stderr(log)
             .spawn()
             .map_err(|e| e.to_string())?;
         let sshfs = Sshfs { dir, mountpoint, port, sshd };
         if holds_within(Duration::from_secs(10), || sshfs.mount().success()) {
             Ok(sshfs)
         } else {
-            Err(format!("a private sshd does not serve it here: {}", sshfs.mount().err()))
+            let log = fs::read_to_string(sshfs.dir.join("sshd.log")).unwrap_or_default();
+            Err(format!("a private sshd does not serve it here: {}\n{log}", sshfs.mount().err()))
         }
     }
 
