@@ -65,8 +65,9 @@ impl World {
             let user = NewUser { uid: uid.parse().unwrap(), public_key: user_key(uid).1, now: START };
             meta.add_user(user).await.unwrap();
         }
-        let blobs = Arc::new(LocalBlobs::create(&dir.path().join("packs")).unwrap());
-        let vault = Vault::open(copy_of_keys(dir.path()), Arc::new(StoredKeys(meta.clone())), None).await.unwrap();
+        let blobs = Arc::new(LocalBlobs::open(&dir.path().join("packs")).unwrap());
+        let vault =
+            Vault::open(copy_of_keys(dir.path()), Arc::new(StoredKeys(meta.clone())), None).await.unwrap();
         let clock = Arc::new(ManualClock::at(START));
         let settings = Settings { min_free: 0, ..Settings::default() };
         let service = Service::new(Stores { meta, blobs }, Arc::new(vault), clock.clone(), settings);
@@ -207,7 +208,8 @@ pub(super) fn code<T>(outcome: Outcome<T>) -> Code {
 /// A user's login key; made once, and small, for speed.
 pub(super) fn user_key(uid: &str) -> (rsa::RsaPrivateKey, String) {
     use rsa::pkcs8::EncodePublicKey as _;
-    static KEYS: OnceLock<parking_lot::Mutex<std::collections::HashMap<String, rsa::RsaPrivateKey>>> = OnceLock::new();
+    static KEYS: OnceLock<parking_lot::Mutex<std::collections::HashMap<String, rsa::RsaPrivateKey>>> =
+        OnceLock::new();
     let mut keys = KEYS.get_or_init(Default::default).lock();
     let key = keys
         .entry(uid.into())

@@ -46,11 +46,18 @@ async fn creating_and_listing(world: World) {
 async fn owners_names_cannot_be_created_in_a_home(world: World) {
     let parent = world.home(&alice()).await;
     let name: sss_common::Name = "@bob".parse().unwrap();
-    let request = CreateRequest { parent, name: name.clone(), kind: Kind::File, mode: 0, flag: None, target: None };
+    let request =
+        CreateRequest { parent, name: name.clone(), kind: Kind::File, mode: 0, flag: None, target: None };
     assert_eq!(code(world.service.fs_create(&alice(), request.clone()).await), Code::BadName);
     let folder = world.mkdir(&alice(), "@alice/d").await;
     world.service.fs_create(&alice(), CreateRequest { parent: folder, ..request }).await.unwrap();
-    let up = RenameRequest { parent: folder, name: name.clone(), new_parent: parent, new_name: name, no_replace: false };
+    let up = RenameRequest {
+        parent: folder,
+        name: name.clone(),
+        new_parent: parent,
+        new_name: name,
+        no_replace: false,
+    };
     assert_eq!(code(world.service.fs_rename(&alice(), up).await), Code::BadName);
 }
 
@@ -104,7 +111,10 @@ async fn a_rename_onto_a_document_checks_in(world: World) {
         assert_eq!(code(world.get(&alice(), "@alice/tmp").await), Code::NotFound);
         world.wait(200);
         world.service.maintain().await.unwrap();
-        assert!(world.get(&alice(), &path).await.unwrap() == content, "the pack outlives the document it came with");
+        assert!(
+            world.get(&alice(), &path).await.unwrap() == content,
+            "the pack outlives the document it came with"
+        );
     }
 }
 

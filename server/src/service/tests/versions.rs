@@ -38,7 +38,7 @@ async fn preconditions(world: World) {
             service.put_document(&alice(), &path, None, only_if, whole(b"x")).await
         }
     };
-    assert_eq!(code(put(Precondition::Version(Version(1))).await), Code::NotFound);
+    assert_eq!(code(put(Precondition::Version(Version(1))).await), Code::VersionMoved);
     assert!(put(Precondition::Absent).await.unwrap().1, "created");
     assert_eq!(code(put(Precondition::Absent).await), Code::VersionMoved);
     assert!(!put(Precondition::Version(Version(1))).await.unwrap().1);
@@ -57,11 +57,18 @@ async fn any_size_comes_back(world: World) {
         for (range, expected) in [
             (RangeRequest::From(1, Some(2)), content.get(1..3.min(size)).unwrap_or_default()),
             (RangeRequest::Last(70_000), &content[size.saturating_sub(70_000)..]),
-            (RangeRequest::From(65_530, Some(65_545)), content.get(65_530..65_546.min(size)).unwrap_or_default()),
+            (
+                RangeRequest::From(65_530, Some(65_545)),
+                content.get(65_530..65_546.min(size)).unwrap_or_default(),
+            ),
         ] {
             match world.service.get_document(&alice(), &"@alice/f".parse().unwrap(), range).await {
-                Ok(checkout) => assert_eq!(collect(checkout.body).await.unwrap(), expected, "{size} {range:?}"),
-                Err(failure) => assert!(failure.code == Code::BadRange && expected.is_empty(), "{size} {range:?}"),
+                Ok(checkout) => {
+                    assert_eq!(collect(checkout.body).await.unwrap(), expected, "{size} {range:?}")
+                }
+                Err(failure) => {
+                    assert!(failure.code == Code::BadRange && expected.is_empty(), "{size} {range:?}")
+                }
             }
         }
     }
@@ -274,7 +281,11 @@ async fn deleted_means_gone(world: World) {
     world.service.maintain().await.unwrap();
     assert_eq!(world.service.stores.blobs.list().await.unwrap().len(), 0);
     world.put(&alice(), "@alice/f", b"another").await.unwrap();
-    assert_eq!(code(world.get(&bob(), "@alice/f").await), Code::NotFound, "a new document has none of the old one's grants");
+    assert_eq!(
+        code(world.get(&bob(), "@alice/f").await),
+        Code::NotFound,
+        "a new document has none of the old one's grants"
+    );
 }
 
 fn base64_of(text: &str) -> Vec<u8> {

@@ -317,7 +317,8 @@ impl State {
     /// Stops remembering one node whose only changes are leaves that were taken out.
     fn forget_stale(&mut self) {
         let staged = self.staged.as_ref().map(|staged| &staged.nodes);
-        let is_staged = |index| staged.is_some_and(|nodes| nodes.contains(&on_path(index * FAN_OUT, LAST_LEVEL)));
+        let is_staged =
+            |index| staged.is_some_and(|nodes| nodes.contains(&on_path(index * FAN_OUT, LAST_LEVEL)));
         let idle = |index: &u64| self.parents.peek(index).is_none_or(|node| node.pins == 0);
         let mut sure = self.stale.iter().filter(|(_, doubtful)| !**doubtful).map(|(index, _)| *index);
         let Some(index) = sure.find(|index| idle(index) && !is_staged(*index)) else { return };
