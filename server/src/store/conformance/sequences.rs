@@ -29,18 +29,21 @@ enum Step {
 
 fn steps() -> impl Strategy<Value = Step> {
     use Step::*;
-    let node = || 0..12usize;
+    // Mostly what fits, so that much succeeds: see `Run::new` for the numbers.
+    let node = || 2..14usize;
+    let folder = || prop_oneof![8 => 0..5usize, 1 => 0..14usize];
+    let file = || prop_oneof![8 => 5..14usize, 1 => 0..14usize];
     let kind = prop_oneof![Just(Kind::File), Just(Kind::Folder), Just(Kind::Folder), Just(Kind::Symlink)];
     let mode = prop_oneof![Just(XattrMode::Any), Just(XattrMode::Create), Just(XattrMode::Replace)];
     prop_oneof![
-        6 => (node(), 0..4u8, kind, 0..3usize)
+        6 => (folder(), 0..4u8, kind, 0..3usize)
             .prop_map(|(parent, name, kind, user)| Create { parent, name, kind, user }),
-        5 => (node(), prop::bool::weighted(0.1), any::<bool>(), prop::option::of(0..8usize),
-              prop::option::weighted(0.2, node()))
+        6 => (file(), prop::bool::weighted(0.1), any::<bool>(), prop::option::of(0..8usize),
+              prop::option::weighted(0.2, file()))
             .prop_map(|(node, stale, own_pack, shared, consumes)| Commit { node, stale, own_pack, shared, consumes }),
-        3 => (node(), node(), 0..4u8, any::<bool>())
+        4 => (node(), folder(), 0..4u8, any::<bool>())
             .prop_map(|(node, to, name, replace)| Rename { node, to, name, replace }),
-        1 => (node(), node(), 0..4u8, any::<bool>())
+        2 => (file(), folder(), 0..4u8, any::<bool>())
             .prop_map(|(node, to, name, commit)| Swap { node, to, name, commit }),
         2 => node().prop_map(|node| Remove { node }),
         5 => (node(), 0..4usize, 0..3i64).prop_map(|(node, grantee, until)| Grant { node, grantee, until }),
@@ -61,7 +64,7 @@ const USERS: [&str; 4] = ["alice", "bob", "carol", "ALL"];
 struct Run {
     rig: Rig,
     homes: Vec<NodeId>,
-    /// Homes first, then in the order of creation; removed ones stay.
+    /// Two homes first, then in the order of creation; removed ones stay.
     nodes: Vec<NodeId>,
     packs: Vec<PackId>,
     leaf: u64,
@@ -71,8 +74,17 @@ struct Run {
 impl Run {
     async fn new(store: Arc<dyn MetaStore>) -> Self {
         let rig = Rig::new(store).await;
-        let homes = vec![rig.home("alice").await, rig.home("bob").await];
-        Run { rig, nodes: homes.clone(), homes, packs: Vec::new(), leaf: 0, told: Vec::new() }
+        let homes = vec![rig.home("alice").await, rig.home("bob").await, rig.home("carol").await];
+        let nodes = homes[..2].to_vec();
+        let mut run = Run { rig, nodes, homes, packs: Vec::new(), leaf: 0, told: Vec::new() };
+        // Two homes, three folders, files.
+        for (parent, name) in [(0, 0), (2, 0), (1, 0)] {
+            run.step(&Step::Create { parent, name, kind: Kind::Folder, user: 0 }).await;
+        }
+        for (parent, name) in [(0, 1), (0, 2), (2, 1), (3, 1), (4, 1)] {
+            run.step(&Step::Create { parent, name, kind: Kind::File, user: 0 }).await;
+        }
+        run
     }
 
     fn tell(&mut self, what: impl Debug) {
