@@ -6,7 +6,9 @@
 //! A test in `integration/` reads the `use` lines and fails on one that points up.
 
 pub mod policy;
+pub mod routes;
 pub mod sealed;
 pub mod service;
 pub mod store;
+pub mod tls;
 pub mod vault;
