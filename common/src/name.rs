@@ -135,10 +135,13 @@ impl Name {
         self.0.starts_with('@')
     }
 
-    /// Whether an editor would call `backup` the backup copy of this name: the name with something behind it
-    /// (`notes.txt~`, `notes.txt.bak`, `notes.txt.~1~`).
+    /// Whether an editor would call `backup` the backup copy of this name: the name with `~`, `.~N~`, `.bak`, `.orig` or
+    /// `.old` behind it. Only these: `report` and `report2` are two documents.
     pub fn has_backup(&self, backup: &Name) -> bool {
-        backup.0.len() > self.0.len() && backup.0.starts_with(&*self.0)
+        let Some(suffix) = backup.0.strip_prefix(&*self.0) else { return false };
+        let numbered = suffix.strip_prefix(".~").and_then(|rest| rest.strip_suffix('~'));
+        matches!(suffix, "~" | ".bak" | ".orig" | ".old")
+            || numbered.is_some_and(|n| !n.is_empty() && n.bytes().all(|b| b.is_ascii_digit()))
     }
 }
 
@@ -255,7 +258,15 @@ mod tests {
     #[test]
     fn backups() {
         let name: Name = "a.txt".parse().unwrap();
-        for (other, is) in [("a.txt~", true), ("a.txt.bak", true), ("a.txt", false), ("b.txt~", false)] {
+        for (other, is) in [
+            ("a.txt~", true),
+            ("a.txt.bak", true),
+            ("a.txt.~12~", true),
+            ("a.txt.~~", false),
+            ("a.txt", false),
+            ("a.txt2", false),
+            ("b.txt~", false),
+        ] {
             assert_eq!(name.has_backup(&other.parse().unwrap()), is, "{other}");
         }
     }

@@ -123,7 +123,9 @@ impl fmt::Display for Refusal {
             Refusal::NoRight => f.write_str("no grant gives you this right"),
             Refusal::Ended(at) => write!(f, "the grant ended at {at}"),
             Refusal::Only(right) => write!(f, "your grant is for {right} only"),
-            Refusal::NotOwner => f.write_str("only the owner of the document or of an enclosing folder may do this"),
+            Refusal::NotOwner => {
+                f.write_str("only the owner of the document or of an enclosing folder may do this")
+            }
         }
     }
 }
@@ -174,7 +176,8 @@ fn owns(facts: &Facts) -> bool {
 }
 
 fn visible(facts: &Facts) -> bool {
-    facts.below > Below::Nothing || facts.levels.iter().any(|level| level.own.is_some() || level.all.is_some())
+    facts.below > Below::Nothing
+        || facts.levels.iter().any(|level| level.own.is_some() || level.all.is_some())
 }
 
 /// The grant that decides: the nearest level's that is live.
@@ -196,7 +199,14 @@ fn last_end(facts: &Facts, action: Action, now: Timestamp) -> Option<Timestamp> 
         Action::Checkin => grant.right.writes(),
         Action::See | Action::Own => false,
     };
-    facts.levels.iter().filter_map(in_force).filter(gave).map(|grant| grant.until).filter(|end| *end <= now).max()
+    facts
+        .levels
+        .iter()
+        .filter_map(in_force)
+        .filter(gave)
+        .map(|grant| grant.until)
+        .filter(|end| *end <= now)
+        .max()
 }
 
 #[cfg(test)]

@@ -1,17 +1,50 @@
 //! What can be asked of the server. Each call reads as a checklist: authorise, seal, make durable, commit, audit, answer.
 
+mod assemble;
+mod attributes;
+mod audit;
+mod challenges;
+mod checkin;
+mod checkout;
+mod content;
+mod create;
+mod documents;
+mod editors;
+mod events;
 pub mod failure;
-mod facade;
+mod grants;
+mod maintenance;
+mod names;
+mod outcomes;
+mod pins;
+mod remove;
+mod rename;
+mod session;
+mod throttle;
+mod vacated;
+mod versions;
 
 use std::sync::Arc;
 
 use bytes::Bytes;
 use futures::stream::BoxStream;
-use sss_common::wire::fs::{Attr, Effective};
-use sss_common::{NodeName, Uid, Version};
+use sss_common::wire::fs::Attr;
+use sss_common::{Clock, NodeName, Timestamp, Uid, Version};
+use tokio::sync::Notify;
 
-use crate::store::{Fingerprint, TokenHash};
+use crate::store::{Fingerprint, MetaStore, Stores, TokenHash};
+use crate::vault::Vault;
+use challenges::Challenges;
+use content::ContentCache;
+pub use content::StreamFailed;
+use events::Hub;
 pub use failure::{Failure, Outcome};
+pub use outcomes::CheckinId;
+use outcomes::Outcomes;
+use pins::Pins;
+use session::SessionCache;
+use throttle::Throttle;
+use vacated::VacatedNames;
 
 /// A request's body or a check-out's content, as it streams.
 pub type ByteStream = BoxStream<'static, std::io::Result<Bytes>>;
@@ -126,11 +159,47 @@ impl Default for Settings {
 
 /// The server's whole ability, without HTTP.
 pub struct Service {
-    #[allow(dead_code)]
-    stores: crate::store::Stores,
-    #[allow(dead_code)]
-    vault: Arc<crate::vault::Vault>,
+    stores: Stores,
+    vault: Arc<Vault>,
+    clock: Arc<dyn Clock>,
+    settings: Settings,
+    challenges: Challenges,
+    throttle: Throttle,
+    sessions: SessionCache,
+    pins: Pins,
+    vacated: VacatedNames,
+    hub: Hub,
+    contents: ContentCache,
+    outcomes: Outcomes,
+    work: Arc<Notify>,
 }
 
-#[allow(dead_code)]
-fn unused(_: Effective) {}
+impl Service {
+    /// A service on these stores and keys. Run [`Service::run_maintenance`] beside it.
+    pub fn new(stores: Stores, vault: Arc<Vault>, clock: Arc<dyn Clock>, settings: Settings) -> Arc<Self> {
+        let throttle = Throttle::new(settings.login_failures, settings.login_delay, settings.login_delay_max);
+        Arc::new(Service {
+            stores,
+            vault,
+            clock,
+            settings,
+            challenges: Challenges::default(),
+            throttle,
+            sessions: SessionCache::default(),
+            pins: Pins::default(),
+            vacated: VacatedNames::default(),
+            hub: Hub::default(),
+            contents: ContentCache::default(),
+            outcomes: Outcomes::default(),
+            work: Arc::new(Notify::new()),
+        })
+    }
+
+    fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    fn meta(&self) -> &dyn MetaStore {
+        &*self.stores.meta
+    }
+}

@@ -154,7 +154,14 @@ impl Opener {
 
     /// Opens one block in place: `sealed` becomes the plaintext. `document` is the one the pack was sealed for,
     /// `last` whether the block is the pack's last.
-    pub fn open_block(&self, document: NodeId, pack: PackId, index: u64, last: bool, sealed: &mut Vec<u8>) -> Result<()> {
+    pub fn open_block(
+        &self,
+        document: NodeId,
+        pack: PackId,
+        index: u64,
+        last: bool,
+        sealed: &mut Vec<u8>,
+    ) -> Result<()> {
         let _ = (document, pack, index, last, sealed);
         unimplemented!()
     }

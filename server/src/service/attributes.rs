@@ -1,0 +1,170 @@
+//! Mode, times, flag, extended attributes, the record, and the room there is.
+//!
+//! Costs: one round trip each; the facts and one read or transaction. A new flag for a document with content makes a new
+//! version; towards `integrity` it reads the content once.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use sss_common::limits::{XATTR_NAME_MAX, XATTR_VALUE_MAX};
+use sss_common::wire::fs::*;
+use sss_common::{Code, Flag, PackId, Version};
+
+use super::checkin::nanoseconds;
+use super::versions::NewVersion;
+use super::{Caller, Failure, Outcome, Service};
+use crate::policy::Action;
+use crate::store::{Seen, SetAttr, StoreError};
+
+impl Service {
+    /// Mode (the owner's to set) and modification time (with the right to check in).
+    pub async fn fs_setattr(&self, caller: &Caller, request: SetAttrRequest) -> Outcome<Attr> {
+        let seen = self.seen(caller, request.node).await?;
+        let action = if request.mode.is_some() { Action::Own } else { Action::Checkin };
+        let allowed = self.allow(caller, &seen, action)?;
+        let set = SetAttr {
+            mode: request.mode.map(|mode| mode & 0o7777),
+            mtime_ns: request.mtime_ns,
+            now_ns: nanoseconds(self.now()),
+        };
+        let node = self.meta().set_attr(&allowed, set).await?;
+        Ok(self.attr(&node, &seen.facts))
+    }
+
+    /// A document's protection, or what a folder's new documents get.
+    pub async fn fs_setflag(&self, caller: &Caller, request: SetFlagRequest) -> Outcome<Attr> {
+        let seen = self.seen(caller, request.node).await?;
+        let allowed = self.allow(caller, &seen, Action::Own)?;
+        let same = seen.node.flag == Some(request.flag);
+        let node = match (seen.node.kind, seen.node.version) {
+            _ if same => seen.node.clone(),
+            (Kind::Folder, _) | (_, Version::NONE) => {
+                let path = self.meta().path(seen.node.id).await?.unwrap_or_default();
+                let audit = self.audit_row(caller, "flag", seen.node.id, path, request.flag.as_str());
+                self.meta().set_flag(&allowed, request.flag, audit).await?
+            }
+            _ => self.reflag(caller, &seen, request.flag).await?,
+        };
+        Ok(self.attr(&node, &seen.facts))
+    }
+
+    /// The same content as a new version under the other flag.
+    async fn reflag(&self, caller: &Caller, seen: &Seen, flag: Flag) -> Outcome<crate::store::Node> {
+        let allowed = self.allow(caller, seen, Action::Own)?;
+        let content = self.content(&allowed, seen.node.id, seen.node.version).await?;
+        let digests = match flag {
+            Flag::Integrity => self.digests_of(&allowed, &content).await?,
+            Flag::Confidentiality => Vec::new(),
+        };
+        let new = NewVersion {
+            node: seen.node.id,
+            base: seen.node.version,
+            previous: content.body.record.hash(),
+            flag,
+            author: caller.uid.clone(),
+            size: content.size(),
+            layout: content.body.layout.clone(),
+            digests,
+            pack: None,
+            mtime_ns: seen.node.mtime_ns,
+            mode: None,
+            consumes: None,
+        };
+        let sealer = self.vault.begin(&allowed, seen.node.id, PackId::random()).await?;
+        self.make_version(caller, &allowed, new, sealer, "flag").await
+    }
+
+    /// Other `user.*` attributes, for who has any live right.
+    pub async fn fs_xattrs(&self, caller: &Caller, request: NodeRequest) -> Outcome<XattrsResponse> {
+        let seen = self.seen(caller, request.node).await?;
+        let right = self.attr_of(&seen).right;
+        if !(right.checkout || right.checkin) {
+            return Ok(XattrsResponse::default());
+        }
+        let xattrs = self.meta().xattrs(request.node).await?;
+        let encode = |(name, value): (String, Vec<u8>)| Xattr { name, value: STANDARD.encode(value) };
+        Ok(XattrsResponse { xattrs: xattrs.into_iter().map(encode).collect() })
+    }
+
+    /// Sets one, with the right to check in.
+    pub async fn fs_setxattr(&self, caller: &Caller, request: SetXattrRequest) -> Outcome<()> {
+        let seen = self.seen(caller, request.node).await?;
+        let allowed = self.allow(caller, &seen, Action::Checkin)?;
+        let name = user_attribute(&request.xattr.name)?;
+        let value = STANDARD
+            .decode(&request.xattr.value)
+            .map_err(|_| Failure::new(Code::BadRequest, "an attribute's value is base64"))?;
+        if value.len() > XATTR_VALUE_MAX {
+            return Err(Failure::new(Code::TooLarge, format!("a value has at most {XATTR_VALUE_MAX} bytes")));
+        }
+        self.meta().set_xattr(&allowed, name, &value, request.mode).await.map_err(attribute_failure)
+    }
+
+    /// Removes one, with the right to check in.
+    pub async fn fs_removexattr(&self, caller: &Caller, request: RemoveXattrRequest) -> Outcome<()> {
+        let seen = self.seen(caller, request.node).await?;
+        let allowed = self.allow(caller, &seen, Action::Checkin)?;
+        let name = user_attribute(&request.name)?;
+        self.meta().remove_xattr(&allowed, name).await.map_err(attribute_failure)
+    }
+
+    /// A version's record and signature, for who may check it out.
+    pub async fn fs_record(&self, caller: &Caller, request: RecordRequest) -> Outcome<RecordResponse> {
+        let seen = self.seen(caller, request.node).await?;
+        let allowed = self.allow(caller, &seen, Action::Checkout)?;
+        let version = request.version.unwrap_or(seen.node.version);
+        if seen.node.kind == Kind::Folder || version == Version::NONE {
+            return Err(Failure::new(Code::NotFound, "nothing was checked in under this name"));
+        }
+        let content = self.content(&allowed, seen.node.id, version).await?;
+        Ok(RecordResponse {
+            record: STANDARD.encode(content.body.record.encode()),
+            signature: content.body.signature.as_ref().map(|signature| STANDARD.encode(signature)),
+            server_key: self.vault.public_key_pem().into(),
+        })
+    }
+
+    /// The room on the server.
+    pub async fn fs_statfs(&self, _caller: &Caller) -> Outcome<StatfsResponse> {
+        let space = self.stores.blobs.space().await?;
+        Ok(space.map_or_else(StatfsResponse::default, |space| StatfsResponse {
+            total: space.total,
+            available: space.available.saturating_sub(self.settings.min_free),
+        }))
+    }
+}
+
+fn user_attribute(name: &str) -> Outcome<&str> {
+    let rest = name.strip_prefix("user.").filter(|rest| !rest.is_empty() && !rest.starts_with("3s."));
+    if rest.is_none() || name.contains('\0') {
+        return Err(Failure::new(Code::BadName, "only user.* attributes other than user.3s.* are kept"));
+    }
+    if name.len() > XATTR_NAME_MAX {
+        return Err(Failure::new(Code::NameTooLong, format!("a name has at most {XATTR_NAME_MAX} bytes")));
+    }
+    Ok(name)
+}
+
+fn attribute_failure(error: StoreError) -> Failure {
+    match error {
+        StoreError::NotFound => Failure::new(Code::NotFound, "there is no such attribute"),
+        StoreError::Exists => Failure::new(Code::Exists, "the attribute is already there"),
+        other => other.into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_user_attributes_that_are_not_ours_are_kept() {
+        for good in ["user.a", "user.mime_type", "user.3", "user.3sx"] {
+            assert!(user_attribute(good).is_ok(), "{good}");
+        }
+        let long = format!("user.{}", "x".repeat(XATTR_NAME_MAX));
+        for bad in ["", "user.", "user.3s.flag", "security.capability", "system.posix_acl_access", "a", &long]
+        {
+            assert!(user_attribute(bad).is_err(), "{bad}");
+        }
+    }
+}

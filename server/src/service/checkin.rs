@@ -1,0 +1,180 @@
+//! Checking in: a new version of a document that is there.
+//!
+//! Costs: one round trip; the facts twice (before the body is taken and before it counts); one pack, with one fsync of
+//! its file and one of its folder unless it is small; one metadata transaction, whose fsync is shared with whatever commits
+//! at the same time.
+
+use bytes::Bytes;
+use futures::StreamExt as _;
+use sss_common::framing::{Decoder, Piece};
+use sss_common::wire::fs::{Attr, CheckinEnd, Kind};
+use sss_common::{Code, NodeId, Version};
+
+use super::assemble::Assembler;
+use super::versions::NewVersion;
+use super::{ByteStream, Caller, CheckinId, Failure, Outcome, Service};
+use crate::policy::Action;
+use crate::store::{Node, Seen};
+
+impl Service {
+    /// The mount's check-in: changed ranges on top of `base`, then the new size. With an `id` that was answered already,
+    /// the same answer again.
+    pub async fn fs_checkin(
+        &self,
+        caller: &Caller,
+        node: NodeId,
+        base: Version,
+        id: Option<CheckinId>,
+        body: ByteStream,
+    ) -> Outcome<Attr> {
+        if let Some(attr) = self.outcomes.of(caller.token, id) {
+            return Ok(attr);
+        }
+        let seen = self.seen(caller, node).await?;
+        let attr = self.check_in(caller, &seen, base, Body::Framed(body)).await?;
+        self.outcomes.remember(caller.token, id, &attr);
+        Ok(attr)
+    }
+
+    /// Authorise, receive and seal, make durable, authorise again, commit.
+    pub(super) async fn check_in(
+        &self,
+        caller: &Caller,
+        seen: &Seen,
+        base: Version,
+        body: Body,
+    ) -> Outcome<Attr> {
+        let node = &seen.node;
+        let allowed = self.allow(caller, seen, Action::Checkin)?;
+        must_be_document(node)?;
+        must_be_current(node, base)?;
+        self.must_have_room().await?;
+
+        let content = match base {
+            Version::NONE => None,
+            _ => Some(self.content(&allowed, node.id, base).await?),
+        };
+        let flag = node.flag.unwrap_or_default();
+        let mut upload = Assembler::begin(
+            self,
+            &allowed,
+            node.id,
+            content.clone().filter(|_| matches!(body, Body::Framed(_))),
+            flag,
+        )
+        .await?;
+        let end = match self.receive(&mut upload, body).await {
+            Ok(end) => end,
+            Err(failure) => {
+                upload.abort().await;
+                return Err(failure);
+            }
+        };
+        let made = upload.finish(end.size).await?;
+
+        let seen = self.seen(caller, node.id).await?;
+        let allowed = self.allow(caller, &seen, Action::Checkin)?;
+        let mtime_ns = end.mtime_ns.unwrap_or_else(|| nanoseconds(self.now()));
+        let (mut new, sealer) = NewVersion::assembled(node, &caller.uid, content.as_deref(), made, mtime_ns);
+        new.mode = end.mode.filter(|_| self.attr_of(&seen).right.owner).map(|mode| mode & 0o7777);
+        let node = self.make_version(caller, &allowed, new, sealer, "checkin").await?;
+        Ok(self.attr(&node, &seen.facts))
+    }
+
+    /// Takes a body in. What breaks off, or has no end, is no check-in.
+    pub(super) async fn receive(&self, upload: &mut Assembler, body: Body) -> Outcome<CheckinEnd> {
+        match body {
+            Body::Framed(stream) => self.receive_frames(upload, stream).await,
+            Body::Whole(mut stream) => {
+                let mut size = 0;
+                while let Some(chunk) = stream.next().await {
+                    size = self.take(upload, size, chunk.map_err(broke_off)?).await?;
+                }
+                Ok(CheckinEnd { size, ..Default::default() })
+            }
+        }
+    }
+
+    async fn receive_frames(&self, upload: &mut Assembler, mut stream: ByteStream) -> Outcome<CheckinEnd> {
+        let malformed = |error: &dyn std::fmt::Display| {
+            Failure::new(Code::BadRequest, format!("malformed check-in: {error}"))
+        };
+        let mut decoder = Decoder::default();
+        let mut end = None;
+        while let Some(chunk) = stream.next().await {
+            let mut chunk = chunk.map_err(broke_off)?;
+            while let Some(piece) = decoder.next(&mut chunk).map_err(|error| malformed(&error))? {
+                match piece {
+                    Piece::Data { offset, bytes } => {
+                        self.take(upload, offset, bytes).await?;
+                    }
+                    Piece::End(json) => {
+                        let parsed: CheckinEnd =
+                            serde_json::from_slice(&json).map_err(|error| malformed(&error))?;
+                        end = Some(parsed);
+                    }
+                }
+            }
+        }
+        let end =
+            end.ok_or_else(|| Failure::new(Code::BadRequest, "the check-in broke off before its end"))?;
+        self.must_fit(end.size)?;
+        Ok(end)
+    }
+
+    async fn take(&self, upload: &mut Assembler, offset: u64, bytes: Bytes) -> Outcome<u64> {
+        let reach = offset.saturating_add(bytes.len() as u64);
+        self.must_fit(reach)?;
+        upload.data(offset, bytes).await?;
+        Ok(reach)
+    }
+
+    fn must_fit(&self, size: u64) -> Outcome<()> {
+        let most = self.settings.document_max;
+        if size <= most {
+            return Ok(());
+        }
+        Err(Failure::new(Code::TooLarge, format!("a document can have {most} bytes on this server")))
+    }
+
+    /// Refuses what would fill the disk to the brim: the database must be able to go on.
+    pub(super) async fn must_have_room(&self) -> Outcome<()> {
+        match self.stores.blobs.space().await? {
+            Some(space) if space.available < self.settings.min_free => {
+                Err(Failure::new(Code::DiskFull, "the server's disk is full"))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// How a check-in's content comes.
+pub(super) enum Body {
+    /// Changed ranges in frames, over the base version.
+    Framed(ByteStream),
+    /// All of it, as it is.
+    Whole(ByteStream),
+}
+
+fn must_be_document(node: &Node) -> Outcome<()> {
+    match node.kind {
+        Kind::File | Kind::Symlink => Ok(()),
+        Kind::Folder => Err(Failure::new(Code::IsFolder, "it is a folder")),
+    }
+}
+
+fn must_be_current(node: &Node, base: Version) -> Outcome<()> {
+    if node.version == base {
+        return Ok(());
+    }
+    Err(Failure::new(Code::VersionMoved, format!("the current version is {}, not {base}", node.version)))
+}
+
+fn broke_off(error: std::io::Error) -> Failure {
+    Failure::new(Code::BadRequest, "the upload broke off").caused_by(error)
+}
+
+/// A moment in nanoseconds since the epoch, as file times are kept.
+pub(super) fn nanoseconds(at: sss_common::Timestamp) -> i64 {
+    at.millis().saturating_mul(1_000_000)
+}

@@ -1,0 +1,201 @@
+//! Checking out: opening pins a version, reading streams it, closing gives it back.
+//!
+//! Costs: `open` is one round trip and one read of the facts; a `read` is one round trip, the facts, and what
+//! `content` says. The audit row of an open is gathered and keeps nobody waiting.
+
+use futures::FutureExt as _;
+use sss_common::limits::READ_MAX;
+use sss_common::wire::fs::{Attr, CloseRequest, Kind, OpenRequest};
+use sss_common::{Code, NodeId, Right, Timestamp, Version};
+
+use std::sync::Arc;
+
+use super::content::Content;
+use super::{ByteStream, Caller, Checkout, Failure, Outcome, RangeRequest, Service};
+use crate::policy::{self, Action, Allowed};
+use crate::store::{Seen, Stores};
+
+impl Service {
+    /// Checks a version out and pins it for the caller's session.
+    pub async fn fs_open(&self, caller: &Caller, request: OpenRequest) -> Outcome<Attr> {
+        let seen = self.seen(caller, request.node).await?;
+        for action in actions(request.want) {
+            self.allow(caller, &seen, *action)?;
+        }
+        if seen.node.kind == Kind::Folder {
+            return Err(Failure::new(Code::IsFolder, "it is a folder"));
+        }
+        let mut attr = self.attr_of(&seen);
+        if let Some(version) = request.version.filter(|version| *version != attr.version) {
+            attr.size = self.kept_size(&seen, version).await?;
+            attr.version = version;
+        }
+        if !self.pins.hold(caller.token, request.node, attr.version) {
+            return Err(Failure::new(Code::Unavailable, "this session holds too many documents open"));
+        }
+        self.audit_later(
+            caller,
+            "open",
+            Some(request.node),
+            format!("{} version {}", request.want, attr.version),
+        );
+        Ok(attr)
+    }
+
+    /// Gives pins back.
+    pub async fn fs_close(&self, caller: &Caller, request: CloseRequest) -> Outcome<()> {
+        for pin in request.pins {
+            self.pins.release(caller.token, pin.node, pin.version);
+        }
+        self.work.notify_one();
+        Ok(())
+    }
+
+    /// Streams a part of the current version, or of one that the session pinned; cut at the version's end.
+    pub async fn fs_read(
+        self: &Arc<Self>,
+        caller: &Caller,
+        node: NodeId,
+        version: Version,
+        offset: u64,
+        length: u64,
+    ) -> Outcome<(u64, ByteStream)> {
+        if length > READ_MAX as u64 {
+            return Err(Failure::new(Code::BadRange, format!("at most {READ_MAX} bytes at a time")));
+        }
+        let seen = self.seen(caller, node).await?;
+        let allowed = self.allow(caller, &seen, Action::Checkout)?;
+        if version != seen.node.version && !self.pins.holds(&caller.token, node, version) {
+            return Err(Failure::new(Code::VersionGone, "this version is neither current nor pinned"));
+        }
+        if version == Version::NONE {
+            return Ok((0, Box::pin(futures::stream::empty())));
+        }
+        let content = self.content(&allowed, node, version).await?;
+        let length = length.min(content.size().saturating_sub(offset));
+        Ok((length, self.stream(caller, content, allowed, offset.min(u64::MAX - length), length)))
+    }
+
+    /// A check-out of the current version, or a part of it.
+    pub(super) async fn check_out(
+        self: &Arc<Self>,
+        caller: &Caller,
+        seen: &Seen,
+        range: RangeRequest,
+    ) -> Outcome<Checkout> {
+        let allowed = self.allow(caller, seen, Action::Checkout)?;
+        if seen.node.kind == Kind::Folder {
+            return Err(Failure::new(Code::IsFolder, "it is a folder"));
+        }
+        let attr = self.attr_of(seen);
+        let size = attr.size;
+        let (start, length) = resolve(range, size)
+            .ok_or_else(|| Failure::new(Code::BadRange, format!("the document has {size} bytes")))?;
+        self.audit_later(caller, "checkout", Some(seen.node.id), format!("version {}", attr.version));
+        let body: ByteStream = if attr.version == Version::NONE {
+            Box::pin(futures::stream::empty())
+        } else {
+            let content = self.content(&allowed, seen.node.id, attr.version).await?;
+            self.stream(caller, content, allowed, start, length)
+        };
+        Ok(Checkout { attr, start, length, size, body })
+    }
+
+    /// Streams under a guard: a right that ends or is taken back ends the stream too.
+    fn stream(
+        self: &Arc<Self>,
+        caller: &Caller,
+        content: Arc<Content>,
+        allowed: Allowed,
+        start: u64,
+        length: u64,
+    ) -> ByteStream {
+        let guard = Guard {
+            stores: self.stores.clone(),
+            service: self.clone(),
+            caller: caller.clone(),
+            allowed: allowed.clone(),
+            generation: self.hub.generation(),
+        };
+        content.stream(allowed, start, length, move || guard.clone().check().boxed())
+    }
+
+    async fn kept_size(&self, seen: &Seen, version: Version) -> Outcome<u64> {
+        let allowed = policy::decide(&seen.facts, Action::Checkout, self.now())
+            .or_else(|_| policy::decide(&seen.facts, Action::Checkin, self.now()))?;
+        if version == Version::NONE {
+            return Ok(0);
+        }
+        Ok(self.content(&allowed, seen.node.id, version).await?.size())
+    }
+}
+
+/// Asks the policy again when the right's end has come or anybody's rights have changed since.
+#[derive(Clone)]
+struct Guard {
+    stores: Stores,
+    service: Arc<Service>,
+    caller: Caller,
+    allowed: Allowed,
+    generation: u64,
+}
+
+impl Guard {
+    async fn check(self) -> Outcome<()> {
+        let now = self.service.now();
+        let ended = self.allowed.until().is_some_and(|until: Timestamp| until <= now);
+        if !ended && self.service.hub.generation() == self.generation {
+            return Ok(());
+        }
+        let node = self.stores.meta.node(self.allowed.node(), self.allowed.user(), now).await?;
+        let seen = node.ok_or_else(Failure::not_found)?;
+        self.service.allow(&self.caller, &seen, Action::Checkout)?;
+        Ok(())
+    }
+}
+
+fn actions(want: Right) -> &'static [Action] {
+    match want {
+        Right::Checkout => &[Action::Checkout],
+        Right::Checkin => &[Action::Checkin],
+        Right::Both => &[Action::Checkout, Action::Checkin],
+    }
+}
+
+/// Start and length of a range in a document of `size` bytes; `None` when it cannot be satisfied (RFC 9110, section 14.1.2).
+fn resolve(range: RangeRequest, size: u64) -> Option<(u64, u64)> {
+    match range {
+        RangeRequest::All => Some((0, size)),
+        RangeRequest::From(first, last) => {
+            let end = last.map_or(size, |last| last.saturating_add(1).min(size));
+            (first < end).then(|| (first, end - first))
+        }
+        RangeRequest::Last(count) => {
+            let length = count.min(size);
+            (length > 0).then(|| (size - length, length))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ranges_are_cut_to_the_document() {
+        for (range, expected) in [
+            (RangeRequest::All, Some((0, 10))),
+            (RangeRequest::From(0, None), Some((0, 10))),
+            (RangeRequest::From(3, Some(5)), Some((3, 3))),
+            (RangeRequest::From(3, Some(u64::MAX)), Some((3, 7))),
+            (RangeRequest::From(10, None), None),
+            (RangeRequest::Last(4), Some((6, 4))),
+            (RangeRequest::Last(40), Some((0, 10))),
+            (RangeRequest::Last(0), None),
+        ] {
+            assert_eq!(resolve(range, 10), expected, "{range:?}");
+        }
+        assert_eq!(resolve(RangeRequest::All, 0), Some((0, 0)));
+        assert_eq!(resolve(RangeRequest::Last(1), 0), None);
+    }
+}

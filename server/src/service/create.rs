@@ -1,0 +1,199 @@
+//! Creating documents, folders and links.
+//!
+//! Costs: one round trip; the folder's facts, one transaction. With content (a link's target, a PUT of a new document) the
+//! node appears only once all of its content is sealed.
+
+use bytes::Bytes;
+use sss_common::limits::SYMLINK_MAX;
+use sss_common::wire::fs::{Attr, CreateRequest, CreateResponse, Kind};
+use sss_common::{Code, Flag, Name, NodeId, Version};
+
+use super::assemble::Assembler;
+use super::checkin::{Body, nanoseconds};
+use super::names::facts_of_new;
+use super::versions::NewVersion;
+use super::{Caller, Failure, Outcome, Service};
+use crate::policy::{self, Action};
+use crate::store::{NewNode, Remove, Seen};
+
+impl Service {
+    /// A new, empty document, folder or link. A name that an editor has just vacated gets its document back.
+    pub async fn fs_create(&self, caller: &Caller, request: CreateRequest) -> Outcome<CreateResponse> {
+        let parent = self.seen(caller, request.parent).await?;
+        self.may_create(caller, &parent, &request.name)?;
+        let flag = parent.node.flag.or(request.flag);
+        let attr = match (request.kind, request.target) {
+            (Kind::File, None) => {
+                if let Some((attr, swapped)) = self.refill(caller, &parent, &request.name).await? {
+                    return Ok(CreateResponse { attr, swapped: Some(swapped) });
+                }
+                let flag = Some(flag.unwrap_or_default());
+                self.create_empty(caller, &parent, request.name, Kind::File, request.mode, flag).await?
+            }
+            (Kind::Folder, None) => {
+                self.create_empty(caller, &parent, request.name, Kind::Folder, request.mode, parent.node.flag)
+                    .await?
+            }
+            (Kind::Symlink, Some(target)) if (1..=SYMLINK_MAX).contains(&target.len()) => {
+                let body = futures::stream::once(async move { Ok(Bytes::from(target)) });
+                let new =
+                    Unborn { name: request.name, kind: Kind::Symlink, mode: 0o777, flag: Flag::default() };
+                self.create_with(caller, &parent, new, Body::Whole(Box::pin(body))).await?
+            }
+            (Kind::Symlink, Some(_)) => {
+                return Err(Failure::new(
+                    Code::NameTooLong,
+                    format!("a link's target has 1 to {SYMLINK_MAX} bytes"),
+                ));
+            }
+            _ => {
+                return Err(Failure::new(
+                    Code::BadRequest,
+                    "`target` goes with a symlink, and only with one",
+                ));
+            }
+        };
+        Ok(CreateResponse { attr, swapped: None })
+    }
+
+    /// Whether the caller may put this name into this folder. The proof is made again where it is needed.
+    pub(super) fn may_create(&self, caller: &Caller, parent: &Seen, name: &Name) -> Outcome<()> {
+        if parent.node.kind != Kind::Folder {
+            return Err(Failure::new(Code::NotFolder, "it is not a folder"));
+        }
+        if parent.node.parent.is_none() && name.is_owner_link() {
+            return Err(Failure::new(
+                Code::BadName,
+                "names that begin with @ are other users' homes and cannot be created in a home's root",
+            ));
+        }
+        self.allow(caller, parent, Action::Checkin).map(drop)
+    }
+
+    /// A node without content: a folder, or a document at version 0.
+    pub(super) async fn create_empty(
+        &self,
+        caller: &Caller,
+        parent: &Seen,
+        name: Name,
+        kind: Kind,
+        mode: u32,
+        flag: Option<Flag>,
+    ) -> Outcome<Attr> {
+        let new = NewNode {
+            id: NodeId::random(),
+            parent: parent.node.id,
+            name,
+            kind,
+            mode: mode & 0o7777,
+            flag,
+            now_ns: nanoseconds(self.now()),
+        };
+        self.insert(caller, parent, new).await
+    }
+
+    /// A node with its first version. It is made known once its content is durable.
+    pub(super) async fn create_with(
+        &self,
+        caller: &Caller,
+        parent: &Seen,
+        new: Unborn,
+        body: Body,
+    ) -> Outcome<Attr> {
+        let allowed = self.allow(caller, parent, Action::Checkin)?;
+        self.must_have_room().await?;
+        let id = NodeId::random();
+        let mut upload = Assembler::begin(self, &allowed, id, None, new.flag).await?;
+        let end = match self.receive(&mut upload, body).await {
+            Ok(end) => end,
+            Err(failure) => {
+                upload.abort().await;
+                return Err(failure);
+            }
+        };
+        let made = upload.finish(end.size).await?;
+        let parent = self.seen(caller, parent.node.id).await?;
+        let now_ns = nanoseconds(self.now());
+        let node = NewNode {
+            id,
+            parent: parent.node.id,
+            name: new.name.clone(),
+            kind: new.kind,
+            mode: new.mode & 0o7777,
+            flag: Some(new.flag),
+            now_ns,
+        };
+        let facts = facts_of_new(&parent.facts, id);
+        let created = match self.insert(caller, &parent, node).await {
+            Ok(created) => created,
+            Err(failure) => {
+                self.drop_pack(made.pack).await;
+                return Err(failure);
+            }
+        };
+        let owned = policy::decide(&facts, Action::Checkin, self.now())?;
+        let version = NewVersion {
+            node: id,
+            base: Version::NONE,
+            previous: [0; 32],
+            flag: new.flag,
+            author: caller.uid.clone(),
+            size: made.size,
+            layout: made.layout,
+            digests: made.digests,
+            pack: made.pack,
+            mtime_ns: now_ns,
+            mode: None,
+            consumes: None,
+        };
+        match self.make_version(caller, &owned, version, made.sealer, "checkin").await {
+            Ok(node) => Ok(self.attr(&node, &facts)),
+            Err(failure) => {
+                self.undo_create(caller, &parent, &created, new.name).await;
+                Err(failure)
+            }
+        }
+    }
+
+    async fn insert(&self, caller: &Caller, parent: &Seen, new: NewNode) -> Outcome<Attr> {
+        let allowed = self.allow(caller, parent, Action::Checkin)?;
+        let path = self.path_in(parent, &new.name).await?;
+        let audit = self.audit_row(caller, "create", new.id, path, "allowed");
+        let node = self.meta().create(&allowed, new, audit).await?;
+        Ok(self.attr(&node, &facts_of_new(&parent.facts, node.id)))
+    }
+
+    /// The path of a name in a folder, for the audit log.
+    pub(super) async fn path_in(&self, parent: &Seen, name: &Name) -> Outcome<String> {
+        let folder = self.meta().path(parent.node.id).await?.unwrap_or_default();
+        Ok(format!("{folder}/{name}"))
+    }
+
+    async fn drop_pack(&self, pack: Option<crate::store::PackRow>) {
+        let blob = pack.filter(|pack| pack.inline.is_none());
+        if let Some(pack) = blob {
+            if let Err(error) = self.stores.blobs.delete(pack.id).await {
+                tracing::warn!(%error, "an unused pack was not removed; the sweeper will");
+            }
+        }
+    }
+
+    async fn undo_create(&self, caller: &Caller, parent: &Seen, created: &Attr, name: Name) {
+        let facts = facts_of_new(&parent.facts, created.node);
+        let Ok(allowed) = policy::decide(&facts, Action::Own, self.now()) else { return };
+        let remove =
+            Remove { node: created.node, parent: parent.node.id, name, now_ns: nanoseconds(self.now()) };
+        let audit = self.audit_row(caller, "create", created.node, String::new(), "undone");
+        if let Err(error) = self.meta().remove(&allowed, remove, audit).await {
+            tracing::warn!(%error, "a document without content was not removed");
+        }
+    }
+}
+
+/// What is to be created with content.
+pub(super) struct Unborn {
+    pub(super) name: Name,
+    pub(super) kind: Kind,
+    pub(super) mode: u32,
+    pub(super) flag: Flag,
+}

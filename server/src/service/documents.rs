@@ -1,0 +1,157 @@
+//! Documents by path: the public calls.
+//!
+//! Costs: the facts of each name on the path, then as the mount's calls.
+
+use std::sync::Arc;
+
+use sss_common::wire::documents::CheckedIn;
+use sss_common::wire::fs::{Attr, Kind};
+use sss_common::{Code, DocPath, Flag, Name, Version};
+
+use super::checkin::Body;
+use super::create::Unborn;
+use super::{ByteStream, Caller, Checkout, Failure, Outcome, Precondition, RangeRequest, Service};
+use crate::policy::Action;
+use crate::store::Seen;
+
+impl Service {
+    /// Checks a whole document in. Creates it, and the folders on the way, where the caller may. True: it was created.
+    pub async fn put_document(
+        &self,
+        caller: &Caller,
+        path: &DocPath,
+        flag: Option<Flag>,
+        only_if: Precondition,
+        body: ByteStream,
+    ) -> Outcome<(CheckedIn, bool)> {
+        let (folders, name) = split(path)?;
+        let (parent, missing) = self.nearest_folder(caller, path, folders).await?;
+        let existing = match missing.is_empty() {
+            true => self.seen_child(caller, parent.node.id, name).await?,
+            false => None,
+        };
+        match (existing, only_if) {
+            (Some(_), Precondition::Absent) => {
+                Err(Failure::new(Code::VersionMoved, "the document is already there"))
+            }
+            (Some(seen), _) => {
+                let attr = self.replace(caller, seen, flag, only_if, body).await?;
+                Ok((CheckedIn { version: attr.version }, false))
+            }
+            (None, Precondition::Version(_)) => Err(Failure::not_found()),
+            (None, _) => {
+                self.may_create(caller, &parent, missing.first().unwrap_or(name))?;
+                let parent = self.make_folders(caller, parent, missing).await?;
+                let flag = flag.or(parent.node.flag).unwrap_or_default();
+                let new = Unborn { name: name.clone(), kind: Kind::File, mode: 0o644, flag };
+                let attr = self.create_with(caller, &parent, new, Body::Whole(body)).await?;
+                Ok((CheckedIn { version: attr.version }, true))
+            }
+        }
+    }
+
+    /// Checks a document out.
+    pub async fn get_document(
+        self: &Arc<Self>,
+        caller: &Caller,
+        path: &DocPath,
+        range: RangeRequest,
+    ) -> Outcome<Checkout> {
+        let seen = self.seen_path(caller, path).await?;
+        self.check_out(caller, &seen, range).await
+    }
+
+    /// A document's attributes, for who may check it out.
+    pub async fn head_document(&self, caller: &Caller, path: &DocPath) -> Outcome<Attr> {
+        let seen = self.seen_path(caller, path).await?;
+        self.allow(caller, &seen, Action::Checkout)?;
+        if seen.node.kind == Kind::Folder {
+            return Err(Failure::new(Code::IsFolder, "it is a folder"));
+        }
+        Ok(self.attr_of(&seen))
+    }
+
+    /// Deletes a document, or an empty folder.
+    pub async fn delete_document(
+        &self,
+        caller: &Caller,
+        path: &DocPath,
+        only_if: Precondition,
+    ) -> Outcome<()> {
+        split(path)?;
+        let seen = self.seen_path(caller, path).await?;
+        if let Precondition::Version(version) = only_if {
+            self.allow(caller, &seen, Action::Own)?;
+            if version != seen.node.version {
+                return Err(Failure::new(
+                    Code::VersionMoved,
+                    format!("the current version is {}, not {version}", seen.node.version),
+                ));
+            }
+        }
+        self.delete(caller, &seen).await
+    }
+
+    async fn replace(
+        &self,
+        caller: &Caller,
+        seen: Seen,
+        flag: Option<Flag>,
+        only_if: Precondition,
+        body: ByteStream,
+    ) -> Outcome<Attr> {
+        if seen.node.kind == Kind::Folder {
+            return Err(Failure::new(Code::IsFolder, "it is a folder"));
+        }
+        let base = match only_if {
+            Precondition::Version(version) => version,
+            Precondition::None | Precondition::Absent => seen.node.version,
+        };
+        if flag.is_some_and(|flag| Some(flag) != seen.node.flag) {
+            return Err(Failure::new(
+                Code::BadRequest,
+                "the document has another flag; its owner changes it with user.3s.flag",
+            ));
+        }
+        self.check_in(caller, &seen, base, Body::Whole(body)).await
+    }
+
+    /// The last folder on the way that is there, and the names of those that are not.
+    async fn nearest_folder<'p>(
+        &self,
+        caller: &Caller,
+        path: &DocPath,
+        folders: &'p [Name],
+    ) -> Outcome<(Seen, &'p [Name])> {
+        let mut seen = self.seen_home(caller, &path.owner).await?;
+        for (at, name) in folders.iter().enumerate() {
+            match self.seen_child(caller, seen.node.id, name).await? {
+                Some(child) => seen = child,
+                None => return Ok((seen, &folders[at..])),
+            }
+        }
+        Ok((seen, &[]))
+    }
+
+    async fn make_folders(&self, caller: &Caller, mut parent: Seen, names: &[Name]) -> Outcome<Seen> {
+        for name in names {
+            let flag = parent.node.flag;
+            let made = self.create_empty(caller, &parent, name.clone(), Kind::Folder, 0o755, flag).await?;
+            parent = self.seen(caller, made.node).await?;
+        }
+        Ok(parent)
+    }
+}
+
+fn split(path: &DocPath) -> Outcome<(&[Name], &Name)> {
+    path.names
+        .split_last()
+        .map(|(name, folders)| (folders, name))
+        .ok_or_else(|| Failure::new(Code::IsFolder, "a home is a folder"))
+}
+
+impl From<Version> for Precondition {
+    fn from(version: Version) -> Self {
+        Precondition::Version(version)
+    }
+}

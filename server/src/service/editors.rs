@@ -1,0 +1,149 @@
+//! The editors' rule for saves that move the old file away: grants, flag, owner and history belong to the document under
+//! a name, so when a name that was vacated for a backup is filled again, its document comes back and the backup
+//! becomes a copy.
+
+use sss_common::wire::fs::{Attr, Swapped};
+use sss_common::{Name, NodeId, PackId, Version};
+
+use super::checkin::nanoseconds;
+use super::names::facts_of_new;
+use super::vacated::Vacated;
+use super::versions::NewVersion;
+use super::{Caller, Failure, Outcome, Service};
+use crate::policy::{Action, Allowed};
+use crate::store::{Commit, NewNode, Node, Seen, Swap};
+use crate::vault::Sealer;
+
+impl Service {
+    /// Remembers that a document was just moved from its name to that name's backup.
+    pub(super) fn note_vacated(
+        &self,
+        caller: &Caller,
+        document: &Node,
+        from: (NodeId, &Name),
+        to: (NodeId, &Name),
+    ) {
+        let ((folder, name), (to_folder, backup)) = (from, to);
+        if folder == to_folder && name.has_backup(backup) {
+            self.vacated.remember(Vacated {
+                document: document.id,
+                folder,
+                name: name.clone(),
+                backup: backup.clone(),
+                session: caller.token,
+                at: self.now(),
+            });
+        }
+    }
+
+    /// If this name was vacated by this session a moment ago: puts its document back and leaves a copy as the backup.
+    /// `None`: there is nothing to put back, and the name is to be filled by something new.
+    pub(super) async fn refill(
+        &self,
+        caller: &Caller,
+        parent: &Seen,
+        name: &Name,
+    ) -> Outcome<Option<(Attr, Swapped)>> {
+        let Some(vacated) = self.vacated.take(caller.token, parent.node.id, name, self.now()) else {
+            return Ok(None);
+        };
+        let Some(seen) = self.seen_child(caller, vacated.folder, &vacated.backup).await? else {
+            return Ok(None);
+        };
+        if seen.node.id != vacated.document {
+            return Ok(None);
+        }
+        let allowed = self.allow(caller, &seen, Action::Own)?;
+        match self.swap_back(caller, parent, &seen, &allowed, vacated).await {
+            Ok(swapped) => Ok(Some(swapped)),
+            // Somebody else was quicker with the name or the backup: nothing special happened then.
+            Err(failure) if is_race(&failure) => Ok(None),
+            Err(failure) => Err(failure),
+        }
+    }
+
+    async fn swap_back(
+        &self,
+        caller: &Caller,
+        parent: &Seen,
+        seen: &Seen,
+        allowed: &Allowed,
+        vacated: Vacated,
+    ) -> Outcome<(Attr, Swapped)> {
+        let document = &seen.node;
+        let copy = NewNode {
+            id: NodeId::random(),
+            parent: vacated.folder,
+            name: vacated.backup.clone(),
+            kind: document.kind,
+            mode: document.mode,
+            flag: document.flag,
+            now_ns: nanoseconds(self.now()),
+        };
+        let copy_id = copy.id;
+        let (commit, sealer) = match document.version {
+            Version::NONE => (None, None),
+            _ => {
+                let (commit, sealer) = self.copy_version(caller, allowed, document, copy_id).await?;
+                (Some(commit), Some(sealer))
+            }
+        };
+        let swap = Swap {
+            document: document.id,
+            backup_parent: vacated.folder,
+            backup_name: vacated.backup.clone(),
+            parent: vacated.folder,
+            name: vacated.name.clone(),
+            copy,
+            owner: caller.uid.clone(),
+            commit,
+            version: document.version,
+        };
+        let path = self.path_in(parent, &vacated.name).await?;
+        let audit =
+            self.audit_row(caller, "restore-name", document.id, path, format!("backup {}", vacated.backup));
+        let (document, backup) = self.meta().swap(allowed, swap, audit).await?;
+        if let Some(sealer) = sealer {
+            self.vault.committed(sealer);
+        }
+        let backup_facts = facts_of_new(&parent.facts, backup.id);
+        let swapped = Swapped {
+            backup: self.attr(&backup, &backup_facts),
+            folder: vacated.folder,
+            name: vacated.backup,
+        };
+        Ok((self.attr(&document, &seen.facts), swapped))
+    }
+
+    /// The first version of a copy: the same blocks in the same packs under a record of its own.
+    async fn copy_version(
+        &self,
+        caller: &Caller,
+        allowed: &Allowed,
+        document: &Node,
+        copy: NodeId,
+    ) -> Outcome<(Commit, Sealer)> {
+        let content = self.content(allowed, document.id, document.version).await?;
+        let sealer = self.vault.begin(allowed, copy, PackId::random()).await?;
+        let new = NewVersion {
+            node: copy,
+            base: Version::NONE,
+            previous: [0; 32],
+            flag: document.flag.unwrap_or_default(),
+            author: document.author.clone().unwrap_or_else(|| caller.uid.clone()),
+            size: content.size(),
+            layout: content.body.layout.clone(),
+            digests: content.body.digests.clone(),
+            pack: None,
+            mtime_ns: document.mtime_ns,
+            mode: None,
+            consumes: None,
+        };
+        Ok((self.seal_version(caller, new, &sealer).await?, sealer))
+    }
+}
+
+fn is_race(failure: &Failure) -> bool {
+    use sss_common::Code;
+    matches!(failure.code, Code::NotFound | Code::Exists | Code::VersionMoved)
+}

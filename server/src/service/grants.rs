@@ -1,0 +1,119 @@
+//! Granting, revoking, listing.
+//!
+//! Costs: one round trip; the facts; one transaction, then the news to those whom it concerns.
+
+use sss_common::wire::documents::{GrantInfo, GrantList, GrantRequest};
+use sss_common::wire::fs::{GrantsResponse, NodeRequest, RevokeRequest, SetGrantRequest, SetGrantResponse};
+use sss_common::{Code, DocPath, Grantee, Right, When};
+
+use super::{Caller, Failure, Outcome, Service};
+use crate::policy::Action;
+use crate::store::{GrantRow, NewGrant, Seen, StoreError};
+
+impl Service {
+    /// Sets a grant by path.
+    pub async fn put_grant(
+        &self,
+        caller: &Caller,
+        path: &DocPath,
+        request: GrantRequest,
+    ) -> Outcome<GrantInfo> {
+        let when = request.when().map_err(|text| Failure::new(Code::BadGrant, text))?;
+        let seen = self.seen_path(caller, path).await?;
+        self.set_grant(caller, &seen, request.grantee, request.right, when).await
+    }
+
+    /// The grants on what stands at a path.
+    pub async fn get_grants(&self, caller: &Caller, path: &DocPath) -> Outcome<GrantList> {
+        let seen = self.seen_path(caller, path).await?;
+        self.list_grants(caller, &seen).await
+    }
+
+    /// Takes a grant back by path.
+    pub async fn delete_grant(&self, caller: &Caller, path: &DocPath, grantee: &Grantee) -> Outcome<()> {
+        let seen = self.seen_path(caller, path).await?;
+        self.revoke_grant(caller, &seen, grantee).await
+    }
+
+    /// Sets a grant.
+    pub async fn fs_grant(&self, caller: &Caller, request: SetGrantRequest) -> Outcome<SetGrantResponse> {
+        let seen = self.seen(caller, request.node).await?;
+        self.set_grant(caller, &seen, request.grantee, request.right, request.when).await
+    }
+
+    /// The grants on a node.
+    pub async fn fs_grants(&self, caller: &Caller, request: NodeRequest) -> Outcome<GrantsResponse> {
+        let seen = self.seen(caller, request.node).await?;
+        self.list_grants(caller, &seen).await
+    }
+
+    /// Takes a grant back.
+    pub async fn fs_revoke(&self, caller: &Caller, request: RevokeRequest) -> Outcome<()> {
+        let seen = self.seen(caller, request.node).await?;
+        self.revoke_grant(caller, &seen, &request.grantee).await
+    }
+
+    async fn set_grant(
+        &self,
+        caller: &Caller,
+        seen: &Seen,
+        grantee: Grantee,
+        right: Right,
+        when: Option<When>,
+    ) -> Outcome<GrantInfo> {
+        let allowed = self.allow(caller, seen, Action::Own)?;
+        let now = self.now();
+        let until = when.map_or(now.after(self.settings.default_ttl), |when| when.end(now));
+        if until > now.after(self.settings.max_ttl) {
+            let days = self.settings.max_ttl.as_secs() / 86_400;
+            return Err(Failure::new(
+                Code::BadGrant,
+                format!(
+                    "a grant on this server lasts at most {days} days ({} s)",
+                    self.settings.max_ttl.as_secs()
+                ),
+            ));
+        }
+        if let Grantee::User(uid) = &grantee {
+            if self.meta().user(uid).await?.is_none() {
+                return Err(Failure::new(Code::BadGrant, format!("there is no user {uid} on this server")));
+            }
+        }
+        let grant = NewGrant { grantee: grantee.clone(), right, until };
+        let path = self.meta().path(seen.node.id).await?.unwrap_or_default();
+        let told = format!("{grantee} {right} until {until}");
+        let audit = self.audit_row(caller, "grant", seen.node.id, path, told);
+        self.meta().set_grant(&allowed, grant, audit).await?;
+        self.hub.rights_changed(grantee.clone());
+        Ok(GrantInfo { grantee, right, until: until.to_string() })
+    }
+
+    /// An owner sees all of a node's own grants; others their own and ALL's.
+    async fn list_grants(&self, caller: &Caller, seen: &Seen) -> Outcome<GrantList> {
+        let owner = self.attr_of(seen).right.owner;
+        let mine = Grantee::User(caller.uid.clone());
+        let shown = |row: &GrantRow| owner || row.grantee == mine || row.grantee == Grantee::All;
+        let info = |row: GrantRow| GrantInfo {
+            grantee: row.grantee,
+            right: row.right,
+            until: row.until.to_string(),
+        };
+        let rows = self.meta().grants(seen.node.id).await?;
+        Ok(GrantList { grants: rows.into_iter().filter(shown).map(info).collect() })
+    }
+
+    async fn revoke_grant(&self, caller: &Caller, seen: &Seen, grantee: &Grantee) -> Outcome<()> {
+        let allowed = self.allow(caller, seen, Action::Own)?;
+        let path = self.meta().path(seen.node.id).await?.unwrap_or_default();
+        let audit = self.audit_row(caller, "revoke", seen.node.id, path, grantee.to_string());
+        match self.meta().revoke_grant(&allowed, grantee, audit).await {
+            Ok(()) => {}
+            Err(StoreError::NotFound) => {
+                return Err(Failure::new(Code::NotFound, format!("there is no grant to {grantee} here")));
+            }
+            Err(error) => return Err(error.into()),
+        }
+        self.hub.rights_changed(grantee.clone());
+        Ok(())
+    }
+}

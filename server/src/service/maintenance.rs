@@ -1,0 +1,94 @@
+//! What happens without being asked for: superseded versions go when nobody reads them, keys of what went are erased,
+//! packs of what went are deleted, orphans of crashes are swept.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use sss_common::{NodeId, Version};
+use tokio_util::sync::CancellationToken;
+
+use super::{Outcome, Service};
+
+/// The pause between two rounds when nothing asks for one.
+const ROUND: Duration = Duration::from_secs(5);
+
+/// Rounds that follow one another keep this distance, so that what comes together is erased together.
+const GATHER: Duration = Duration::from_millis(200);
+
+/// The pause between two sweeps for orphans.
+const SWEEP: Duration = Duration::from_secs(600);
+
+/// A pack without a row must be this old to be an orphan: a younger one may be an upload about to commit.
+const ORPHAN_AGE: Duration = Duration::from_secs(3600);
+
+/// Versions, keys or packs that one step handles.
+const BATCH: usize = 1000;
+
+impl Service {
+    /// Works until it is cancelled. Failures are logged, and tried again in the next round.
+    pub async fn run_maintenance(self: Arc<Self>, cancel: CancellationToken) {
+        let mut swept: Option<tokio::time::Instant> = None;
+        while !cancel.is_cancelled() {
+            if let Err(failure) = self.maintain().await {
+                tracing::error!(code = %failure.code, cause = ?failure.cause, "maintenance failed and will be repeated");
+            }
+            if swept.is_none_or(|at| at.elapsed() >= SWEEP) {
+                if let Err(failure) = self.sweep_orphans().await {
+                    tracing::error!(code = %failure.code, cause = ?failure.cause, "the sweep failed and will be repeated");
+                }
+                swept = Some(tokio::time::Instant::now());
+            }
+            tokio::select! {
+                () = cancel.cancelled() => return,
+                () = tokio::time::sleep(ROUND) => {}
+                () = self.work.notified() => tokio::time::sleep(GATHER).await,
+            }
+        }
+    }
+
+    /// One round: drop what is superseded, delete the packs that nothing uses any more.
+    pub async fn maintain(&self) -> Outcome<()> {
+        self.drop_superseded().await?;
+        self.empty_trash().await
+    }
+
+    async fn drop_superseded(&self) -> Outcome<()> {
+        let before = sss_common::Timestamp(
+            self.now().millis().saturating_sub(self.settings.keep_superseded.as_millis() as i64),
+        );
+        let old = self.meta().superseded(before, BATCH).await?;
+        let unread: Vec<(NodeId, Version)> =
+            old.into_iter().filter(|(node, version)| !self.pins.is_pinned(*node, *version)).collect();
+        if unread.is_empty() {
+            return Ok(());
+        }
+        self.meta().drop_versions(&unread).await?;
+        for (node, _) in unread {
+            self.contents.forget(node);
+        }
+        Ok(())
+    }
+
+    async fn empty_trash(&self) -> Outcome<()> {
+        let trash = self.meta().trash(BATCH).await?;
+        for pack in &trash {
+            self.stores.blobs.delete(*pack).await?;
+        }
+        if !trash.is_empty() {
+            self.meta().trashed(&trash).await?;
+        }
+        Ok(())
+    }
+
+    /// Deletes packs that have no row: what a crash left between a pack and its transaction.
+    pub async fn sweep_orphans(&self) -> Outcome<()> {
+        let now = self.now();
+        for (pack, written) in self.stores.blobs.list().await? {
+            if now.since(written) >= ORPHAN_AGE && !self.meta().has_pack(pack).await? {
+                tracing::info!(%pack, "an orphan pack is removed");
+                self.stores.blobs.delete(pack).await?;
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,42 @@
+//! Deleting: unreachable when the call returns, its keys queued for erasure in the same transaction.
+//!
+//! Costs: one round trip; the facts; one transaction.
+
+use sss_common::wire::fs::{Kind, RemoveRequest};
+use sss_common::{Code, Grantee};
+
+use super::checkin::nanoseconds;
+use super::{Caller, Failure, Outcome, Service};
+use crate::policy::Action;
+use crate::store::{Remove, Seen};
+
+impl Service {
+    /// A document or link (`unlink`), or an empty folder (`rmdir`).
+    pub async fn fs_remove(&self, caller: &Caller, request: RemoveRequest) -> Outcome<()> {
+        self.seen(caller, request.parent).await?;
+        let seen = self.seen_child(caller, request.parent, &request.name).await?;
+        let seen = seen.ok_or_else(Failure::not_found)?;
+        match (seen.node.kind == Kind::Folder, request.folder) {
+            (true, false) => return Err(Failure::new(Code::IsFolder, "it is a folder")),
+            (false, true) => return Err(Failure::new(Code::NotFolder, "it is not a folder")),
+            _ => {}
+        }
+        self.delete(caller, &seen).await
+    }
+
+    pub(super) async fn delete(&self, caller: &Caller, seen: &Seen) -> Outcome<()> {
+        let allowed = self.allow(caller, seen, Action::Own)?;
+        let (Some(parent), Some(name)) = (seen.node.parent, seen.node.name.clone()) else {
+            return Err(Failure::new(Code::NoRight, "a home cannot be removed"));
+        };
+        let path = self.meta().path(seen.node.id).await?.unwrap_or_default();
+        let audit =
+            self.audit_row(caller, "delete", seen.node.id, path, format!("version {}", seen.node.version));
+        let remove = Remove { node: seen.node.id, parent, name, now_ns: nanoseconds(self.now()) };
+        self.meta().remove(&allowed, remove, audit).await?;
+        self.contents.forget(seen.node.id);
+        self.hub.rights_changed(Grantee::All);
+        self.work.notify_one();
+        Ok(())
+    }
+}

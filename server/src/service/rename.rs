@@ -1,0 +1,153 @@
+//! Renaming, within one home. A rename that replaces a document checks the new content into it.
+//!
+//! Costs: one round trip; the facts of both folders and both names; one transaction. No content moves, unless the
+//! replaced document is an `integrity` one and the new content has no digests yet: then it is read once.
+
+use sss_common::wire::fs::{Attr, Kind, RenameRequest, RenameResponse};
+use sss_common::{Code, Flag, Grantee, PackId, Version};
+
+use super::checkin::nanoseconds;
+use super::versions::NewVersion;
+use super::{Caller, Failure, Outcome, Service};
+use crate::policy::Action;
+use crate::store::{Rename, Seen};
+
+impl Service {
+    /// Moves what stands under a name to another.
+    pub async fn fs_rename(&self, caller: &Caller, request: RenameRequest) -> Outcome<RenameResponse> {
+        let source_parent = self.seen(caller, request.parent).await?;
+        let source = self.seen_child(caller, request.parent, &request.name).await?;
+        let source = source.ok_or_else(Failure::not_found)?;
+        let parent = match request.new_parent == request.parent {
+            true => source_parent,
+            false => self.seen(caller, request.new_parent).await?,
+        };
+        self.allow(caller, &source, Action::Own)?;
+        self.may_create(caller, &parent, &request.new_name)?;
+        if source.node.home != parent.node.home {
+            return Err(Failure::new(
+                Code::OtherHome,
+                "documents cannot be renamed into another home; copy them",
+            ));
+        }
+        let mut target = self.seen_child(caller, request.new_parent, &request.new_name).await?;
+        let mut swapped = None;
+        if target.is_none() && source.node.kind == Kind::File {
+            if let Some((_, swap)) = self.refill(caller, &parent, &request.new_name).await? {
+                swapped = Some(swap);
+                target = self.seen_child(caller, request.new_parent, &request.new_name).await?;
+            }
+        }
+        let attr = self.put_in_place(caller, &request, &source, target).await?;
+        Ok(RenameResponse { attr, swapped })
+    }
+
+    async fn put_in_place(
+        &self,
+        caller: &Caller,
+        request: &RenameRequest,
+        source: &Seen,
+        target: Option<Seen>,
+    ) -> Outcome<Attr> {
+        let Some(target) = target else { return self.move_to(caller, request, source, None).await };
+        if target.node.id == source.node.id {
+            return Ok(self.attr_of(source));
+        }
+        if request.no_replace {
+            return Err(Failure::new(Code::Exists, "the new name is taken"));
+        }
+        match (source.node.kind, target.node.kind) {
+            (Kind::File, Kind::File) if !is_backup(request) => {
+                self.check_in_onto(caller, source, &target).await
+            }
+            (Kind::Folder, Kind::Folder) | (Kind::File | Kind::Symlink, Kind::File | Kind::Symlink) => {
+                self.move_to(caller, request, source, Some(&target)).await
+            }
+            (Kind::Folder, _) => Err(Failure::new(Code::NotFolder, "the new name is not a folder")),
+            (_, Kind::Folder) => Err(Failure::new(Code::IsFolder, "the new name is a folder")),
+        }
+    }
+
+    /// A plain move; a document, link or empty folder that stands in the way goes.
+    async fn move_to(
+        &self,
+        caller: &Caller,
+        request: &RenameRequest,
+        source: &Seen,
+        target: Option<&Seen>,
+    ) -> Outcome<Attr> {
+        let allowed = self.allow(caller, source, Action::Own)?;
+        if let Some(target) = target {
+            self.allow(caller, target, Action::Own)?;
+        }
+        let from = self.meta().path(source.node.id).await?.unwrap_or_default();
+        let audit =
+            self.audit_row(caller, "rename", source.node.id, from, format!("to {}", request.new_name));
+        let rename = Rename {
+            node: source.node.id,
+            parent: request.parent,
+            name: request.name.clone(),
+            new_parent: request.new_parent,
+            new_name: request.new_name.clone(),
+            replacing: target.map(|target| target.node.id),
+            now_ns: nanoseconds(self.now()),
+        };
+        let node = self.meta().rename(&allowed, rename, audit).await?;
+        if let Some(target) = target {
+            self.contents.forget(target.node.id);
+        }
+        if node.kind == Kind::File {
+            let (from, to) = ((request.parent, &request.name), (request.new_parent, &request.new_name));
+            self.note_vacated(caller, &node, from, to);
+        }
+        // What is inherited from folders changes with the place.
+        self.hub.rights_changed(Grantee::All);
+        self.work.notify_one();
+        Ok(self.attr_of(&self.seen(caller, node.id).await?))
+    }
+
+    /// The document under the new name keeps its grants, flag, owner and history, and gets the source's content as its
+    /// next version; the source is gone.
+    async fn check_in_onto(&self, caller: &Caller, source: &Seen, target: &Seen) -> Outcome<Attr> {
+        let owned = self.allow(caller, source, Action::Own)?;
+        let allowed = self.allow(caller, target, Action::Checkin)?;
+        let flag = target.node.flag.unwrap_or_default();
+        let previous = match target.node.version {
+            Version::NONE => [0; 32],
+            version => self.content(&allowed, target.node.id, version).await?.body.record.hash(),
+        };
+        let (layout, digests) = match source.node.version {
+            Version::NONE => Default::default(),
+            version => {
+                let content = self.content(&owned, source.node.id, version).await?;
+                let digests = match flag {
+                    Flag::Integrity => self.digests_of(&owned, &content).await?,
+                    Flag::Confidentiality => Vec::new(),
+                };
+                (content.body.layout.clone(), digests)
+            }
+        };
+        let new = NewVersion {
+            node: target.node.id,
+            base: target.node.version,
+            previous,
+            flag,
+            author: caller.uid.clone(),
+            size: source.node.size,
+            layout,
+            digests,
+            pack: None,
+            mtime_ns: source.node.mtime_ns,
+            mode: self.attr_of(target).right.owner.then_some(source.node.mode),
+            consumes: Some((source.node.id, source.node.version)),
+        };
+        let sealer = self.vault.begin(&allowed, target.node.id, PackId::random()).await?;
+        let node = self.make_version(caller, &allowed, new, sealer, "checkin by rename").await?;
+        self.contents.forget(source.node.id);
+        Ok(self.attr(&node, &target.facts))
+    }
+}
+
+fn is_backup(request: &RenameRequest) -> bool {
+    request.parent == request.new_parent && request.name.has_backup(&request.new_name)
+}

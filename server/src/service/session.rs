@@ -1,0 +1,195 @@
+//! Challenge, login, logout, and who a request comes from.
+
+use std::time::{Duration, Instant};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use dashmap::DashMap;
+use rand::RngCore as _;
+use rsa::RsaPublicKey;
+use rsa::pkcs8::DecodePublicKey as _;
+use sha2::{Digest as _, Sha256};
+use sss_common::wire::session::{ChallengeRequest, ChallengeResponse, LoginRequest, LoginResponse};
+use sss_common::{Code, login};
+
+use super::{Caller, Failure, Outcome, Peer, Service};
+use crate::store::{Ended, NewSession, Session, TokenHash, User};
+
+/// How long a session that was read from the store is believed. `user disable` comes from another process and takes
+/// effect within this time.
+const BELIEVED: Duration = Duration::from_secs(1);
+
+/// Most sessions that are remembered between requests.
+const REMEMBERED_MAX: usize = 10_000;
+
+/// Sessions as the store had them a moment ago.
+#[derive(Default)]
+pub(super) struct SessionCache(DashMap<TokenHash, (Session, Instant)>);
+
+impl SessionCache {
+    fn fresh(&self, token: &TokenHash) -> Option<Session> {
+        self.0.get(token).filter(|entry| entry.1.elapsed() < BELIEVED).map(|entry| entry.0.clone())
+    }
+
+    fn remember(&self, token: TokenHash, session: Session) {
+        if self.0.len() >= REMEMBERED_MAX {
+            self.0.retain(|_, entry| entry.1.elapsed() < BELIEVED);
+        }
+        self.0.insert(token, (session, Instant::now()));
+    }
+
+    fn forget(&self, token: &TokenHash) {
+        self.0.remove(token);
+    }
+}
+
+impl Service {
+    /// A challenge for whoever asks: an unknown user gets one too, and fails at the login.
+    pub async fn challenge(&self, peer: &Peer, request: ChallengeRequest) -> Outcome<ChallengeResponse> {
+        let now = self.now();
+        self.not_throttled(peer, &request.uid)?;
+        let until = now.after(self.settings.challenge_ttl);
+        let challenge =
+            self.challenges.issue(request.uid, peer.certificate, now, until).ok_or_else(|| {
+                Failure::new(Code::Unavailable, "too many logins are under way; try again soon")
+            })?;
+        Ok(ChallengeResponse { challenge, expires_in: self.settings.challenge_ttl.as_secs() })
+    }
+
+    /// Opens a session for a signed statement. One RSA verification; one durable transaction.
+    pub async fn login(&self, peer: &Peer, request: LoginRequest) -> Outcome<LoginResponse> {
+        self.not_throttled(peer, &request.uid)?;
+        let user = match self.believable(peer, &request).await? {
+            Ok(user) => user,
+            Err(reason) => {
+                self.throttle.failed(&request.uid, peer.certificate, self.now());
+                self.note_login(peer, &request, reason);
+                return Err(Failure::new(
+                    Code::LoginRefused,
+                    "the login was refused: the user, its key, the challenge or the node does not match",
+                )
+                .caused_by(reason));
+            }
+        };
+        self.throttle.succeeded(&request.uid, peer.certificate);
+        if user.disabled {
+            self.note_login(peer, &request, "disabled");
+            return Err(Failure::new(Code::SessionRevoked, format!("user {} is disabled", user.uid)));
+        }
+        let token = self.open_session(peer, user).await?;
+        self.note_login(peer, &request, "allowed");
+        Ok(LoginResponse { token, expires_in: self.settings.session_ttl.as_secs() })
+    }
+
+    /// Who a request comes from. `token` is the text behind `Bearer `. Usually no query at all, else one.
+    pub async fn authenticate(&self, peer: &Peer, token: &str) -> Outcome<Caller> {
+        let hash = TokenHash(Sha256::digest(token).into());
+        let session = match self.sessions.fresh(&hash) {
+            Some(session) => session,
+            None => {
+                let session = self.meta().session(&hash).await?;
+                let session = session
+                    .ok_or_else(|| Failure::new(Code::NotLoggedIn, "there is no such session; log in"))?;
+                self.sessions.remember(hash, session.clone());
+                session
+            }
+        };
+        if session.certificate != peer.certificate {
+            return Err(Failure::new(Code::NotLoggedIn, "the session belongs to another node's certificate"));
+        }
+        if let Some(failure) = over(&session, self.now()) {
+            self.pins.drop_session(&hash);
+            return Err(failure);
+        }
+        Ok(Caller { uid: session.uid, token: hash, peer: peer.clone() })
+    }
+
+    /// Ends the caller's session and gives back what it pinned.
+    pub async fn logout(&self, caller: &Caller) -> Outcome<()> {
+        self.meta().end_session(&caller.token, self.now()).await?;
+        self.sessions.forget(&caller.token);
+        self.pins.drop_session(&caller.token);
+        self.hub.ended(caller.token);
+        self.audit_later(caller, "logout", None, "allowed");
+        Ok(())
+    }
+
+    fn not_throttled(&self, peer: &Peer, uid: &sss_common::Uid) -> Outcome<()> {
+        match self.throttle.wait(uid, peer.certificate, self.now()) {
+            None => Ok(()),
+            Some(wait) => {
+                let seconds = wait.as_millis().div_ceil(1000).try_into().unwrap_or(u64::MAX);
+                let mut failure = Failure::new(
+                    Code::Throttled,
+                    format!("too many failed logins; try again in {seconds} s"),
+                );
+                failure.retry_after = Some(seconds);
+                Err(failure)
+            }
+        }
+    }
+
+    /// The user, or for the log why the statement proves nothing.
+    async fn believable(&self, peer: &Peer, request: &LoginRequest) -> Outcome<Result<User, &'static str>> {
+        let Some(challenge) = request.statement.rsplit_once("challenge: ").map(|(_, text)| text) else {
+            return Ok(Err("the statement has no challenge"));
+        };
+        if !self.challenges.redeem(challenge, &request.uid, peer.certificate, self.now()) {
+            return Ok(Err("the challenge is unknown, used, late, or another's"));
+        }
+        if request.statement != login::statement(&peer.node, &request.uid, challenge) {
+            return Ok(Err("the statement names another node or user"));
+        }
+        let Some(user) = self.meta().user(&request.uid).await? else {
+            return Ok(Err("unknown user"));
+        };
+        let Ok(signature) = STANDARD.decode(&request.signature) else {
+            return Ok(Err("the signature is not base64"));
+        };
+        let key = RsaPublicKey::from_public_key_pem(&user.public_key).map_err(|error| {
+            Failure::new(Code::Internal, "the stored key cannot be read").caused_by(error)
+        })?;
+        if !login::verify(&key, request.statement.as_bytes(), &signature) {
+            return Ok(Err("wrong signature"));
+        }
+        Ok(Ok(user))
+    }
+
+    async fn open_session(&self, peer: &Peer, user: User) -> Outcome<String> {
+        let mut secret = zeroize::Zeroizing::new([0; 32]);
+        rand::rngs::OsRng.fill_bytes(&mut *secret);
+        let token = URL_SAFE_NO_PAD.encode(*secret);
+        let now = self.now();
+        let session = NewSession {
+            token: TokenHash(Sha256::digest(&token).into()),
+            uid: user.uid,
+            node: peer.node.clone(),
+            certificate: peer.certificate,
+            now,
+            expires: now.after(self.settings.session_ttl),
+        };
+        for replaced in self.meta().begin_session(session, self.settings.sessions_per_user).await? {
+            self.sessions.forget(&replaced);
+            self.pins.drop_session(&replaced);
+            self.hub.replaced(replaced, peer.node.to_string());
+        }
+        Ok(token)
+    }
+}
+
+fn over(session: &Session, now: sss_common::Timestamp) -> Option<Failure> {
+    match &session.ended {
+        Some(Ended::Replaced { by, at }) => Some(Failure::new(
+            Code::SessionReplaced,
+            format!("this session was replaced by a login from node {by} at {at}"),
+        )),
+        Some(Ended::Logout) => Some(Failure::new(Code::SessionExpired, "the session was logged out")),
+        Some(Ended::Disabled) => {
+            Some(Failure::new(Code::SessionRevoked, format!("user {} was disabled", session.uid)))
+        }
+        None if session.expires <= now => {
+            Some(Failure::new(Code::SessionExpired, format!("the session ended at {}", session.expires)))
+        }
+        None => None,
+    }
+}
