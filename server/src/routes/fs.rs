@@ -16,7 +16,7 @@ use super::extract::{Json, Params, Session};
 use super::session::json;
 use super::stream::{Upload, download};
 use super::{Answer, App};
-use crate::service::{Failure, RangeRequest};
+use crate::service::{CheckinId, Failure, RangeRequest};
 
 macro_rules! answers {
     ($($name:ident $request:ident => $call:ident;)*) => {$(
@@ -131,12 +131,12 @@ pub(super) struct CheckinParams {
 }
 
 impl CheckinParams {
-    fn id(&self) -> Result<Option<[u8; 16]>, Failure> {
+    fn id(&self) -> Result<Option<CheckinId>, Failure> {
         let Some(text) = &self.id else { return Ok(None) };
         let mut id = [0; 16];
         hex::decode_to_slice(text, &mut id)
             .map_err(|_| Failure::new(Code::BadRequest, "`id` is 32 hexadecimal digits"))?;
-        Ok(Some(id))
+        Ok(Some(CheckinId(id)))
     }
 }
 
@@ -148,10 +148,10 @@ pub(super) async fn checkin(
     upload: Upload,
 ) -> Answer {
     let node = node_id(&node)?;
-    let _id = params.id()?; // To be handed to `fs_checkin` as its `id`.
+    let id = params.id()?;
     // Frame headers and blocks that are sent twice come on top of the document's own bytes.
     let (body, trouble) = upload.stream(app.running.limits.document_max.saturating_mul(2))?;
-    let outcome = app.service.fs_checkin(&caller, node, params.base, body).await;
+    let outcome = app.service.fs_checkin(&caller, node, params.base, id, body).await;
     json(&trouble.explain(outcome)?)
 }
 
