@@ -63,7 +63,7 @@ fn conclude(mut response: Response, id: &RequestId, started: Instant) -> Respons
     let ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
     let mut response = match problem::of(&mut response) {
         Some(failure) => {
-            log_failure(&failure, ms);
+            log_failure(&failure, &format!("refused after {ms} ms"));
             problem::render(&failure, id.as_str(), response)
         }
         None => {
@@ -77,16 +77,17 @@ fn conclude(mut response: Response, id: &RequestId, started: Instant) -> Respons
     response
 }
 
-fn log_failure(failure: &Failure, ms: u64) {
+/// One line about a failure, as loud as its code deserves.
+pub(super) fn log_failure(failure: &Failure, what: &str) {
     let (code, status, detail) = (failure.code.as_str(), failure.code.status(), &*failure.detail);
     let cause = failure.cause.as_deref().map(Causes);
     let cause = cause.as_ref().map(field::display);
     // The level of a tracing macro is fixed where it stands.
     match problem::level(failure.code) {
-        Level::ERROR => tracing::error!(code, status, ms, cause, "{detail}"),
-        Level::WARN => tracing::warn!(code, status, ms, cause, "{detail}"),
-        Level::INFO => tracing::info!(code, status, ms, cause, "{detail}"),
-        _ => tracing::debug!(code, status, ms, cause, "{detail}"),
+        Level::ERROR => tracing::error!(code, status, cause, detail, "{what}"),
+        Level::WARN => tracing::warn!(code, status, cause, detail, "{what}"),
+        Level::INFO => tracing::info!(code, status, cause, detail, "{what}"),
+        _ => tracing::debug!(code, status, cause, detail, "{what}"),
     }
 }
 

@@ -16,8 +16,8 @@ use sss_common::Code;
 use tokio::time::timeout;
 use tracing::Span;
 
-use super::App;
-use crate::service::{ByteStream, Failure, Outcome};
+use super::{App, observe};
+use crate::service::{ByteStream, Failure, Outcome, StreamFailed};
 
 /// A request's body, not yet read.
 pub(super) struct Upload {
@@ -143,7 +143,16 @@ pub(super) fn download(body: ByteStream, idle: Duration) -> Body {
             Ok(Some(Err(error))) => error,
             Err(_) => std::io::ErrorKind::TimedOut.into(),
         };
-        span.in_scope(|| tracing::error!(cause = %error, "an answer broke off"));
+        span.in_scope(|| log_break(&error));
         Some((Err::<Bytes, _>(error), None))
     }))
+}
+
+/// A right that ended in the middle of its answer is no failure of the server's.
+fn log_break(error: &std::io::Error) {
+    let failure = error.get_ref().and_then(|error| error.downcast_ref::<StreamFailed>());
+    match failure {
+        Some(StreamFailed(failure)) => observe::log_failure(failure, "an answer broke off"),
+        None => tracing::error!(cause = %error, "an answer broke off"),
+    }
 }
