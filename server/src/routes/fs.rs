@@ -206,7 +206,10 @@ mod tests {
         };
         assert_eq!(parse("base=3").unwrap().base, Version(3));
         assert_eq!(parse("base=3").unwrap().id().unwrap(), None);
-        assert_eq!(parse(&format!("base=3&id={}", "0a".repeat(16))).unwrap().id().unwrap(), Some([10; 16]));
+        assert_eq!(
+            parse(&format!("base=3&id={}", "0a".repeat(16))).unwrap().id().unwrap(),
+            Some(CheckinId([10; 16]))
+        );
         assert!(parse("base=3&id=0a").unwrap().id().is_err());
         for bad in ["", "base=x", "base=-1", "base=3&bsae=4"] {
             assert!(parse(bad).is_err(), "{bad}");
