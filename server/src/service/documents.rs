@@ -38,7 +38,10 @@ impl Service {
                 let attr = self.replace(caller, seen, flag, only_if, body).await?;
                 Ok((CheckedIn { version: attr.version }, false))
             }
-            (None, Precondition::Version(_)) => Err(Failure::not_found()),
+            (None, Precondition::Version(_)) => {
+                self.may_create(caller, &parent, missing.first().unwrap_or(name))?;
+                Err(Failure::new(Code::VersionMoved, "there is no such version: there is no document"))
+            }
             (None, _) => {
                 self.may_create(caller, &parent, missing.first().unwrap_or(name))?;
                 let parent = self.make_folders(caller, parent, missing).await?;

@@ -46,10 +46,26 @@ impl Service {
         }
     }
 
-    /// One round: drop what is superseded, delete the packs that nothing uses any more.
+    /// One round: drop what is superseded, erase the keys and delete the packs that nothing uses any more. A step that
+    /// fails does not keep the others from their work.
     pub async fn maintain(&self) -> Outcome<()> {
-        self.drop_superseded().await?;
-        self.empty_trash().await
+        let dropped = self.drop_superseded().await;
+        let erased = self.erase_keys().await;
+        let emptied = self.empty_trash().await;
+        dropped.and(erased).and(emptied)
+    }
+
+    /// Makes the key tree and the keyring forget what is queued: all of it in one go, or in as many as it takes.
+    async fn erase_keys(&self) -> Outcome<()> {
+        loop {
+            let leaves = self.meta().erasures(BATCH).await?;
+            if leaves.is_empty() {
+                return Ok(());
+            }
+            let erasing = self.vault.begin_erase(&leaves).await?;
+            self.meta().erased(erasing.leaves(), erasing.images()).await?;
+            self.vault.finish_erase(erasing).await?;
+        }
     }
 
     async fn drop_superseded(&self) -> Outcome<()> {

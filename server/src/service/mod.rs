@@ -13,6 +13,7 @@ mod editors;
 mod events;
 pub mod failure;
 mod grants;
+mod keys;
 mod maintenance;
 mod names;
 mod outcomes;
@@ -39,6 +40,7 @@ use content::ContentCache;
 pub use content::StreamFailed;
 use events::Hub;
 pub use failure::{Failure, Outcome};
+pub use keys::StoredKeys;
 pub use outcomes::CheckinId;
 use outcomes::Outcomes;
 use pins::Pins;
@@ -203,3 +205,6 @@ impl Service {
         &*self.stores.meta
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -120,16 +120,27 @@ impl Service {
         let (node, base) = (new.node, new.base);
         let blob = new.pack.as_ref().filter(|pack| pack.inline.is_none()).map(|pack| pack.id);
         let committed = self.commit_version(caller, allowed, new, &sealer, action).await;
+        // Where the storage itself failed, the transaction may have happened: its pack and its key stay until the
+        // sweeper knows better.
+        let undecided = committed.as_ref().is_err_and(|failure| failure.code == Code::Internal);
         let unused = match &committed {
             Ok((_, used)) => blob.filter(|_| !used),
-            Err(_) => blob,
+            Err(_) => blob.filter(|_| !undecided),
         };
         if let Some(unused) = unused {
             if let Err(error) = self.stores.blobs.delete(unused).await {
                 tracing::warn!(%error, "an unused pack was not removed; the sweeper will");
             }
         }
-        let (made, _) = committed?;
+        let (made, _) = match committed {
+            Ok(made) => made,
+            Err(failure) => {
+                if !undecided {
+                    self.vault.give_up(sealer);
+                }
+                return Err(failure);
+            }
+        };
         self.vault.committed(sealer);
         self.pins.carry(caller.token, node, base, made.version);
         self.work.notify_one();

@@ -4,7 +4,13 @@
 //! nothing. `memory` and `sqlite` implement it and run the same conformance suite (`conformance`).
 //! [`BlobStore`] keeps packs. The durable order is the service's to keep: pack first, then the row.
 
+pub mod blobs;
+#[cfg(test)]
+mod conformance;
+pub mod memory;
 pub mod model;
+mod rules;
+pub mod sqlite;
 
 use std::sync::Arc;
 

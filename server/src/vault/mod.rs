@@ -1,17 +1,39 @@
 //! Keys, sealing, signing, erasing: the only room that sees plaintext and keys. FORMAT.md fixes every byte.
+//!
+//! [`primitives`] says what the algorithms are, [`pack`] and [`record`] what they seal, [`tree`] where the keys
+//! for that are kept and how one is erased, [`keyring`] and [`server_key`] what lies on disk, and [`erasing`] how the
+//! keyring and the tree are moved to a new root together.
 
 pub mod layout;
 
+mod erasing;
+mod keyring;
+mod pack;
+mod primitives;
+mod record;
+mod secrets;
+mod server_key;
+mod tree;
+
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use bytes::Bytes;
-use sss_common::record::{Hash, VersionRecord};
+use sss_common::limits::{BLOCK_SIZE, DOCUMENT_MAX};
+use sss_common::record::VersionRecord;
 use sss_common::{NodeId, PackId};
 
-use crate::policy::Allowed;
+use crate::policy::{Action, Allowed};
 use crate::sealed::{KeyImage, KeyPosition};
-use layout::Layout;
+pub use erasing::Erasing;
+pub use pack::{Opener, Sealer};
+pub use record::RecordBody;
+
+use keyring::Keyring;
+use primitives::Cipher;
+use secrets::SecretKey;
+use server_key::ServerKey;
+use tree::KeyTree;
 
 /// Why the vault could not do it.
 #[derive(Debug, thiserror::Error)]
@@ -22,12 +44,16 @@ pub enum VaultError {
     /// The key was erased, or never committed.
     #[error("the key is gone")]
     Erased,
-    /// A keyring or key file cannot be used; the text says why and what to do.
+    /// A keyring or key file cannot be used; the text says why and, in a second line, what to do.
     #[error("{0}")]
     Keys(String),
     /// The key tree could not be read from where it is kept.
     #[error("the key tree cannot be read: {0}")]
     Source(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// The caller asked for what the vault does not do: a proof for another action, a block after the last one, a count past
+    /// its limit; or a primitive failed that cannot. A bug, not an input.
+    #[error("the vault refuses: {0}")]
+    Refused(&'static str),
 }
 
 /// An outcome of the vault.
@@ -43,127 +69,121 @@ pub trait KeySource: Send + Sync {
     ) -> std::result::Result<Option<KeyImage>, Box<dyn std::error::Error + Send + Sync>>;
 }
 
-/// What is sealed with a version: its public record and what only the server knows.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RecordBody {
-    /// The public part.
-    pub record: VersionRecord,
-    /// Which blocks lie in which packs.
-    pub layout: Layout,
-    /// The Merkle leaves of an `integrity` version, one per block; empty for `confidentiality`.
-    pub digests: Vec<Hash>,
-    /// The server's signature of an `integrity` version.
-    pub signature: Option<Vec<u8>>,
+/// The files that a vault lives from.
+#[derive(Clone, Debug)]
+pub struct VaultPaths {
+    /// The private key, PKCS#8 PEM.
+    pub server_key: PathBuf,
+    /// Its public half, SPKI PEM.
+    pub server_pub: PathBuf,
+    /// The keyring, perhaps on another medium.
+    pub keyring: PathBuf,
 }
 
 /// The keys in use.
 pub struct Vault {
-    source: Arc<dyn KeySource>,
+    store: [u8; 16],
+    server: Arc<ServerKey>,
+    tree: Arc<KeyTree>,
+    /// Held while an erasure is under way.
+    keyring: Arc<tokio::sync::Mutex<erasing::KeyringFile>>,
 }
 
 impl Vault {
+    /// Makes a new store's key pair and keyring. Refuses where a file is, and writes over nothing.
+    pub fn create(paths: &VaultPaths) -> Result<()> {
+        let mut store = [0; 16];
+        aws_lc_rs::rand::fill(&mut store).map_err(|_| VaultError::Refused("the random generator failed"))?;
+        if paths.keyring.exists() {
+            let exists = std::io::ErrorKind::AlreadyExists.into();
+            return Err(keyring::cannot_create(&paths.keyring, &exists));
+        }
+        let server = ServerKey::create(&paths.server_key, &paths.server_pub)?;
+        let current = erasing::wrap_root(&server, &store, 1, &SecretKey::random()?)?;
+        keyring::create(&paths.keyring, &Keyring { store, current, next: None })
+    }
+
+    /// Opens a store's keys, and finishes an erasure that a crash cut short. `last_leaf` is the largest leaf that
+    /// was ever committed. Two private RSA operations at most, one node loaded.
+    pub async fn open(
+        paths: VaultPaths,
+        source: Arc<dyn KeySource>,
+        last_leaf: Option<u64>,
+    ) -> Result<Vault> {
+        let (server, unwrapping) = ServerKey::read(&paths.server_key, &paths.server_pub)?;
+        let keyring = keyring::read(&paths.keyring)?;
+        let store = keyring.store;
+        let image = source.load(tree::path::ROOT).await.map_err(VaultError::Source)?;
+        let (keyring, root) =
+            erasing::recover(&paths.keyring, keyring, &unwrapping, image.as_ref(), last_leaf)?;
+        let next_leaf = last_leaf.map_or(0, |leaf| leaf.saturating_add(1));
+        Ok(Vault {
+            store,
+            server: Arc::new(server),
+            tree: Arc::new(KeyTree::new(store, (keyring.current.epoch, root), next_leaf, source)),
+            keyring: Arc::new(tokio::sync::Mutex::new(erasing::KeyringFile::new(paths.keyring, keyring))),
+        })
+    }
+
+    /// Which store these keys are for.
+    pub fn store_id(&self) -> [u8; 16] {
+        self.store
+    }
+
     /// The server's public key, SPKI PEM.
     pub fn public_key_pem(&self) -> &str {
-        unimplemented!()
+        self.server.public_pem()
     }
 
     /// A fresh random key for a check-in, under a new leaf of the key tree. The leaf is in the store once the
-    /// images of [`Vault::images`] are committed. A sealer that is dropped without that gives its leaf back.
+    /// images of [`Vault::images`] are committed. A sealer that is dropped before it asked for images gives its leaf
+    /// back; one that is dropped later leaves it, because its transaction may have happened (see [`Vault::give_up`]).
     pub async fn begin(&self, allowed: &Allowed, document: NodeId, pack: PackId) -> Result<Sealer> {
-        let _ = (allowed, document, pack, &self.source);
-        unimplemented!()
+        proven(allowed, &[Action::Checkin, Action::Own])?;
+        let (lease, key) = self.tree.begin().await?;
+        Ok(Sealer::new(lease, Cipher::new(&key)?, document, pack))
     }
 
-    /// The key tree's nodes that must be committed together with what `sealer` sealed.
+    /// The key tree's nodes that must be committed together with what `sealer` sealed. Ask anew for every attempt: only
+    /// the images that were given last may be committed.
     pub async fn images(&self, sealer: &Sealer) -> Result<Vec<KeyImage>> {
-        let _ = sealer;
-        unimplemented!()
+        self.tree.images(sealer.lease())
     }
 
     /// The images are durable: the leaf stays.
     pub fn committed(&self, sealer: Sealer) {
-        let _ = sealer;
+        self.tree.committed(sealer.into_lease());
+    }
+
+    /// The transaction surely did not happen (the version had moved on): the leaf's key is taken out again.
+    pub fn give_up(&self, sealer: Sealer) {
+        self.tree.give_up(sealer.into_lease());
     }
 
     /// The key under a leaf, for reading. `Erased` when there is none.
     pub async fn opener(&self, allowed: &Allowed, leaf: u64) -> Result<Opener> {
-        let _ = (allowed, leaf);
-        unimplemented!()
+        // A check-in reads too: the base of a block that it changes in part.
+        proven(allowed, &[Action::Checkout, Action::Checkin, Action::Own])?;
+        let key = self.tree.key(leaf).await?;
+        Ok(Opener::new(Cipher::new(&key)?))
     }
 
     /// Signs with RSA-PSS, SHA-256 (about 3 ms of one core; call it off the async threads).
     pub fn sign(&self, message: &[u8]) -> Result<Vec<u8>> {
-        let _ = message;
-        unimplemented!()
+        self.server.sign(message)
     }
 
     /// Checks a record's signature with the server's public key.
     pub fn verify(&self, record: &VersionRecord, signature: &[u8]) -> bool {
-        let _ = (record, signature);
-        unimplemented!()
+        self.server.verify(&record.encode(), signature)
     }
 }
 
-/// Seals one check-in: its blocks in order, then its record.
-pub struct Sealer(());
-
-impl Sealer {
-    /// The leaf that holds the key.
-    pub fn leaf(&self) -> u64 {
-        unimplemented!()
-    }
-
-    /// The pack's first bytes.
-    pub fn header(&self) -> Bytes {
-        unimplemented!()
-    }
-
-    /// Seals the pack's next block and appends it to `out`. Every block but the last has `BLOCK_SIZE` bytes.
-    pub fn seal_block(&mut self, plaintext: &[u8], last: bool, out: &mut Vec<u8>) -> Result<()> {
-        let _ = (plaintext, last, out);
-        unimplemented!()
-    }
-
-    /// Blocks sealed so far.
-    pub fn blocks(&self) -> u64 {
-        unimplemented!()
-    }
-
-    /// Seals the version's record. `body.record.document` is the document it is for.
-    pub fn seal_record(&self, body: &RecordBody) -> Result<Bytes> {
-        let _ = body;
-        unimplemented!()
-    }
-}
-
-/// Opens what one check-in sealed.
-pub struct Opener(());
-
-impl Opener {
-    /// Opens a record and checks that it is this document's.
-    pub fn open_record(&self, document: NodeId, sealed: &[u8]) -> Result<RecordBody> {
-        let _ = (document, sealed);
-        unimplemented!()
-    }
-
-    /// Checks a pack's header.
-    pub fn check_header(&self, document: NodeId, pack: PackId, header: &[u8]) -> Result<()> {
-        let _ = (document, pack, header);
-        unimplemented!()
-    }
-
-    /// Opens one block in place: `sealed` becomes the plaintext. `document` is the one the pack was sealed for,
-    /// `last` whether the block is the pack's last.
-    pub fn open_block(
-        &self,
-        document: NodeId,
-        pack: PackId,
-        index: u64,
-        last: bool,
-        sealed: &mut Vec<u8>,
-    ) -> Result<()> {
-        let _ = (document, pack, index, last, sealed);
-        unimplemented!()
+fn proven(allowed: &Allowed, actions: &[Action]) -> Result<()> {
+    if actions.contains(&allowed.action()) {
+        Ok(())
+    } else {
+        Err(VaultError::Refused("the proof is for another action"))
     }
 }
 
@@ -173,8 +193,14 @@ pub const PACK_HEADER: usize = 48;
 /// Bytes that sealing adds to a block.
 pub const BLOCK_OVERHEAD: usize = 16;
 
+/// Blocks that a document can have.
+const BLOCKS_MAX: u64 = DOCUMENT_MAX / BLOCK_SIZE as u64;
+
 /// Where a sealed block stands in its pack, and the most bytes it can have.
 pub fn sealed_block(index: u64) -> (u64, usize) {
-    let size = sss_common::limits::BLOCK_SIZE + BLOCK_OVERHEAD;
+    let size = BLOCK_SIZE + BLOCK_OVERHEAD;
     (PACK_HEADER as u64 + index * size as u64, size)
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,40 @@
+# `make demo` and `make test` are all that a fresh machine with a Rust toolchain needs.
+
+CARGO ?= cargo
+TEST_TOOLS = cc fusermount3 setfattr getfattr rsync vim openssl curl python3 pip git pgrep runuser
+
+.PHONY: help demo build test check fmt bench deny
+
+help:
+	@echo "make demo    a store, three users, one document: shows what 3S does and cleans up"
+	@echo "make test    all tests, with real mounts and real tools"
+	@echo "make check   what CI runs: formatting, clippy, all tests"
+	@echo "make bench   measures against a plain folder and sshfs (BENCH='--rounds 1 --size 256')"
+	@echo "make build   release binaries in target/release"
+	@echo "make deny    licences and advisories of the dependencies (needs cargo-deny)"
+
+demo:
+	@integration/demo.sh
+
+build:
+	$(CARGO) build --release --bins
+
+test:
+	@integration/setup.sh $(TEST_TOOLS)
+	$(CARGO) test --workspace
+
+check:
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --workspace --all-targets -- -D warnings
+	$(MAKE) --no-print-directory test
+
+fmt:
+	$(CARGO) fmt --all
+
+bench:
+	@integration/setup.sh cc fusermount3
+	$(CARGO) build --release --bins
+	$(CARGO) run --release --quiet --bin 3s-bench -- $(BENCH)
+
+deny:
+	cargo deny check

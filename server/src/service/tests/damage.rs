@@ -1,0 +1,68 @@
+//! Damage is found, never passed on.
+
+use super::*;
+
+on_both_stores! {
+    a_flipped_byte_in_a_pack_is_found
+    a_missing_or_short_pack_is_found
+    orphans_are_swept
+}
+
+fn pack_files(world: &World) -> Vec<std::path::PathBuf> {
+    let mut found = Vec::new();
+    let mut folders = vec![world.dir.path().join("packs")];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() { folders.push(path) } else { found.push(path) }
+        }
+    }
+    found
+}
+
+async fn a_flipped_byte_in_a_pack_is_found(world: World) {
+    let content = bytes(200_000, 1);
+    world.put(&alice(), "@alice/f", &content).await.unwrap();
+    let [pack] = &pack_files(&world)[..] else { panic!("one pack") };
+    let good = std::fs::read(pack).unwrap();
+    let node = world.attr(&alice(), "@alice/f").await.unwrap().node;
+    for at in [0, 5, 20, 47, 48, 70_000, 140_000, good.len() - 1] {
+        let mut bad = good.clone();
+        bad[at] ^= 1;
+        std::fs::write(pack, &bad).unwrap();
+        world.service.contents.forget(node);
+        assert_eq!(code(world.get(&alice(), "@alice/f").await), Code::Integrity, "byte {at}");
+    }
+    std::fs::write(pack, &good).unwrap();
+    world.service.contents.forget(node);
+    assert!(world.get(&alice(), "@alice/f").await.unwrap() == content);
+}
+
+async fn a_missing_or_short_pack_is_found(world: World) {
+    world.put(&alice(), "@alice/f", &bytes(200_000, 1)).await.unwrap();
+    let [pack] = &pack_files(&world)[..] else { panic!("one pack") };
+    let good = std::fs::read(pack).unwrap();
+    let node = world.attr(&alice(), "@alice/f").await.unwrap().node;
+    std::fs::write(pack, &good[..good.len() - 1]).unwrap();
+    assert_eq!(code(world.get(&alice(), "@alice/f").await), Code::Integrity);
+    std::fs::remove_file(pack).unwrap();
+    world.service.contents.forget(node);
+    assert_eq!(code(world.get(&alice(), "@alice/f").await), Code::Integrity);
+}
+
+async fn orphans_are_swept(world: World) {
+    world.put(&alice(), "@alice/f", &bytes(200_000, 1)).await.unwrap();
+    let orphan = sss_common::PackId::random();
+    let mut writer = world.service.stores.blobs.begin(orphan).await.unwrap();
+    writer.write(Bytes::from_static(b"left by a crash")).await.unwrap();
+    writer.finish().await.unwrap();
+    // Files are dated by the machine, so the test's clock is moved to a day behind the machine's.
+    let machine = sss_common::SystemClock.now();
+    world.clock.advance(machine.since(world.clock.now()));
+    world.service.sweep_orphans().await.unwrap();
+    assert_eq!(pack_files(&world).len(), 2, "too young to be an orphan");
+    world.wait(24 * 3600);
+    world.service.sweep_orphans().await.unwrap();
+    assert_eq!(pack_files(&world).len(), 1);
+    assert!(world.get(&alice(), "@alice/f").await.is_ok());
+}

@@ -1,0 +1,87 @@
+//! What editors do when they save, as the server sees it.
+
+use super::*;
+
+on_both_stores! {
+    a_save_that_moves_the_old_file_away_keeps_the_document
+    a_save_with_a_backup_that_is_renamed_into_place
+    a_backup_that_is_made_again
+    a_name_that_somebody_else_fills_is_a_new_document
+    a_name_that_is_filled_later_is_a_new_document
+    a_plain_rename_is_no_backup
+}
+
+/// What vim does by default: the file becomes `f~`, a new `f` is written, `f~` is deleted.
+async fn a_save_that_moves_the_old_file_away_keeps_the_document(world: World) {
+    world.put(&alice(), "@alice/f", b"old text").await.unwrap();
+    world.grant(&alice(), "@alice/f", "bob", Right::Checkout, 100).await;
+    let before = world.attr(&alice(), "@alice/f").await.unwrap();
+    world.rename(&alice(), "@alice/f", "@alice/f~").await.unwrap();
+    let made = world.create(&alice(), "@alice/f", Kind::File).await.unwrap();
+    assert_eq!((made.attr.node, made.attr.version), (before.node, before.version));
+    let swapped = made.swapped.unwrap();
+    assert_eq!(swapped.name.as_str(), "f~");
+    assert_eq!(world.get(&alice(), "@alice/f~").await.unwrap(), b"old text", "the backup is there");
+    assert_eq!(code(world.get(&bob(), "@alice/f~").await), Code::NotFound, "and is nobody else's");
+    world.checkin(&alice(), before.node, before.version, &[(0, b"new")], 3).await.unwrap();
+    let parent = world.home(&alice()).await;
+    let remove = RemoveRequest { parent, name: "f~".parse().unwrap(), folder: false };
+    world.service.fs_remove(&alice(), remove).await.unwrap();
+    assert_eq!(world.get(&bob(), "@alice/f").await.unwrap(), b"new");
+    assert_eq!(world.attr(&alice(), "@alice/f").await.unwrap().version, Version(2));
+}
+
+/// What `sed -i.bak` does.
+async fn a_save_with_a_backup_that_is_renamed_into_place(world: World) {
+    world.put(&alice(), "@alice/f", b"old text").await.unwrap();
+    world.grant(&alice(), "@alice/f", "bob", Right::Checkout, 100).await;
+    let before = world.attr(&alice(), "@alice/f").await.unwrap();
+    world.put(&alice(), "@alice/sedXYZ", b"new").await.unwrap();
+    world.rename(&alice(), "@alice/f", "@alice/f.bak").await.unwrap();
+    let renamed = world.rename(&alice(), "@alice/sedXYZ", "@alice/f").await.unwrap();
+    assert_eq!((renamed.attr.node, renamed.attr.version), (before.node, Version(2)));
+    assert!(renamed.swapped.is_some());
+    assert_eq!(world.get(&bob(), "@alice/f").await.unwrap(), b"new");
+    assert_eq!(world.get(&alice(), "@alice/f.bak").await.unwrap(), b"old text");
+}
+
+/// What emacs does: the backup stays, and the next save makes it again.
+async fn a_backup_that_is_made_again(world: World) {
+    world.put(&alice(), "@alice/f", b"0").await.unwrap();
+    world.grant(&alice(), "@alice/f", "bob", Right::Checkout, 100).await;
+    let node = world.attr(&alice(), "@alice/f").await.unwrap().node;
+    for n in 1..4u8 {
+        world.rename(&alice(), "@alice/f", "@alice/f~").await.unwrap();
+        let made = world.create(&alice(), "@alice/f", Kind::File).await.unwrap();
+        assert_eq!(made.attr.node, node);
+        world.checkin(&alice(), node, made.attr.version, &[(0, &[b'0' + n])], 1).await.unwrap();
+        assert_eq!(world.get(&bob(), "@alice/f").await.unwrap(), [b'0' + n]);
+        assert_eq!(world.get(&alice(), "@alice/f~").await.unwrap(), [b'0' + n - 1]);
+    }
+}
+
+async fn a_name_that_somebody_else_fills_is_a_new_document(world: World) {
+    world.mkdir(&alice(), "@alice/d").await;
+    world.grant(&alice(), "@alice/d", "bob", Right::Both, 100).await;
+    world.put(&alice(), "@alice/d/f", b"old").await.unwrap();
+    let before = world.attr(&alice(), "@alice/d/f").await.unwrap();
+    world.rename(&alice(), "@alice/d/f", "@alice/d/f~").await.unwrap();
+    let made = world.create(&bob(), "@alice/d/f", Kind::File).await.unwrap();
+    assert!(made.swapped.is_none() && made.attr.node != before.node);
+}
+
+async fn a_name_that_is_filled_later_is_a_new_document(world: World) {
+    world.put(&alice(), "@alice/f", b"old").await.unwrap();
+    world.rename(&alice(), "@alice/f", "@alice/f~").await.unwrap();
+    world.wait(11);
+    assert!(world.create(&alice(), "@alice/f", Kind::File).await.unwrap().swapped.is_none());
+}
+
+async fn a_plain_rename_is_no_backup(world: World) {
+    world.put(&alice(), "@alice/draft", b"old").await.unwrap();
+    world.grant(&alice(), "@alice/draft", "bob", Right::Checkout, 100).await;
+    world.rename(&alice(), "@alice/draft", "@alice/final").await.unwrap();
+    assert!(world.create(&alice(), "@alice/draft", Kind::File).await.unwrap().swapped.is_none());
+    assert_eq!(world.get(&bob(), "@alice/final").await.unwrap(), b"old", "the grant went with the document");
+    assert_eq!(code(world.get(&bob(), "@alice/draft").await), Code::NotFound);
+}

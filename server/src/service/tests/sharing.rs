@@ -1,0 +1,218 @@
+//! Who may what, until when.
+
+use super::*;
+
+on_both_stores! {
+    a_stranger_learns_nothing
+    a_grant_lasts_until_its_end
+    the_worked_examples_of_the_contract
+    revoking_and_replacing
+    a_folders_grant_reaches_down
+    who_creates_owns_and_the_landlord_rules
+    check_in_only_writes_without_reading
+    an_ended_right_ends_a_stream
+    impossible_grants_are_refused
+    grants_are_listed_to_whom_they_concern
+    homes_are_listed_when_something_in_them_is_shared
+}
+
+async fn a_stranger_learns_nothing(world: World) {
+    world.put(&alice(), "@alice/a/f", b"secret").await.unwrap();
+    for path in ["@alice/a/f", "@alice/a", "@alice/nothing", "@alice", "@nobody/f"] {
+        let told = world.get(&bob(), path).await.unwrap_err();
+        assert_eq!((told.code, told.detail.as_str()), (Code::NotFound, "no such document"), "{path}");
+    }
+    assert_eq!(code(world.put(&bob(), "@alice/a/f", b"x").await), Code::NotFound);
+    assert_eq!(code(world.put(&bob(), "@alice/new", b"x").await), Code::NotFound);
+}
+
+async fn a_grant_lasts_until_its_end(world: World) {
+    world.put(&alice(), "@alice/f", b"text").await.unwrap();
+    world.grant(&alice(), "@alice/f", "bob", Right::Checkout, 50).await;
+    assert_eq!(world.get(&bob(), "@alice/f").await.unwrap(), b"text");
+    assert_eq!(code(world.put(&bob(), "@alice/f", b"x").await), Code::NoRight);
+    assert_eq!(code(world.get(&carol(), "@alice/f").await), Code::NotFound);
+    world.wait(49);
+    assert!(world.get(&bob(), "@alice/f").await.is_ok());
+    assert_eq!(world.attr(&bob(), "@alice/f").await.unwrap().right.ends_in_ms, Some(1000));
+    world.wait(1);
+    let refusal = world.get(&bob(), "@alice/f").await.unwrap_err();
+    assert_eq!(refusal.code, Code::GrantEnded);
+    assert!(refusal.detail.contains("the grant ended at"), "{}", refusal.detail);
+    let shown = world.attr(&bob(), "@alice/f").await.unwrap();
+    assert_eq!(
+        (shown.size, shown.mtime_ns, shown.right.as_str()),
+        (0, 0, "none"),
+        "who has no right sees no more"
+    );
+}
+
+async fn the_worked_examples_of_the_contract(world: World) {
+    world.put(&alice(), "@alice/f", b"text").await.unwrap();
+    world.grant(&alice(), "@alice/f", "bob", Right::Checkout, 100).await;
+    world.grant(&alice(), "@alice/f", "ALL", Right::Checkin, 50).await;
+    assert_eq!(world.attr(&bob(), "@alice/f").await.unwrap().right.as_str(), "checkin");
+    world.wait(50);
+    assert_eq!(world.attr(&bob(), "@alice/f").await.unwrap().right.as_str(), "none");
+
+    world.put(&alice(), "@alice/g", b"text").await.unwrap();
+    world.grant(&alice(), "@alice/g", "ALL", Right::Both, 100).await;
+    world.grant(&alice(), "@alice/g", "bob", Right::Checkout, 50).await;
+    assert_eq!(world.attr(&bob(), "@alice/g").await.unwrap().right.as_str(), "checkout");
+    assert_eq!(world.attr(&carol(), "@alice/g").await.unwrap().right.as_str(), "both");
+    world.wait(50);
+    assert_eq!(world.attr(&bob(), "@alice/g").await.unwrap().right.as_str(), "none");
+    assert_eq!(world.attr(&carol(), "@alice/g").await.unwrap().right.as_str(), "both");
+}
+
+async fn revoking_and_replacing(world: World) {
+    world.put(&alice(), "@alice/f", b"text").await.unwrap();
+    world.grant(&alice(), "@alice/f", "bob", Right::Both, 100).await;
+    world.grant(&alice(), "@alice/f", "bob", Right::Checkout, 100).await;
+    assert_eq!(
+        world.attr(&bob(), "@alice/f").await.unwrap().right.as_str(),
+        "checkout",
+        "the latest is the rule"
+    );
+    world.revoke(&alice(), "@alice/f", "bob").await;
+    assert_eq!(code(world.get(&bob(), "@alice/f").await), Code::NoRight, "had a grant: refused, not hidden");
+    let path = "@alice/f".parse().unwrap();
+    assert_eq!(
+        code(world.service.delete_grant(&alice(), &path, &Grantee::User(uid("bob"))).await),
+        Code::NotFound
+    );
+    assert_eq!(code(world.service.delete_grant(&bob(), &path, &Grantee::All).await), Code::NoRight);
+}
+
+async fn a_folders_grant_reaches_down(world: World) {
+    world.put(&alice(), "@alice/a/b/f", b"text").await.unwrap();
+    world.put(&alice(), "@alice/a/g", b"text").await.unwrap();
+    world.grant(&alice(), "@alice/a/b", "bob", Right::Both, 100).await;
+    assert_eq!(world.get(&bob(), "@alice/a/b/f").await.unwrap(), b"text");
+    assert_eq!(code(world.get(&bob(), "@alice/a/g").await), Code::NotFound);
+    assert_eq!(
+        world.attr(&bob(), "@alice/a").await.unwrap().right.as_str(),
+        "none",
+        "only a way to what is shared"
+    );
+    world.grant(&alice(), "@alice/a/b/f", "bob", Right::Checkout, 10).await;
+    assert_eq!(
+        code(world.put(&bob(), "@alice/a/b/f", b"x").await),
+        Code::NoRight,
+        "the nearest level decides"
+    );
+    world.wait(10);
+    assert!(
+        world.put(&bob(), "@alice/a/b/f", b"x").await.is_ok(),
+        "once it has ended, the folder's is nearest"
+    );
+}
+
+async fn who_creates_owns_and_the_landlord_rules(world: World) {
+    world.mkdir(&alice(), "@alice/shared").await;
+    world.grant(&alice(), "@alice/shared", "bob", Right::Both, 100).await;
+    world.put(&bob(), "@alice/shared/bobs", b"by bob").await.unwrap();
+    let attr = world.attr(&alice(), "@alice/shared/bobs").await.unwrap();
+    assert_eq!(
+        (attr.owner, attr.right.as_str()),
+        (uid("bob"), "owner"),
+        "the landlord has an owner's rights"
+    );
+    world.put(&alice(), "@alice/shared/bobs", b"by alice").await.unwrap();
+    let attr = world.attr(&bob(), "@alice/shared/bobs").await.unwrap();
+    assert_eq!((attr.owner, attr.author), (uid("bob"), Some(uid("alice"))), "a check-in changes no owner");
+    world.wait(100);
+    assert_eq!(
+        world.get(&bob(), "@alice/shared/bobs").await.unwrap(),
+        b"by alice",
+        "an owner needs no grant"
+    );
+    assert_eq!(code(world.put(&bob(), "@alice/shared/more", b"x").await), Code::GrantEnded);
+}
+
+async fn check_in_only_writes_without_reading(world: World) {
+    world.put(&alice(), "@alice/f", &bytes(100_000, 1)).await.unwrap();
+    world.grant(&alice(), "@alice/f", "bob", Right::Checkin, 100).await;
+    assert_eq!(code(world.get(&bob(), "@alice/f").await), Code::NoRight);
+    let attr = world.attr(&bob(), "@alice/f").await.unwrap();
+    let open = |want| OpenRequest { node: attr.node, want, version: None };
+    assert_eq!(code(world.service.fs_open(&bob(), open(Right::Both)).await), Code::NoRight);
+    world.service.fs_open(&bob(), open(Right::Checkin)).await.unwrap();
+    world.checkin(&bob(), attr.node, attr.version, &[(70_000, b"hello")], attr.size).await.unwrap();
+    let mut expected = bytes(100_000, 1);
+    expected[70_000..70_005].copy_from_slice(b"hello");
+    assert_eq!(world.get(&alice(), "@alice/f").await.unwrap(), expected);
+}
+
+async fn an_ended_right_ends_a_stream(world: World) {
+    let large = bytes(12 << 20, 3);
+    world.put(&alice(), "@alice/f", &large).await.unwrap();
+    for end in ["expiry", "revocation"] {
+        world.grant(&alice(), "@alice/f", "bob", Right::Checkout, 50).await;
+        let path = "@alice/f".parse().unwrap();
+        let mut body = world.service.get_document(&bob(), &path, RangeRequest::All).await.unwrap().body;
+        let first = body.next().await.unwrap().unwrap();
+        assert_eq!(first, large[..first.len()]);
+        match end {
+            "expiry" => world.wait(50),
+            _ => world.revoke(&alice(), "@alice/f", "bob").await,
+        }
+        let rest = collect(body).await.unwrap_err();
+        assert!(matches!(rest.code, Code::GrantEnded | Code::NoRight), "{end}: {rest:?}");
+    }
+}
+
+async fn impossible_grants_are_refused(world: World) {
+    let node = world.home(&alice()).await;
+    let set = |grantee: &str, when| {
+        let request = SetGrantRequest { node, grantee: grantee.parse().unwrap(), right: Right::Both, when };
+        let service = world.service.clone();
+        async move { service.fs_grant(&alice(), request).await }
+    };
+    let longest = world.service.settings.max_ttl.as_secs();
+    assert!(set("bob", Some(When::Seconds(longest))).await.is_ok());
+    let refusal = set("bob", Some(When::Seconds(longest + 1))).await.unwrap_err();
+    assert_eq!(refusal.code, Code::BadGrant);
+    assert!(refusal.detail.contains("366 days"), "{}", refusal.detail);
+    assert_eq!(code(set("nobody", None).await), Code::BadGrant);
+    assert!(set("bob", Some(When::Until(Timestamp(0)))).await.is_ok(), "an old value can be written back");
+    assert_eq!(code(world.get(&bob(), "@alice/x").await), Code::NotFound);
+    let stored = set("ALL", None).await.unwrap();
+    assert_eq!(stored.until, START.after(world.service.settings.default_ttl).to_string());
+}
+
+async fn grants_are_listed_to_whom_they_concern(world: World) {
+    world.put(&alice(), "@alice/f", b"text").await.unwrap();
+    world.grant(&alice(), "@alice/f", "ALL", Right::Checkout, 100).await;
+    world.grant(&alice(), "@alice/f", "bob", Right::Both, 100).await;
+    world.grant(&alice(), "@alice/f", "carol", Right::Checkin, 100).await;
+    let list = |who: Caller| {
+        let service = world.service.clone();
+        async move {
+            let grants = service.get_grants(&who, &"@alice/f".parse().unwrap()).await.unwrap().grants;
+            grants.into_iter().map(|grant| grant.grantee.to_string()).collect::<Vec<_>>()
+        }
+    };
+    assert_eq!(list(alice()).await, ["ALL", "bob", "carol"]);
+    assert_eq!(list(bob()).await, ["ALL", "bob"]);
+}
+
+async fn homes_are_listed_when_something_in_them_is_shared(world: World) {
+    world.put(&alice(), "@alice/a/f", b"text").await.unwrap();
+    world.put(&alice(), "@alice/other", b"text").await.unwrap();
+    let homes = |who: Caller| {
+        let service = world.service.clone();
+        async move { service.fs_homes(&who).await.unwrap().uids }
+    };
+    assert!(homes(bob()).await.is_empty());
+    world.grant(&alice(), "@alice/a/f", "bob", Right::Checkout, 100).await;
+    assert_eq!(homes(bob()).await, [uid("alice")]);
+    let home = world.attr(&bob(), "@alice").await.unwrap().node;
+    let bob = bob();
+    let list = || world.service.fs_list(&bob, ListRequest { folder: home, after: None, limit: 10 });
+    let shown: Vec<_> = list().await.unwrap().entries.iter().map(|entry| entry.name.to_string()).collect();
+    assert_eq!(shown, ["a"]);
+    world.wait(100);
+    assert!(homes(bob.clone()).await.is_empty());
+    assert!(list().await.unwrap().entries.is_empty());
+}

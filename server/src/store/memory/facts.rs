@@ -1,0 +1,55 @@
+//! The facts: what SQL finds from the user's rows upwards is looked for here in every node.
+
+use sss_common::{Grantee, NodeId, Timestamp, Uid};
+
+use super::state::State;
+use crate::policy::{Below, Facts, Level, effective};
+use crate::store::rules::asks_below;
+use crate::store::{Node, Seen};
+
+impl State {
+    pub(super) fn seen(&self, id: NodeId, user: &Uid, now: Timestamp) -> Option<Seen> {
+        let node = self.nodes.get(&id)?.clone();
+        let levels = self.way_up(id).map(|node| self.level(node, user)).collect();
+        let mut facts = Facts { user: user.clone(), node: id, levels, below: Below::Nothing };
+        if asks_below(&node, &facts, now) {
+            let below = self.nodes.values().filter(|other| other.id != id && self.is_above(id, other.id));
+            facts.below = below.map(|other| self.bears(other, user, now)).max().unwrap_or_default();
+        }
+        Some(Seen { node, facts })
+    }
+
+    fn level(&self, node: &Node, user: &Uid) -> Level {
+        Level {
+            owner: node.owner.clone(),
+            own: self.grants.get(&(node.id, Grantee::User(user.clone()))).copied(),
+            all: self.grants.get(&(node.id, Grantee::All)).copied(),
+        }
+    }
+
+    /// What one node alone is to the user.
+    fn bears(&self, node: &Node, user: &Uid, now: Timestamp) -> Below {
+        let level = self.level(node, user);
+        let had = level.own.is_some() || level.all.is_some();
+        let facts = Facts { user: user.clone(), node: node.id, levels: vec![level], below: Below::Nothing };
+        let right = effective(&facts, now);
+        match right.owner || right.checkout || right.checkin {
+            true => Below::Live,
+            false if had => Below::Had,
+            false => Below::Nothing,
+        }
+    }
+
+    pub(super) fn shared_homes(&self, user: &Uid, now: Timestamp) -> Vec<Uid> {
+        let live = |node: &&Node| node.home != *user && self.bears(node, user, now) == Below::Live;
+        let homes: std::collections::BTreeSet<_> =
+            self.nodes.values().filter(live).map(|node| node.home.clone()).collect();
+        homes.into_iter().collect()
+    }
+
+    pub(super) fn path(&self, id: NodeId) -> Option<String> {
+        let home = &self.nodes.get(&id)?.home;
+        let names: Vec<_> = self.way_up(id).filter_map(|node| node.name.as_ref()).collect();
+        Some(names.iter().rev().fold(format!("@{home}"), |path, name| format!("{path}/{name}")))
+    }
+}

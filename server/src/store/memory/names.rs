@@ -1,0 +1,247 @@
+//! Nodes, their places, and the changes to names and content.
+
+use std::iter::successors;
+
+use sss_common::limits::DEPTH_MAX;
+use sss_common::wire::fs::Kind;
+use sss_common::{Name, NodeId, Uid, Version};
+
+use super::state::State;
+use crate::store::rules::{MODE_MASK, nanos};
+use crate::store::{Commit, NewNode, Node, Remove, Rename, Result, StoreError, StoredVersion, Swap};
+
+impl State {
+    pub(super) fn existing(&self, id: NodeId) -> Result<&Node> {
+        self.nodes.get(&id).ok_or(StoreError::NotFound)
+    }
+
+    pub(super) fn existing_mut(&mut self, id: NodeId) -> Result<&mut Node> {
+        self.nodes.get_mut(&id).ok_or(StoreError::NotFound)
+    }
+
+    pub(super) fn folder(&self, id: NodeId) -> Result<&Node> {
+        self.existing(id)?;
+        self.nodes.get(&id).filter(|node| node.kind == Kind::Folder).ok_or(StoreError::NotFolder)
+    }
+
+    /// In the order of their names.
+    pub(super) fn children(&self, folder: NodeId) -> impl Iterator<Item = &Node> {
+        let mut children: Vec<_> = self.nodes.values().filter(|node| node.parent == Some(folder)).collect();
+        children.sort_by(|a, b| a.name.cmp(&b.name));
+        children.into_iter()
+    }
+
+    pub(super) fn at(&self, parent: NodeId, name: &Name) -> Option<&Node> {
+        self.children(parent).find(|node| node.name.as_ref() == Some(name))
+    }
+
+    fn placed(&self, id: NodeId, parent: NodeId, name: &Name) -> Result<Node> {
+        self.at(parent, name).filter(|node| node.id == id).cloned().ok_or(StoreError::NotFound)
+    }
+
+    /// The node, its folder, and so on up to the home.
+    pub(super) fn way_up(&self, id: NodeId) -> impl Iterator<Item = &Node> {
+        successors(self.nodes.get(&id), |node| self.nodes.get(&node.parent?))
+    }
+
+    /// Whether the way up from `id` leads through `folder`; from the folder itself it does.
+    pub(super) fn is_above(&self, folder: NodeId, id: NodeId) -> bool {
+        self.way_up(id).any(|node| node.id == folder)
+    }
+
+    fn depth(&self, id: NodeId) -> usize {
+        self.way_up(id).count().saturating_sub(1)
+    }
+
+    fn height(&self, id: NodeId) -> usize {
+        self.children(id).map(|child| 1 + self.height(child.id)).max().unwrap_or(0)
+    }
+
+    fn fits_below(&self, folder: NodeId, height: usize) -> Result<()> {
+        if self.depth(folder) + height <= DEPTH_MAX { Ok(()) } else { Err(StoreError::TooDeep) }
+    }
+
+    fn free(&self, parent: NodeId, name: &Name, id: NodeId) -> Result<()> {
+        match self.at(parent, name).or(self.nodes.get(&id)) {
+            Some(_) => Err(StoreError::Exists),
+            None => Ok(()),
+        }
+    }
+
+    fn touch(&mut self, folder: NodeId, now_ns: i64) {
+        if let Some(folder) = self.nodes.get_mut(&folder) {
+            (folder.mtime_ns, folder.ctime_ns) = (now_ns, now_ns);
+        }
+    }
+
+    pub(super) fn create(&mut self, new: NewNode, owner: &Uid) -> Result<Node> {
+        let home = self.folder(new.parent)?.home.clone();
+        self.fits_below(new.parent, 1)?;
+        self.free(new.parent, &new.name, new.id)?;
+        let node = Node {
+            id: new.id,
+            parent: Some(new.parent),
+            name: Some(new.name),
+            home,
+            owner: owner.clone(),
+            kind: new.kind,
+            mode: new.mode & MODE_MASK,
+            mtime_ns: new.now_ns,
+            ctime_ns: new.now_ns,
+            flag: new.flag,
+            version: Version::NONE,
+            size: 0,
+            author: None,
+        };
+        self.nodes.insert(node.id, node.clone());
+        self.touch(new.parent, new.now_ns);
+        Ok(node)
+    }
+
+    fn place(&mut self, id: NodeId, parent: NodeId, name: &Name, now_ns: i64) -> Result<Node> {
+        let node = self.existing_mut(id)?;
+        let from = node.parent.replace(parent);
+        node.name = Some(name.clone());
+        node.ctime_ns = now_ns;
+        let node = node.clone();
+        from.into_iter().chain([parent]).for_each(|folder| self.touch(folder, now_ns));
+        Ok(node)
+    }
+
+    pub(super) fn rename(&mut self, rename: Rename) -> Result<Node> {
+        let node = self.placed(rename.node, rename.parent, &rename.name)?;
+        let target = self.folder(rename.new_parent)?.clone();
+        if target.home != node.home {
+            return Err(StoreError::NotFound);
+        }
+        if (rename.parent, &rename.name) == (target.id, &rename.new_name) {
+            return Ok(node);
+        }
+        if self.is_above(node.id, target.id) {
+            return Err(StoreError::Loop);
+        }
+        self.fits_below(target.id, 1 + self.height(node.id))?;
+        if let Some(there) = self.at(target.id, &rename.new_name).cloned() {
+            if rename.replacing != Some(there.id) {
+                return Err(StoreError::Exists);
+            }
+            match (node.kind == Kind::Folder, there.kind == Kind::Folder) {
+                (true, false) => return Err(StoreError::NotFolder),
+                (false, true) => return Err(StoreError::IsFolder),
+                (true, true) if self.children(there.id).next().is_some() => return Err(StoreError::NotEmpty),
+                _ => self.remove_node(there.id),
+            }
+        }
+        self.place(node.id, target.id, &rename.new_name, rename.now_ns)
+    }
+
+    pub(super) fn swap(&mut self, swap: Swap) -> Result<(Node, Node)> {
+        let document = self.placed(swap.document, swap.backup_parent, &swap.backup_name)?;
+        if document.kind == Kind::Folder {
+            return Err(StoreError::IsFolder);
+        }
+        if document.version != swap.version {
+            return Err(StoreError::VersionMoved(document.version));
+        }
+        if self.folder(swap.parent)?.home != document.home {
+            return Err(StoreError::NotFound);
+        }
+        self.fits_below(swap.parent, 1)?;
+        self.free(swap.parent, &swap.name, swap.copy.id)?;
+        let document = self.place(document.id, swap.parent, &swap.name, swap.copy.now_ns)?;
+        let copy = NewNode { parent: swap.backup_parent, name: swap.backup_name, ..swap.copy };
+        let mut copy = self.create(copy, &swap.owner)?;
+        if let Some(commit) = swap.commit {
+            if commit.node != copy.id || commit.consumes.is_some() {
+                return Err(StoreError::Damaged("a swap's version is not its copy's".into()));
+            }
+            copy = self.commit(commit)?;
+        }
+        Ok((document, copy))
+    }
+
+    pub(super) fn remove(&mut self, remove: Remove) -> Result<()> {
+        let node = self.placed(remove.node, remove.parent, &remove.name)?;
+        if self.children(node.id).next().is_some() {
+            return Err(StoreError::NotEmpty);
+        }
+        self.remove_node(node.id);
+        self.touch(remove.parent, remove.now_ns);
+        Ok(())
+    }
+
+    fn remove_node(&mut self, id: NodeId) {
+        let versions: Vec<_> = self.versions.keys().filter(|key| key.0 == id).copied().collect();
+        self.forget_versions(&versions);
+        self.grants.retain(|key, _| key.0 != id);
+        self.xattrs.retain(|key, _| key.0 != id);
+        self.nodes.remove(&id);
+    }
+
+    pub(super) fn commit(&mut self, commit: Commit) -> Result<Node> {
+        let node = self.existing(commit.node)?;
+        if node.kind == Kind::Folder {
+            return Err(StoreError::IsFolder);
+        }
+        if node.version != commit.base {
+            return Err(StoreError::VersionMoved(node.version));
+        }
+        self.add_version(&commit)?;
+        self.last_leaf =
+            self.last_leaf.max(Some(commit.leaf)).max(commit.pack.as_ref().map(|pack| pack.leaf));
+        let node = self.existing_mut(commit.node)?;
+        node.version = commit.base.next();
+        node.size = commit.size;
+        node.flag = Some(commit.flag);
+        node.author = Some(commit.author);
+        node.mtime_ns = commit.mtime_ns;
+        node.ctime_ns = nanos(commit.now);
+        node.mode = commit.mode.map_or(node.mode, |mode| mode & MODE_MASK);
+        self.write_keys(commit.keys);
+        if let Some((source, version)) = commit.consumes {
+            let consumed = self.existing(source)?.clone();
+            if consumed.kind == Kind::Folder {
+                return Err(StoreError::IsFolder);
+            }
+            if source == commit.node {
+                return Err(StoreError::Damaged("a document cannot consume itself".into()));
+            }
+            if consumed.version != version {
+                return Err(StoreError::VersionMoved(consumed.version));
+            }
+            self.remove_node(source);
+            consumed.parent.into_iter().for_each(|parent| self.touch(parent, nanos(commit.now)));
+        }
+        self.existing(commit.node).cloned()
+    }
+
+    fn add_version(&mut self, commit: &Commit) -> Result<()> {
+        if let Some(old) = self.versions.get_mut(&(commit.node, commit.base)) {
+            old.superseded = Some(commit.now);
+        }
+        let version = commit.base.next();
+        let row = StoredVersion {
+            version,
+            leaf: commit.leaf,
+            sealed_record: commit.sealed_record.clone(),
+            superseded: None,
+        };
+        self.versions.insert((commit.node, version), row);
+        if let Some(pack) = &commit.pack {
+            if !commit.uses.contains(&pack.id) {
+                return Err(StoreError::Damaged("a new pack that its version does not use".into()));
+            }
+            if self.packs.contains_key(&pack.id) {
+                return Err(StoreError::Exists);
+            }
+            self.packs.insert(pack.id, pack.clone());
+        }
+        for pack in &commit.uses {
+            if !self.packs.contains_key(pack) {
+                return Err(StoreError::Damaged("a version uses a pack that is not there".into()));
+            }
+            self.uses.insert((commit.node, version, *pack));
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,185 @@
+//! All that there is, and the changes that are not to names.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use sss_common::wire::fs::XattrMode;
+use sss_common::{Grantee, NodeId, PackId, Timestamp, Uid, Version};
+
+use crate::policy::Grant;
+use crate::sealed::{KeyImage, KeyPosition};
+use crate::store::rules::{self, nanos};
+use crate::store::{
+    AuditRow, Ended, GrantRow, NewGrant, NewSession, NewUser, Node, PackRow, Result, Session, StoreError,
+    StoredVersion, TokenHash, User,
+};
+
+/// A session with what its row holds besides.
+#[derive(Clone)]
+pub(super) struct KeptSession {
+    pub(super) token: TokenHash,
+    pub(super) session: Session,
+    ended_at: Option<Timestamp>,
+}
+
+#[derive(Clone, Default)]
+pub(super) struct State {
+    pub(super) users: BTreeMap<Uid, User>,
+    /// In the order in which they began.
+    sessions: Vec<KeptSession>,
+    pub(super) nodes: BTreeMap<NodeId, Node>,
+    pub(super) grants: BTreeMap<(NodeId, Grantee), Grant>,
+    last_grant: u64,
+    pub(super) xattrs: BTreeMap<(NodeId, String), Vec<u8>>,
+    pub(super) versions: BTreeMap<(NodeId, Version), StoredVersion>,
+    pub(super) uses: BTreeSet<(NodeId, Version, PackId)>,
+    pub(super) packs: BTreeMap<PackId, PackRow>,
+    pub(super) keys: BTreeMap<KeyPosition, KeyImage>,
+    pub(super) last_leaf: Option<u64>,
+    pub(super) erasures: Vec<u64>,
+    pub(super) trash: Vec<PackId>,
+    pub(super) audit: Vec<AuditRow>,
+}
+
+impl State {
+    pub(super) fn add_user(&mut self, new: NewUser) -> Result<()> {
+        if self.users.contains_key(&new.uid) {
+            return Err(StoreError::Exists);
+        }
+        let home = rules::home(NodeId::random(), &new.uid, nanos(new.now));
+        let NewUser { uid, public_key, now: created } = new;
+        let user = User { uid: uid.clone(), public_key, disabled: false, created, home: home.id };
+        self.nodes.insert(home.id, home);
+        self.users.insert(uid, user);
+        Ok(())
+    }
+
+    pub(super) fn set_disabled(&mut self, uid: &Uid, disabled: bool) -> Result<()> {
+        self.users.get_mut(uid).ok_or(StoreError::NotFound)?.disabled = disabled;
+        let live =
+            self.sessions.iter_mut().filter(|kept| kept.session.uid == *uid && kept.session.ended.is_none());
+        if disabled {
+            live.for_each(|kept| kept.session.ended = Some(Ended::Disabled));
+        }
+        Ok(())
+    }
+
+    pub(super) fn session(&self, token: &TokenHash) -> Option<&KeptSession> {
+        self.sessions.iter().find(|kept| kept.token == *token)
+    }
+
+    pub(super) fn begin_session(&mut self, new: NewSession, keep: usize) -> Result<Vec<TokenHash>> {
+        if self.users.get(&new.uid).is_none_or(|user| user.disabled) {
+            return Err(StoreError::NotFound);
+        }
+        let over = rules::session_over(new.now);
+        self.sessions.retain(|kept| kept.ended_at.unwrap_or(kept.session.expires) >= over);
+        if self.session(&new.token).is_some() {
+            return Err(StoreError::Exists);
+        }
+        let live = self.sessions.iter_mut().filter(|kept| {
+            kept.session.uid == new.uid && kept.session.ended.is_none() && kept.session.expires > new.now
+        });
+        let mut replaced = Vec::new();
+        for kept in live.rev().skip(keep.max(1) - 1) {
+            kept.session.ended = Some(Ended::Replaced { by: new.node.clone(), at: new.now });
+            kept.ended_at = Some(new.now);
+            replaced.insert(0, kept.token);
+        }
+        let NewSession { token, uid, node, certificate, expires, .. } = new;
+        let session = Session { uid, node, certificate, expires, ended: None };
+        self.sessions.push(KeptSession { token, session, ended_at: None });
+        Ok(replaced)
+    }
+
+    pub(super) fn end_session(&mut self, token: &TokenHash, now: Timestamp) {
+        let found =
+            self.sessions.iter_mut().find(|kept| kept.token == *token && kept.session.ended.is_none());
+        if let Some(kept) = found {
+            kept.session.ended = Some(Ended::Logout);
+            kept.ended_at = Some(now);
+        }
+    }
+
+    pub(super) fn set_xattr(&mut self, id: NodeId, name: &str, value: &[u8], mode: XattrMode) -> Result<()> {
+        self.existing(id)?;
+        let key = (id, name.to_owned());
+        match (mode, self.xattrs.contains_key(&key)) {
+            (XattrMode::Create, true) => return Err(StoreError::Exists),
+            (XattrMode::Replace, false) => return Err(StoreError::NotFound),
+            _ => {}
+        }
+        let others = self.xattrs.iter().filter(|(other, _)| other.0 == id && **other != key);
+        rules::xattr_fits(name, value, others.map(|((_, name), value)| name.len() + value.len()).sum())?;
+        self.xattrs.insert(key, value.to_vec());
+        Ok(())
+    }
+
+    pub(super) fn grants_on(&self, id: NodeId) -> Result<Vec<GrantRow>> {
+        self.existing(id)?;
+        let rows = self.grants.iter().filter(|((node, _), grant)| *node == id && !grant.revoked);
+        Ok(rows
+            .map(|((_, grantee), grant)| GrantRow {
+                grantee: grantee.clone(),
+                right: grant.right,
+                until: grant.until,
+                seq: grant.seq,
+            })
+            .collect())
+    }
+
+    pub(super) fn set_grant(&mut self, id: NodeId, new: NewGrant) -> Result<()> {
+        self.existing(id)?;
+        if new.grantee == Grantee::All {
+            let earlier = self.grants.iter_mut().filter(|((node, _), _)| *node == id);
+            earlier.for_each(|(_, grant)| grant.revoked = true);
+        }
+        self.last_grant += 1;
+        let grant = Grant { right: new.right, until: new.until, seq: self.last_grant, revoked: false };
+        self.grants.insert((id, new.grantee), grant);
+        Ok(())
+    }
+
+    pub(super) fn revoke_grant(&mut self, id: NodeId, grantee: &Grantee) -> Result<()> {
+        let grant = self.grants.get_mut(&(id, grantee.clone())).filter(|grant| !grant.revoked);
+        grant.ok_or(StoreError::NotFound)?.revoked = true;
+        Ok(())
+    }
+
+    pub(super) fn write_keys(&mut self, keys: Vec<KeyImage>) {
+        for key in keys {
+            if self.keys.get(&key.position).is_none_or(|stored| stored.sequence < key.sequence) {
+                self.keys.insert(key.position, key);
+            }
+        }
+    }
+
+    /// Deletes versions and sends what only they used to the queues.
+    pub(super) fn forget_versions(&mut self, versions: &[(NodeId, Version)]) {
+        let mut packs = BTreeSet::new();
+        let mut leaves = BTreeSet::new();
+        for (id, version) in versions {
+            leaves.extend(self.versions.remove(&(*id, *version)).map(|row| row.leaf));
+            let of_it = |used: &(NodeId, Version, PackId)| (used.0, used.1) == (*id, *version);
+            packs.extend(self.uses.iter().filter(|used| of_it(used)).map(|used| used.2));
+            self.uses.retain(|used| !of_it(used));
+        }
+        for pack in packs {
+            if self.uses.iter().any(|used| used.2 == pack) {
+                continue;
+            }
+            if let Some(row) = self.packs.remove(&pack) {
+                leaves.insert(row.leaf);
+                if row.inline.is_none() {
+                    self.trash.push(pack);
+                }
+            }
+        }
+        for leaf in leaves {
+            let used = self.versions.values().any(|row| row.leaf == leaf)
+                || self.packs.values().any(|row| row.leaf == leaf);
+            if !used && !self.erasures.contains(&leaf) {
+                self.erasures.push(leaf);
+            }
+        }
+    }
+}

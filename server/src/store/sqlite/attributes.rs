@@ -1,0 +1,123 @@
+//! Modes, times, flags, extended attributes and grants.
+
+use rusqlite::{Connection, params};
+use sss_common::wire::fs::{Kind, XattrMode};
+use sss_common::{Flag, Grantee, NodeId, Timestamp, Version};
+
+use super::nodes;
+use super::rows::{self, all, change, get, grantee, one, right_number, unsigned};
+use crate::store::rules::{MODE_MASK, xattr_fits};
+use crate::store::{GrantRow, NewGrant, Node, Result, SetAttr, StoreError};
+
+pub(super) fn set_attr(c: &Connection, id: NodeId, set: &SetAttr) -> Result<Node> {
+    change(
+        c,
+        "UPDATE nodes SET mode = coalesce(?, mode), mtime_ns = coalesce(?, mtime_ns), ctime_ns = ? WHERE id = ?",
+        params![set.mode.map(|mode| mode & MODE_MASK), set.mtime_ns, set.now_ns, id.0],
+    )?;
+    nodes::existing(c, id)
+}
+
+pub(super) fn set_flag(c: &Connection, id: NodeId, flag: Flag, now_ns: i64) -> Result<Node> {
+    let node = nodes::existing(c, id)?;
+    if node.kind != Kind::Folder && node.version != Version::NONE {
+        return Err(StoreError::VersionMoved(node.version));
+    }
+    change(c, "UPDATE nodes SET flag = ?, ctime_ns = ? WHERE id = ?", params![flag.to_byte(), now_ns, id.0])?;
+    nodes::existing(c, id)
+}
+
+pub(super) fn xattrs(c: &Connection, id: NodeId) -> Result<Vec<(String, Vec<u8>)>> {
+    nodes::existing(c, id)?;
+    all(c, "SELECT name, value FROM xattrs WHERE node = ? ORDER BY name", [id.0], |row| {
+        Ok((get(row, 0)?, get(row, 1)?))
+    })
+}
+
+pub(super) fn set_xattr(c: &Connection, id: NodeId, name: &str, value: &[u8], mode: XattrMode) -> Result<()> {
+    nodes::existing(c, id)?;
+    let there = one(c, "SELECT 1 FROM xattrs WHERE node = ? AND name = ?", params![id.0, name], |_| Ok(()))?;
+    match mode {
+        XattrMode::Create if there.is_some() => return Err(StoreError::Exists),
+        XattrMode::Replace if there.is_none() => return Err(StoreError::NotFound),
+        _ => {}
+    }
+    let others = one(
+        c,
+        "SELECT coalesce(sum(octet_length(name) + length(value)), 0) FROM xattrs WHERE node = ? AND name <> ?",
+        params![id.0, name],
+        |row| unsigned(row, 0),
+    )?;
+    xattr_fits(name, value, usize::try_from(others.unwrap_or(0)).unwrap_or(usize::MAX))?;
+    change(
+        c,
+        "INSERT INTO xattrs (node, name, value) VALUES (?, ?, ?)
+         ON CONFLICT (node, name) DO UPDATE SET value = excluded.value",
+        params![id.0, name, value],
+    )?;
+    Ok(())
+}
+
+pub(super) fn remove_xattr(c: &Connection, id: NodeId, name: &str) -> Result<()> {
+    found(change(c, "DELETE FROM xattrs WHERE node = ? AND name = ?", params![id.0, name])?)
+}
+
+pub(super) fn grants(c: &Connection, id: NodeId) -> Result<Vec<GrantRow>> {
+    nodes::existing(c, id)?;
+    all(
+        c,
+        "SELECT grantee, access, until, seq FROM grants WHERE node = ? AND revoked = 0
+         ORDER BY grantee <> 'ALL', grantee",
+        [id.0],
+        |row| {
+            Ok(GrantRow {
+                grantee: grantee(row, 0)?,
+                right: rows::right_from(get(row, 1)?)?,
+                until: Timestamp(get(row, 2)?),
+                seq: unsigned(row, 3)?,
+            })
+        },
+    )
+}
+
+/// One to ALL replaces every earlier one: their rows stay, revoked, as their holders still know of the node.
+pub(super) fn set_grant(c: &Connection, id: NodeId, grant: &NewGrant) -> Result<()> {
+    let home = nodes::existing(c, id)?.home;
+    let seq = one(
+        c,
+        "INSERT INTO counters (name, value) VALUES ('grant', 1)
+         ON CONFLICT (name) DO UPDATE SET value = value + 1 RETURNING value",
+        [],
+        |row| get::<i64>(row, 0),
+    )?;
+    if grant.grantee == Grantee::All {
+        change(c, "UPDATE grants SET revoked = 1 WHERE node = ?", [id.0])?;
+    }
+    change(
+        c,
+        "INSERT INTO grants (node, grantee, home, access, until, seq, revoked) VALUES (?, ?, ?, ?, ?, ?, 0)
+         ON CONFLICT (node, grantee) DO UPDATE
+         SET access = excluded.access, until = excluded.until, seq = excluded.seq, revoked = 0",
+        params![
+            id.0,
+            grant.grantee.to_string(),
+            home.as_str(),
+            right_number(grant.right),
+            grant.until.millis(),
+            seq,
+        ],
+    )?;
+    Ok(())
+}
+
+pub(super) fn revoke_grant(c: &Connection, id: NodeId, grantee: &Grantee) -> Result<()> {
+    found(change(
+        c,
+        "UPDATE grants SET revoked = 1 WHERE node = ? AND grantee = ? AND revoked = 0",
+        params![id.0, grantee.to_string()],
+    )?)
+}
+
+fn found(changed: usize) -> Result<()> {
+    if changed == 0 { Err(StoreError::NotFound) } else { Ok(()) }
+}

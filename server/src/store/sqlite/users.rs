@@ -1,0 +1,119 @@
+//! Users and sessions.
+
+use rusqlite::{Connection, Row, params};
+use sss_common::{NodeId, Timestamp, Uid};
+
+use super::nodes;
+use super::rows::{all, change, damaged, get, limit, one, text};
+use crate::store::rules::{self, nanos};
+use crate::store::{Ended, NewSession, NewUser, Result, Session, StoreError, TokenHash, User};
+
+const USER: &str = "SELECT uid, public_key, disabled, created, home FROM users";
+
+pub(super) fn add(c: &Connection, user: &NewUser) -> Result<()> {
+    if one(c, "SELECT 1 FROM users WHERE uid = ?", [user.uid.as_str()], |_| Ok(()))?.is_some() {
+        return Err(StoreError::Exists);
+    }
+    let home = NodeId::random();
+    change(
+        c,
+        "INSERT INTO users (uid, public_key, disabled, created, home) VALUES (?, ?, 0, ?, ?)",
+        params![user.uid.as_str(), user.public_key, user.now.millis(), home.as_bytes()],
+    )?;
+    nodes::insert(c, &rules::home(home, &user.uid, nanos(user.now)))
+}
+
+pub(super) fn find(c: &Connection, uid: &Uid) -> Result<Option<User>> {
+    one(c, &format!("{USER} WHERE uid = ?"), [uid.as_str()], user)
+}
+
+pub(super) fn list(c: &Connection) -> Result<Vec<User>> {
+    all(c, &format!("{USER} ORDER BY uid"), [], user)
+}
+
+fn user(row: &Row<'_>) -> Result<User> {
+    Ok(User {
+        uid: text(row, 0)?,
+        public_key: get(row, 1)?,
+        disabled: get(row, 2)?,
+        created: Timestamp(get(row, 3)?),
+        home: NodeId(get(row, 4)?),
+    })
+}
+
+pub(super) fn set_disabled(c: &Connection, uid: &Uid, disabled: bool) -> Result<()> {
+    if change(c, "UPDATE users SET disabled = ? WHERE uid = ?", params![disabled, uid.as_str()])? == 0 {
+        return Err(StoreError::NotFound);
+    }
+    if disabled {
+        change(c, "UPDATE sessions SET ended = 'disabled' WHERE uid = ? AND ended IS NULL", [uid.as_str()])?;
+    }
+    Ok(())
+}
+
+pub(super) fn begin_session(c: &Connection, new: &NewSession, keep: usize) -> Result<Vec<TokenHash>> {
+    let user = find(c, &new.uid)?.filter(|user| !user.disabled).ok_or(StoreError::NotFound)?;
+    let over = rules::session_over(new.now);
+    change(c, "DELETE FROM sessions WHERE coalesce(ended_at, expires) < ?", [over.millis()])?;
+    if session(c, &new.token)?.is_some() {
+        return Err(StoreError::Exists);
+    }
+    let replaced = all(
+        c,
+        "SELECT seq, token FROM sessions WHERE uid = ? AND ended IS NULL AND expires > ?
+         ORDER BY seq DESC LIMIT -1 OFFSET ?",
+        params![user.uid.as_str(), new.now.millis(), limit(keep.max(1) - 1)],
+        |row| Ok((get::<i64>(row, 0)?, TokenHash(get(row, 1)?))),
+    )?;
+    for (seq, _) in &replaced {
+        change(
+            c,
+            "UPDATE sessions SET ended = 'replaced', ended_at = ?, ended_by = ? WHERE seq = ?",
+            params![new.now.millis(), new.node.as_str(), seq],
+        )?;
+    }
+    change(
+        c,
+        "INSERT INTO sessions (token, uid, node, certificate, expires) VALUES (?, ?, ?, ?, ?)",
+        params![new.token.0, user.uid.as_str(), new.node.as_str(), new.certificate, new.expires.millis()],
+    )?;
+    Ok(replaced.into_iter().rev().map(|(_, token)| token).collect())
+}
+
+pub(super) fn session(c: &Connection, token: &TokenHash) -> Result<Option<Session>> {
+    one(
+        c,
+        "SELECT uid, node, certificate, expires, ended, ended_at, ended_by FROM sessions WHERE token = ?",
+        [token.0],
+        |row| {
+            let ended = match get::<Option<String>>(row, 4)?.as_deref() {
+                None => None,
+                Some("logout") => Some(Ended::Logout),
+                Some("disabled") => Some(Ended::Disabled),
+                Some("replaced") => Some(Ended::Replaced { by: text(row, 6)?, at: Timestamp(get(row, 5)?) }),
+                Some(_) => return Err(damaged("a session that ended in no known way")),
+            };
+            Ok(Session {
+                uid: text(row, 0)?,
+                node: text(row, 1)?,
+                certificate: get(row, 2)?,
+                expires: Timestamp(get(row, 3)?),
+                ended,
+            })
+        },
+    )
+}
+
+pub(super) fn end_session(c: &Connection, token: &TokenHash, now: Timestamp) -> Result<()> {
+    change(
+        c,
+        "UPDATE sessions SET ended = 'logout', ended_at = ? WHERE token = ? AND ended IS NULL",
+        params![now.millis(), token.0],
+    )?;
+    Ok(())
+}
+
+/// The root of a user's home.
+pub(super) fn home(c: &Connection, owner: &Uid) -> Result<Option<NodeId>> {
+    one(c, "SELECT home FROM users WHERE uid = ?", [owner.as_str()], |row| get(row, 0).map(NodeId))
+}
