@@ -5,8 +5,13 @@
 //! with `sealed` for the types that pass between those two.
 //! A test in `integration/` reads the `use` lines and fails on one that points up.
 
+pub mod cli;
+pub mod config;
 pub mod policy;
+pub mod routes;
+pub mod run;
 pub mod sealed;
 pub mod service;
 pub mod store;
+pub mod tls;
 pub mod vault;

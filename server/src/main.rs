@@ -1,1 +1,15 @@
-fn main() {}
+//! 3s-server: see `3s-server --help`.
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+fn main() -> ExitCode {
+    match sss_server::cli::Cli::parse().execute() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("3s-server: {}", sss_server::run::words(&error));
+            ExitCode::FAILURE
+        }
+    }
+}

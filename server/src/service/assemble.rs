@@ -173,7 +173,7 @@ impl Assembler {
             || self.layout.find(block).is_some_and(|(pack, _)| pack == self.pack.id)
     }
 
-    async fn base_block(&self, block: u64) -> Outcome<Vec<u8>> {
+    async fn base_block(&mut self, block: u64) -> Outcome<Vec<u8>> {
         match &self.base {
             Some(base) => base.block(&self.allowed, block).await,
             None => Ok(Vec::new()),

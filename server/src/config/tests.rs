@@ -1,0 +1,85 @@
+#![allow(clippy::unwrap_used)]
+
+use super::*;
+use proptest::prelude::*;
+
+const EXAMPLE: &str = include_str!("../../3s-server.example.toml");
+
+fn parse(text: &str) -> Result<Config, String> {
+    Config::parse(text, "test.toml".into()).map_err(|error| error.to_string())
+}
+
+#[test]
+fn the_example_is_the_default_and_has_every_key() {
+    assert_eq!(parse(EXAMPLE), Ok(Config::default()));
+    let keys = |table: toml::Table| -> Vec<String> {
+        let inner = |(section, value): (String, toml::Value)| {
+            let keys = value.as_table().unwrap().keys().cloned().collect::<Vec<_>>();
+            keys.into_iter().map(move |key| format!("{section}.{key}"))
+        };
+        let mut keys: Vec<_> = table.into_iter().flat_map(inner).collect();
+        keys.sort();
+        keys
+    };
+    let ours = toml::Table::try_from(Config::default()).unwrap();
+    assert_eq!(keys(toml::from_str(EXAMPLE).unwrap()), keys(ours));
+}
+
+#[test]
+fn the_default_is_everybodys_default() {
+    let config = parse("").unwrap();
+    assert_eq!(format!("{:?}", config.settings()), format!("{:?}", Settings::default()));
+    assert_eq!(config.request_limits(), routes::Limits::default());
+    assert_eq!(config.connection_limits(), tls::Limits::default());
+}
+
+#[test]
+fn measures() {
+    let config = parse(
+        "[grants]\nmax_ttl = \"7d\"\ndefault_ttl = 90\n[documents]\nmax_size = \"2GiB\"\nmin_free = 1048576",
+    )
+    .unwrap();
+    assert_eq!(config.settings().max_ttl, Duration::from_secs(604_800));
+    assert_eq!(config.settings().default_ttl, Duration::from_secs(90));
+    assert_eq!(config.settings().document_max, 2 << 30);
+    assert_eq!(config.request_limits().document_max, 2 << 30);
+    assert_eq!(config.settings().min_free, 1 << 20);
+}
+
+#[test]
+fn what_cannot_be_is_refused_with_a_second_line() {
+    for (text, word) in [
+        ("[grants]\ndefault = \"1h\"", "default_ttl"),
+        ("[grant]\n", "grants"),
+        ("[grants]\nmax_ttl = \"soon\"", "24h"),
+        ("[grants]\nmax_ttl = \"2026-11-22T15:04:05Z\"", "24h"),
+        ("[grants]\nmax_ttl = -5", "24h"),
+        ("[grants]\nmax_ttl = \"1h\"", "grants.default_ttl = 86400s is out of range"),
+        ("[sessions]\nper_user = 0", "from 1 to 100"),
+        ("[documents]\nmax_size = \"2TiB\"", "to 1TiB"),
+        ("[documents]\nmin_free = \"64MB\"", "64MiB"),
+        ("[documents]\nmin_free = \"99999999999TiB\"", "64MiB"),
+        ("[connections]\nmax = 0", "connections.max = 0"),
+        ("nonsense", "expected"),
+    ] {
+        let error = parse(text).expect_err(text);
+        assert!(error.contains(word), "{text}: {error}");
+        assert!(error.contains("3s-server.example.toml"), "{error}");
+    }
+    let missing = Config::load(Path::new("/nowhere/x.toml")).unwrap_err().to_string();
+    assert!(missing.contains("/nowhere/x.toml") && missing.lines().count() == 2, "{missing}");
+}
+
+proptest! {
+    #[test]
+    fn no_text_panics(text in "\\PC{0,60}") {
+        let _ = parse(&text);
+        let _ = parse(&format!("[documents]\nmax_size = {text:?}"));
+    }
+
+    #[test]
+    fn a_size_is_shown_as_it_is_read(bytes in 1u64..=DOCUMENT_MAX) {
+        let config = parse(&format!("[documents]\nmax_size = \"{}\"", Size(bytes))).unwrap();
+        prop_assert_eq!(config.documents.max_size, Size(bytes));
+    }
+}

@@ -1,0 +1,71 @@
+//! How a request runs: how long it may take, and whether it goes on when its peer leaves.
+//!
+//! Hyper drops a handler when its connection goes away. For a question that is right; a change that was begun is
+//! finished, so that no step behind a commit is left out because a client hung up at that moment.
+
+use std::panic::AssertUnwindSafe;
+use std::time::Duration;
+
+use axum::extract::{Request, State};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use futures::FutureExt;
+use sss_common::Code;
+use tokio::time::{Instant, timeout_at};
+use tracing::Instrument;
+
+use super::Running;
+use crate::service::Failure;
+
+/// Until when a JSON body must be here.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Deadline(pub(super) Instant);
+
+/// What an answer gets beyond the deadline, so that a body that came too late is told so by who waited for it.
+const GRACE: Duration = Duration::from_millis(100);
+
+/// Nothing changes: dropped with its peer. Answers within the limit; the body of an answer may stream on.
+pub(super) async fn ask(State(running): State<Running>, mut request: Request, next: Next) -> Response {
+    let deadline = give_deadline(&mut request, running.limits.request);
+    let answer = timeout_at(deadline + GRACE, unbroken(next.run(request))).await;
+    answer.unwrap_or_else(|_| overdue())
+}
+
+/// Something changes: runs to its end. Its peer waits for the limit.
+pub(super) async fn act(State(running): State<Running>, mut request: Request, next: Next) -> Response {
+    let deadline = give_deadline(&mut request, running.limits.request);
+    let task = running.tasks.spawn(unbroken(next.run(request)).in_current_span());
+    match timeout_at(deadline + GRACE, task).await {
+        Ok(answer) => answer.unwrap_or_else(|_| broken()),
+        Err(_) => overdue(),
+    }
+}
+
+/// An upload: runs to its end; the limit is on silence (see `stream`).
+pub(super) async fn load(State(running): State<Running>, request: Request, next: Next) -> Response {
+    let task = running.tasks.spawn(unbroken(next.run(request)).in_current_span());
+    task.await.unwrap_or_else(|_| broken())
+}
+
+fn give_deadline(request: &mut Request, limit: Duration) -> Instant {
+    let deadline = Instant::now() + limit;
+    request.extensions_mut().insert(Deadline(deadline));
+    deadline
+}
+
+/// A handler's panic is that request's problem and nobody else's.
+async fn unbroken(answer: impl Future<Output = Response>) -> Response {
+    AssertUnwindSafe(answer).catch_unwind().await.unwrap_or_else(|_| broken())
+}
+
+fn broken() -> Response {
+    let mut failure = Failure::new(Code::Internal, "the server failed");
+    failure.cause = Some("a handler panicked".into());
+    failure.into_response()
+}
+
+fn overdue() -> Response {
+    let mut failure = Failure::new(Code::Unavailable, "the server took too long; try again");
+    failure.retry_after = Some(1);
+    failure.into_response()
+}

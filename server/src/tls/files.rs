@@ -1,0 +1,183 @@
+//! `TLS_DIR`'s files into a rustls configuration and the set of revoked certificates. All or nothing.
+
+use std::collections::HashSet;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rustls::crypto::CryptoProvider;
+use rustls::crypto::aws_lc_rs::{self, kx_group};
+use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
+use rustls::{RootCertStore, ServerConfig};
+use rustls_pki_types::pem::PemObject;
+use rustls_pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer};
+use x509_parser::prelude::{CertificateRevocationList, FromDer, X509Certificate};
+use x509_parser::time::ASN1Time;
+
+use super::identity::CertificateId;
+
+/// Why a file cannot be used. The second line says what to do.
+#[derive(Debug, thiserror::Error)]
+#[error("{}: {what}\n{advice}", path.display())]
+pub struct TlsError {
+    path: PathBuf,
+    what: String,
+    advice: &'static str,
+}
+
+const MAKE: &str = "`3s-ca issue-server CA_DIR --host NAME -o TLS_DIR` writes the files that are needed";
+const COPY_CRL: &str = "copy `ca.crl` from the CA's directory again; those in use stay until then";
+
+/// What the listener works with.
+pub(super) struct Material {
+    pub(super) config: Arc<ServerConfig>,
+    pub(super) revoked: HashSet<CertificateId>,
+    has_crl: bool,
+}
+
+impl Material {
+    pub(super) fn load(dir: &Path) -> Result<Self, TlsError> {
+        let authorities = certificates(&dir.join("ca.crt"))?;
+        let chain = certificates(&dir.join("server.crt"))?;
+        let key = private_key(&dir.join("server.key"))?;
+        let crls = revocation_lists(&dir.join("ca.crl"), &authorities)?;
+        let has_crl = !crls.is_empty();
+        let revoked = revoked(&dir.join("ca.crl"), &crls)?;
+        warn_when_past(&dir.join("server.crt"), &chain);
+        let config = configure(dir, authorities, chain, key, crls)?;
+        Ok(Material { config: Arc::new(config), revoked, has_crl })
+    }
+
+    /// A CRL that was there and is gone would make its certificates good again.
+    pub(super) fn may_replace(&self, current: &Material, dir: &Path) -> Result<(), TlsError> {
+        if current.has_crl && !self.has_crl {
+            return Err(refused(&dir.join("ca.crl"), "was there and is gone", COPY_CRL));
+        }
+        Ok(())
+    }
+}
+
+fn configure(
+    dir: &Path,
+    authorities: Vec<CertificateDer<'static>>,
+    chain: Vec<CertificateDer<'static>>,
+    key: PrivateKeyDer<'static>,
+    crls: Vec<CertificateRevocationListDer<'static>>,
+) -> Result<ServerConfig, TlsError> {
+    let mut roots = RootCertStore::empty();
+    for authority in authorities {
+        roots.add(authority).map_err(|error| refused(&dir.join("ca.crt"), error, MAKE))?;
+    }
+    let provider = Arc::new(provider());
+    // With a CRL, a certificate whose status it does not tell (another issuer's) is refused.
+    let verifier = WebPkiClientVerifier::builder_with_provider(roots.into(), provider.clone())
+        .with_crls(crls)
+        .build()
+        .map_err(|error| refused(&dir.join("ca.crt"), error, MAKE))?;
+    let mut config = ServerConfig::builder_with_provider(provider)
+        .with_protocol_versions(&[&rustls::version::TLS13])
+        .map_err(|error| refused(dir, error, MAKE))?
+        .with_client_cert_verifier(verifier)
+        .with_single_cert(chain, key)
+        .map_err(|error| refused(&dir.join("server.key"), error, MAKE))?;
+    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    // Nothing resumes: a ticket would outlive the revocation of its certificate.
+    config.send_tls13_tickets = 0;
+    config.session_storage = Arc::new(NoServerSessionStorage {});
+    Ok(config)
+}
+
+/// aws-lc-rs with the hybrid post-quantum key exchange first.
+fn provider() -> CryptoProvider {
+    let kx_groups =
+        vec![kx_group::X25519MLKEM768, kx_group::X25519, kx_group::SECP256R1, kx_group::SECP384R1];
+    CryptoProvider { kx_groups, ..aws_lc_rs::default_provider() }
+}
+
+fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
+    let read = CertificateDer::pem_file_iter(path).and_then(Iterator::collect);
+    let certificates: Vec<_> = read.map_err(|error| refused(path, error, MAKE))?;
+    if certificates.is_empty() {
+        return Err(refused(path, "there is no certificate in it", MAKE));
+    }
+    Ok(certificates)
+}
+
+fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, TlsError> {
+    let key = PrivateKeyDer::from_pem_file(path).map_err(|error| refused(path, error, MAKE))?;
+    if std::fs::metadata(path).is_ok_and(|file| file.permissions().mode() & 0o077 != 0) {
+        tracing::warn!("{} can be read by others than its owner; `chmod 600` it", path.display());
+    }
+    Ok(key)
+}
+
+/// The CRLs, each signed by one of the authorities; none when there is no file.
+fn revocation_lists(
+    path: &Path,
+    authorities: &[CertificateDer<'_>],
+) -> Result<Vec<CertificateRevocationListDer<'static>>, TlsError> {
+    if !path.try_exists().map_err(|error| refused(path, error, COPY_CRL))? {
+        tracing::warn!("there is no {}: no certificate counts as revoked", path.display());
+        return Ok(Vec::new());
+    }
+    let read = CertificateRevocationListDer::pem_file_iter(path).and_then(Iterator::collect);
+    let lists: Vec<CertificateRevocationListDer<'static>> =
+        read.map_err(|error| refused(path, error, COPY_CRL))?;
+    if lists.is_empty() {
+        return Err(refused(path, "there is no CRL in it", COPY_CRL));
+    }
+    for list in &lists {
+        let crl = parsed(path, list)?;
+        if !authorities.iter().any(|authority| signed_by(&crl, authority)) {
+            return Err(refused(path, "is not signed by the CA of ca.crt", COPY_CRL));
+        }
+        if crl.next_update().is_some_and(|at| at < ASN1Time::now()) {
+            tracing::warn!("{} should have been renewed; it still counts", path.display());
+        }
+    }
+    Ok(lists)
+}
+
+fn signed_by(crl: &CertificateRevocationList<'_>, authority: &CertificateDer<'_>) -> bool {
+    X509Certificate::from_der(authority).is_ok_and(|(_, authority)| {
+        authority.subject().as_raw() == crl.issuer().as_raw()
+            && crl.verify_signature(authority.public_key()).is_ok()
+    })
+}
+
+fn revoked(
+    path: &Path,
+    lists: &[CertificateRevocationListDer<'static>],
+) -> Result<HashSet<CertificateId>, TlsError> {
+    let mut revoked = HashSet::new();
+    for list in lists {
+        let crl = parsed(path, list)?;
+        let issuer = crl.issuer().as_raw();
+        revoked.extend(
+            crl.iter_revoked_certificates().map(|entry| CertificateId::new(issuer, entry.raw_serial())),
+        );
+    }
+    Ok(revoked)
+}
+
+fn parsed<'a>(
+    path: &Path,
+    list: &'a CertificateRevocationListDer<'static>,
+) -> Result<CertificateRevocationList<'a>, TlsError> {
+    let (_, crl) =
+        CertificateRevocationList::from_der(list).map_err(|error| refused(path, error, COPY_CRL))?;
+    Ok(crl)
+}
+
+fn warn_when_past(path: &Path, chain: &[CertificateDer<'_>]) {
+    let expired = |der: &CertificateDer<'_>| {
+        X509Certificate::from_der(der).is_ok_and(|(_, certificate)| !certificate.validity().is_valid())
+    };
+    if chain.iter().any(expired) {
+        tracing::warn!("{} is not valid today; clients will refuse it", path.display());
+    }
+}
+
+fn refused(path: &Path, what: impl ToString, advice: &'static str) -> TlsError {
+    TlsError { path: path.into(), what: what.to_string(), advice }
+}

@@ -1,0 +1,44 @@
+//! Who a certificate says its holder is. The chain was verified in the handshake.
+
+use rustls_pki_types::CertificateDer;
+use sha2::{Digest, Sha256};
+use sss_common::name::NameError;
+use x509_parser::prelude::{FromDer, X509Certificate};
+
+use crate::routes::Node;
+
+/// Names a certificate in a CRL: its issuer and serial number, as they are encoded.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct CertificateId {
+    issuer: Box<[u8]>,
+    serial: Box<[u8]>,
+}
+
+impl CertificateId {
+    pub(super) fn new(issuer: &[u8], serial: &[u8]) -> Self {
+        CertificateId { issuer: issuer.into(), serial: serial.into() }
+    }
+}
+
+/// Why a certificate names no node.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum NotANode {
+    /// It cannot be read.
+    #[error("the certificate cannot be read")]
+    Malformed,
+    /// There must be exactly one common name.
+    #[error("the certificate has {0} common names")]
+    Names(usize),
+    /// It is no node name.
+    #[error("the certificate's common name is no node name: {0}")]
+    Name(NameError),
+}
+
+pub(super) fn identify(certificate: &CertificateDer<'_>) -> Result<(Node, CertificateId), NotANode> {
+    let (_, parsed) = X509Certificate::from_der(certificate).map_err(|_| NotANode::Malformed)?;
+    let names: Vec<_> = parsed.subject().iter_common_name().collect();
+    let [name] = &*names else { return Err(NotANode::Names(names.len())) };
+    let name = name.as_str().map_err(|_| NotANode::Malformed)?.parse().map_err(NotANode::Name)?;
+    let node = Node { name, certificate: Sha256::digest(certificate).into() };
+    Ok((node, CertificateId::new(parsed.issuer().as_raw(), parsed.raw_serial())))
+}

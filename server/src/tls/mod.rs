@@ -1,0 +1,101 @@
+//! Which machine speaks: the TLS handshake, limits on connections, and reload without restart.
+//!
+//! TLS 1.3 only, with X25519MLKEM768 first; both sides present certificates of the CA, and a certificate that the
+//! CRL names is refused: new connections in the handshake, open ones at their next request or next piece of a
+//! body. There are no session tickets, so nothing resumes past a revocation.
+//!
+//! A CRL past its `nextUpdate` still counts, with a warning: it is a file that the operator puts there, so
+//! no attacker can hold back a newer one, and a forgotten renewal must not lock every machine out. Without `ca.crl` nothing
+//! is revoked; a reload that no longer finds it is refused.
+
+mod connection;
+mod files;
+mod guard;
+mod identity;
+mod listener;
+mod patience;
+mod redirect;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::RwLock;
+
+use files::Material;
+pub use files::TlsError;
+use identity::CertificateId;
+pub use listener::serve;
+pub use redirect::serve_redirect;
+
+/// The files of a `TLS_DIR`, as last read: `server.crt`, `server.key`, `ca.crt`, `ca.crl`.
+pub struct Tls {
+    dir: PathBuf,
+    current: RwLock<Arc<Material>>,
+}
+
+impl Tls {
+    /// Reads the files.
+    pub fn load(dir: &Path) -> Result<Self, TlsError> {
+        let material = Material::load(dir)?;
+        Ok(Tls { dir: dir.into(), current: RwLock::new(Arc::new(material)) })
+    }
+
+    /// Reads them again. When they cannot be used, those in use stay.
+    pub fn reload(&self) -> Result<(), TlsError> {
+        let material = Material::load(&self.dir)?;
+        material.may_replace(&self.current(), &self.dir)?;
+        *self.current.write() = Arc::new(material);
+        Ok(())
+    }
+
+    fn current(&self) -> Arc<Material> {
+        self.current.read().clone()
+    }
+
+    fn is_revoked(&self, certificate: &CertificateId) -> bool {
+        self.current.read().revoked.contains(certificate)
+    }
+}
+
+/// What connections may cost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// How long a handshake may take.
+    pub handshake: Duration,
+    /// Handshakes at once; a peer beyond is hung up on.
+    pub handshakes: usize,
+    /// Connections at once; a peer beyond is hung up on.
+    pub connections: usize,
+    /// How long a request's head may take, and how long an HTTP/1 connection may wait for the next.
+    pub header: Duration,
+    /// How long a connection lives without a request.
+    pub idle: Duration,
+    /// How long a peer may leave what was sent to it unread.
+    pub unread: Duration,
+    /// Requests at once on one HTTP/2 connection.
+    pub streams: u32,
+    /// How long a connection that is to close may finish its requests.
+    pub stop: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Limits {
+            handshake: Duration::from_secs(10),
+            handshakes: 128,
+            connections: 1024,
+            header: Duration::from_secs(30),
+            idle: Duration::from_secs(300),
+            unread: Duration::from_secs(60),
+            streams: 256,
+            stop: Duration::from_secs(20),
+        }
+    }
+}
+
+/// Most bytes in a request's head. Hyper answers beyond with 431.
+const HEAD_MAX: usize = 64 * 1024;
+
+#[cfg(test)]
+mod tests;
