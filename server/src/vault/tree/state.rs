@@ -168,10 +168,13 @@ impl State {
             }
         };
         match position.level {
-            LAST_LEVEL => drop(self.parents.put(position.index, node)),
+            LAST_LEVEL => {
+                // Room first: a node that was just brought must not be the one that goes.
+                self.evict(self.capacity.saturating_sub(1));
+                self.parents.put(position.index, node);
+            }
             _ => drop(self.interior.insert(position, node)),
         }
-        self.evict();
         Ok(true)
     }
 
@@ -181,10 +184,10 @@ impl State {
         node
     }
 
-    /// Lets idle nodes of the last level go while there are too many. The latest one always stays.
-    fn evict(&mut self) {
+    /// Lets idle nodes of the last level go while there are more than `room`; looks at a few at a time.
+    fn evict(&mut self, room: usize) {
         for _ in 0..8 {
-            if self.parents.len() <= self.capacity.max(1) {
+            if self.parents.len() <= room {
                 return;
             }
             match self.parents.peek_lru().map(|(index, node)| (*index, node.is_idle())) {
@@ -281,7 +284,7 @@ impl State {
         if let Some(staged) = self.staged.take_if(|staged| issue.erasure == Some(staged.id)) {
             self.epoch = staged.epoch;
         }
-        self.evict();
+        self.evict(self.capacity);
     }
 
     /// The images that the leaf's sealer was given last are in the store.
@@ -317,7 +320,8 @@ impl State {
     /// Stops remembering one node whose only changes are leaves that were taken out.
     fn forget_stale(&mut self) {
         let staged = self.staged.as_ref().map(|staged| &staged.nodes);
-        let is_staged = |index| staged.is_some_and(|nodes| nodes.contains(&on_path(index * FAN_OUT, LAST_LEVEL)));
+        let is_staged =
+            |index| staged.is_some_and(|nodes| nodes.contains(&on_path(index * FAN_OUT, LAST_LEVEL)));
         let idle = |index: &u64| self.parents.peek(index).is_none_or(|node| node.pins == 0);
         let mut sure = self.stale.iter().filter(|(_, doubtful)| !**doubtful).map(|(index, _)| *index);
         let Some(index) = sure.find(|index| idle(index) && !is_staged(*index)) else { return };
@@ -350,7 +354,7 @@ impl State {
     /// Lets go of what [`State::hold`] kept.
     pub(super) fn release(&mut self, held: &[u64]) {
         held.iter().for_each(|leaf| self.unpin(*leaf));
-        self.evict();
+        self.evict(self.capacity);
     }
 
     /// Takes the leaves out and gives every node on their paths a fresh key, the root this one. `held` are those of
