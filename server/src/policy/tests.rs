@@ -141,7 +141,9 @@ fn the_matrix_is_golden() {
     for (name, histories) in cases() {
         writeln!(found, "\n{name}").unwrap();
         for user in ["dora", "frank", "lord", "gina", "sam"] {
-            for now in [49, 50, 99, 100] {
+            let is_owner = matches!(user, "dora" | "frank" | "lord");
+            // An owner's row is the same at any time; one is enough to show it, after all ends.
+            for now in if is_owner { vec![100] } else { vec![49, 50, 99, 100] } {
                 let levels: Vec<(&str, &[Event])> =
                     ["dora", "frank", "lord"].into_iter().zip(histories.iter().map(Vec::as_slice)).collect();
                 let facts = facts(user, &levels, Below::Nothing);

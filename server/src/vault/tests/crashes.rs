@@ -190,3 +190,46 @@ async fn a_keyring_that_cannot_be_written_stops_the_erasure_and_nothing_else() {
     vault.finish_erase(erasing).await.unwrap();
     assert!(is_erased(&open(&paths, &store).await.unwrap(), &kept).await);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn many_tasks_check_in_read_and_erase_at_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let (paths, store) = (new_files(folder.path()), Arc::new(Store::default()));
+    let vault = Arc::new(open(&paths, &store).await.unwrap());
+    let tasks: Vec<_> = (0..8)
+        .map(|_| {
+            let (vault, store) = (vault.clone(), store.clone());
+            tokio::spawn(async move {
+                let (mut kept, mut gone) = (Vec::new(), Vec::new());
+                for n in 0..20 {
+                    let new = checkin(&vault, &store, "a").await;
+                    checkout(&vault, &new).await.unwrap();
+                    drop(vault.begin(&allowed(Action::Own), new.document, PackId::random()).await.unwrap());
+                    if n % 5 != 0 {
+                        kept.push(new);
+                        continue;
+                    }
+                    let erasing = vault.begin_erase(&[new.leaf]).await.unwrap();
+                    store.apply(erasing.images(), None);
+                    vault.finish_erase(erasing).await.unwrap();
+                    gone.push(new);
+                }
+                (kept, gone)
+            })
+        })
+        .collect();
+    let mut outcomes = Vec::new();
+    for task in tasks {
+        outcomes.push(task.await.unwrap());
+    }
+    for vault in [&*vault, &open(&paths, &store).await.unwrap()] {
+        for (kept, gone) in &outcomes {
+            for one in kept {
+                checkout(vault, one).await.unwrap();
+            }
+            for one in gone {
+                assert!(is_erased(vault, one).await);
+            }
+        }
+    }
+}

@@ -34,6 +34,13 @@ pub(super) struct Issue {
     erasure: Option<u64>,
 }
 
+/// What an erasure's transaction writes.
+pub(in crate::vault) struct ErasureImages {
+    pub(in crate::vault) leaves: Vec<u64>,
+    pub(in crate::vault) images: Vec<KeyImage>,
+    pub(super) issue: Issue,
+}
+
 /// An erasure that the store is not known to have.
 struct Staged {
     id: u64,
@@ -395,12 +402,12 @@ impl State {
         Ok(())
     }
 
-    /// The staged erasure's leaves and its images as of now; `None` if there is none.
-    pub(super) fn staged_images(&mut self) -> Result<Option<(Vec<u64>, Issue, Vec<KeyImage>)>> {
+    /// The staged erasure's images as of now; `None` if there is none.
+    pub(super) fn staged_images(&mut self) -> Result<Option<ErasureImages>> {
         let Some(staged) = &self.staged else { return Ok(None) };
         let (leaves, nodes) = (staged.leaves.clone(), staged.nodes.clone());
         let (issue, images) = self.issue(nodes)?;
-        Ok(Some((leaves, issue, images)))
+        Ok(Some(ErasureImages { leaves, images, issue }))
     }
 
     /// Which root key the store is known to be at.
