@@ -233,3 +233,24 @@ async fn many_tasks_check_in_read_and_erase_at_once() {
         }
     }
 }
+
+#[tokio::test]
+async fn a_next_root_that_nothing_was_sealed_under_is_replaced_not_taken() {
+    let folder = tempfile::tempdir().unwrap();
+    let (paths, store) = (new_files(folder.path()), Arc::new(Store::default()));
+    let vault = open(&paths, &store).await.unwrap();
+    let (gone, kept) = (checkin(&vault, &store, "gone").await, checkin(&vault, &store, "kept").await);
+    // A caller that gives up while phase 1 writes: the keyring has a next root, the tree knows nothing of it.
+    let mut erasing = Box::pin(vault.begin_erase(&[gone.leaf]));
+    assert!(futures::poll!(&mut erasing).is_pending());
+    drop(erasing);
+    drop(vault.keyring.lock().await);
+    assert_eq!(Wreck::of(&paths, &store).roots(), 2);
+
+    let erasing = vault.begin_erase(&[gone.leaf]).await.unwrap();
+    assert!(!is_erased(&Wreck::of(&paths, &store).open().await.unwrap(), &kept).await);
+    store.apply(erasing.images(), None);
+    vault.finish_erase(erasing).await.unwrap();
+    let after = open(&paths, &store).await.unwrap();
+    assert!(is_erased(&after, &gone).await && !is_erased(&after, &kept).await);
+}
