@@ -241,7 +241,8 @@ async fn a_next_root_that_nothing_was_sealed_under_is_replaced_not_taken() {
     let vault = open(&paths, &store).await.unwrap();
     let (gone, kept) = (checkin(&vault, &store, "gone").await, checkin(&vault, &store, "kept").await);
     // A caller that gives up while phase 1 writes: the keyring has a next root, the tree knows nothing of it.
-    let mut erasing = Box::pin(vault.begin_erase(&[gone.leaf]));
+    let leaves = [gone.leaf];
+    let mut erasing = Box::pin(vault.begin_erase(&leaves));
     assert!(futures::poll!(&mut erasing).is_pending());
     drop(erasing);
     drop(vault.keyring.lock().await);
