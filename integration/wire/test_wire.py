@@ -37,6 +37,7 @@ class Client(requests.Session):
 
     def __init__(self, identity):
         super().__init__()
+        self.trust_env = False  # REQUESTS_CA_BUNDLE would go before `verify`
         self.identity = identity
         self.uid = "alice" if identity == "alice2" else identity
         self.cert = (f"{IDS}/{identity}/client.crt", f"{IDS}/{identity}/client.key")
