@@ -124,7 +124,7 @@ impl Run {
         if own_pack {
             let mut id = [0xbb; 16];
             id[8..].copy_from_slice(&self.leaf.to_be_bytes());
-            let inline = (self.leaf % 2 == 0).then(|| Bytes::from_static(b"sealed"));
+            let inline = self.leaf.is_multiple_of(2).then(|| Bytes::from_static(b"sealed"));
             let pack =
                 PackRow { id: PackId(id), document: node, leaf: self.leaf, length: 6, blocks: 1, inline };
             commit.uses.push(pack.id);
