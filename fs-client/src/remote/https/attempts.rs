@@ -81,7 +81,7 @@ impl Https {
                 }
                 Err(Lost::Final(error)) => match self.session.refused(&token, &error) {
                     Verdict::Again if !renewed => renewed = true,
-                    _ => return Err(as_expired(error)),
+                    _ => return Err(without_session(error)),
                 },
             }
         }
@@ -163,6 +163,13 @@ fn as_expired(error: RemoteError) -> RemoteError {
             code: Code::SessionExpired,
             detail: format!("the session ended, and a new login was refused: {detail}"),
         },
+        error => error,
+    }
+}
+
+/// A token that was just renewed and is not known either is the end of the session too.
+fn without_session(error: RemoteError) -> RemoteError {
+    match error {
         RemoteError::Refused { code: Code::NotLoggedIn, detail } => {
             RemoteError::Refused { code: Code::SessionExpired, detail }
         }

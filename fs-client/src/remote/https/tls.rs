@@ -80,15 +80,15 @@ fn in_words(error: &rustls::Error, address: &ServerAddress) -> RemoteError {
         rustls::Error::AlertReceived(alert) => match alert {
             Alert::CertificateRevoked => node_refused(Code::SessionRevoked, "revoked"),
             Alert::CertificateExpired => node_refused(Code::SessionExpired, "it has ended"),
-            Alert::UnknownCA => {
+            // An authority of the same name with another key shows as a signature that does not fit.
+            Alert::UnknownCA | Alert::DecryptError => {
                 node_refused(Code::SessionExpired, "it is not from an authority that it knows")
             }
             Alert::BadCertificate
             | Alert::UnsupportedCertificate
             | Alert::CertificateUnknown
             | Alert::CertificateRequired
-            | Alert::AccessDenied
-            | Alert::DecryptError => node_refused(Code::SessionExpired, &format!("{alert:?}")),
+            | Alert::AccessDenied => node_refused(Code::SessionExpired, &format!("{alert:?}")),
             Alert::ProtocolVersion => {
                 server(format!("{address} does not speak TLS 1.3, so it is not a 3S server"))
             }
