@@ -12,6 +12,7 @@ use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
 use super::registry::{Claim, Outcome, Record, Registry};
+// At the merge: `use crate::{fs, fuse};`, and `standin.rs` goes.
 use super::standin::{fs, fuse};
 use super::{mountinfo, unmount};
 use crate::cli::MountArgs;
@@ -26,6 +27,9 @@ pub const CLAIM_WAIT: Duration = Duration::from_secs(60);
 
 /// Memory for what is being written, unless the mount says otherwise.
 const MEMORY_MIB: u64 = 256;
+
+/// Threads that take the kernel's requests; the work is done by tasks.
+const THREADS: usize = 2;
 
 /// What `3s mount` was asked for, checked as far as that is possible without the server. All paths are absolute.
 #[derive(Debug)]
@@ -96,7 +100,7 @@ pub fn serve(plan: &Plan, ready: impl FnOnce(&Path) -> Result<(), Failure>) -> R
     let runtime = runtime()?;
     let outcome = runtime.block_on(async {
         log_in(&https, plan).await?;
-        let served = mounted(plan, https.clone(), ready).await;
+        let served = mounted(plan, fs_options(plan, &identity), https.clone(), ready).await;
         if let Err(Unserved::NeverMounted(_)) = &served {
             // Nothing was written; the session must not stay behind.
             let _ = https.logout().await;
@@ -191,22 +195,20 @@ async fn log_in(https: &Https, plan: &Plan) -> Result<(), Failure> {
 
 async fn mounted(
     plan: &Plan,
+    options: fs::MountOptions,
     remote: Arc<dyn Remote>,
     ready: impl FnOnce(&Path) -> Result<(), Failure>,
 ) -> Result<(), Unserved> {
     let mut signals = Signals::new().map_err(Unserved::NeverMounted)?;
-    let options = fs_options(&plan.options);
     let config = session_config(&options, plan);
     let fs = fs::Fs::new(remote, options, Handle::current());
+    fs.start().await.map_err(|failure| Unserved::NeverMounted(no_home(plan, &failure.why)))?;
     let adapter = fuse::Adapter::new(fs.clone(), Handle::current());
     let session = fuse_session(adapter, plan, config).await.map_err(Unserved::NeverMounted)?;
     fs.set_notifier(session.notifier());
     let mut ended = session_end(session).map_err(Unserved::NeverMounted)?;
     let cancel = CancellationToken::new();
-    let events = tokio::spawn({
-        let (fs, cancel) = (fs.clone(), cancel.clone());
-        async move { fs.run_events(cancel).await }
-    });
+    let events = tokio::spawn(fs.clone().run_events(cancel.clone()));
 
     let outcome = match answers(plan).await.and_then(|()| ready(&plan.mountpoint)) {
         Ok(()) => {
@@ -224,9 +226,19 @@ async fn mounted(
     cancel.cancel();
     events.abort();
     tokio::select! {
-        left = fs.shutdown() => outcome.and(left.map_err(|left| not_checked_in(&left.to_string()))),
+        left = fs.shutdown() => match left.is_empty() {
+            true => outcome,
+            false => outcome.and(Err(not_checked_in(&left.iter().map(|left| &*left.why).collect::<Vec<_>>().join("; ")))),
+        },
         () = signals.next() => outcome.and(Err(not_checked_in("interrupted a second time"))),
     }
+}
+
+fn no_home(plan: &Plan, why: &str) -> Failure {
+    Failure::new(
+        format!("the home of {} cannot be shown: {why}", plan.target),
+        "the server's log has the cause; try again, and tell its administrator",
+    )
 }
 
 fn not_checked_in(left: &str) -> Unserved {
@@ -236,16 +248,28 @@ fn not_checked_in(left: &str) -> Unserved {
     ))
 }
 
-fn fs_options(options: &Options) -> fs::MountOptions {
+/// The files are shown as this process's user's, which is the default.
+fn fs_options(plan: &Plan, identity: &Identity) -> fs::MountOptions {
+    let memory = plan.options.memory_mib.unwrap_or(MEMORY_MIB) << 20;
     fs::MountOptions {
-        flag: options.flag,
-        read_only: options.read_only,
-        allow_other: options.allow_other,
-        timeout: options.timeout(),
-        memory_budget: usize::try_from(options.memory_mib.unwrap_or(MEMORY_MIB) << 20).unwrap_or(usize::MAX),
-        uid: rustix::process::getuid().as_raw(),
-        gid: rustix::process::getgid().as_raw(),
+        flag: plan.options.flag,
+        read_only: plan.options.read_only,
+        allow_other: plan.options.allow_other,
+        memory_budget: usize::try_from(memory).unwrap_or(usize::MAX),
+        spool_folder: spool_folder(),
+        node: Some(identity.node.clone()),
+        source: plan.target.to_string(),
+        threads: THREADS,
+        ..fs::MountOptions::default()
     }
+}
+
+/// On a disk rather than in memory, which the spool is to spare: the user's cache folder, or `/var/tmp`.
+fn spool_folder() -> PathBuf {
+    let absolute = |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
+    let cache = absolute("XDG_CACHE_HOME").or_else(|| Some(absolute("HOME")?.join(".cache")));
+    let own = cache.map(|cache| cache.join("3s")).filter(|own| std::fs::create_dir_all(own).is_ok());
+    own.unwrap_or_else(|| "/var/tmp".into())
 }
 
 /// The session's options with the mount's name. The kernel takes `subtype` itself, so that a mount by root is `fuse.3s` too

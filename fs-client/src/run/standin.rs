@@ -11,7 +11,16 @@ use tokio_util::sync::CancellationToken;
 
 use crate::remote::Remote;
 
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Owner {
+    pub uid: u32,
+    pub gid: u32,
+}
+
 pub mod fs {
+    use std::path::PathBuf;
+
+    use super::Owner;
     use super::*;
 
     #[derive(Clone, Debug, Default)]
@@ -19,10 +28,23 @@ pub mod fs {
         pub flag: Option<sss_common::Flag>,
         pub read_only: bool,
         pub allow_other: bool,
-        pub timeout: Duration,
         pub memory_budget: usize,
-        pub uid: u32,
-        pub gid: u32,
+        pub spool_folder: PathBuf,
+        pub owner: Owner,
+        pub node: Option<sss_common::NodeName>,
+        pub source: String,
+        pub threads: usize,
+    }
+
+    #[derive(Debug)]
+    pub struct Failure {
+        pub why: String,
+    }
+
+    impl From<crate::remote::RemoteError> for Failure {
+        fn from(error: crate::remote::RemoteError) -> Self {
+            Failure { why: error.to_string() }
+        }
     }
 
     pub struct Fs {
@@ -35,14 +57,19 @@ pub mod fs {
             Arc::new(Fs { remote, options })
         }
 
+        pub async fn start(&self) -> Result<(), Failure> {
+            self.remote.home(self.remote.uid()).await?;
+            Ok(())
+        }
+
         pub fn set_notifier(&self, _notifier: fuser::Notifier) {}
 
-        pub async fn run_events(&self, cancel: CancellationToken) {
+        pub async fn run_events(self: Arc<Self>, cancel: CancellationToken) {
             cancel.cancelled().await;
         }
 
-        pub async fn shutdown(&self) -> Result<(), String> {
-            self.remote.logout().await.map_err(|error| error.to_string())
+        pub async fn shutdown(self: &Arc<Self>) -> Vec<Failure> {
+            self.remote.logout().await.err().map(Into::into).into_iter().collect()
         }
     }
 }
@@ -93,8 +120,8 @@ pub mod fuse {
                             kind: fuser::FileType::Directory,
                             perm: (attr.mode & 0o777) as u16,
                             nlink: 2,
-                            uid: fs.options.uid,
-                            gid: fs.options.gid,
+                            uid: fs.options.owner.uid,
+                            gid: fs.options.owner.gid,
                             rdev: 0,
                             blksize: 4096,
                             flags: 0,
