@@ -256,6 +256,23 @@ async fn a_logout_that_fails_is_said_by_unmount() {
     assert!(!setup.is_mounted());
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_mount_whose_command_was_interrupted_is_taken_back() {
+    let setup = Setup::new().await;
+    let (sender, receiver) = futures::channel::mpsc::unbounded();
+    setup.server.next("/v1/fs/home", [Reply::Pieces("application/json", receiver)]);
+    let mut command = setup.command();
+    command.args(["mount", &setup.server.target()]).arg(setup.mnt()).arg("--identity").arg(setup.identity());
+    let mut waiting = command.spawn().unwrap();
+    eventually("the daemon's first question", || !setup.server.calls("/v1/fs/home").is_empty()).await;
+    waiting.kill().unwrap();
+    waiting.wait().unwrap();
+    sender.unbounded_send(support::attr(0, 0).to_string().into()).unwrap();
+    drop(sender);
+    setup.logged_out().await;
+    eventually("the unmount", || !setup.is_mounted()).await;
+}
+
 // Mounts that do not come about.
 
 #[tokio::test(flavor = "multi_thread")]

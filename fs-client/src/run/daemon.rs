@@ -12,7 +12,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::mount::{CLAIM_WAIT, Plan};
+use super::mount::CLAIM_WAIT;
+use super::plan::Plan;
 use super::{logging, mount};
 use crate::cli::MountArgs;
 use crate::failure::Failure;

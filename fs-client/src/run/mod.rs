@@ -1,6 +1,6 @@
 //! The composition: which command runs what, and how its outcome becomes words and an exit code.
 //!
-//! `mount` composes the rooms below into a mount; `daemon` puts it into the background; `registry` is how the commands find
+//! `plan` checks what a mount is asked for, `mount` composes the rooms below into it; `daemon` puts it into the background; `registry` is how the commands find
 //! the process behind a mount, `mountinfo` how they find the mount. `share`, `status`, `unmount` and `verify` are the other commands;
 //! they speak to the mount through system calls, never to the server.
 
@@ -8,6 +8,7 @@ pub mod daemon;
 pub mod logging;
 pub mod mount;
 pub mod mountinfo;
+pub mod plan;
 pub mod registry;
 pub mod share;
 mod standin;
@@ -88,7 +89,7 @@ fn mount_command(args: MountArgs) -> Result<(), Failure> {
     if daemon_child {
         return daemon::run_child(args);
     }
-    let plan = mount::Plan::new(args)?;
+    let plan = plan::Plan::new(args)?;
     match foreground {
         true => {
             logging::to_stderr();

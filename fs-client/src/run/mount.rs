@@ -13,13 +13,13 @@ use tokio_util::sync::CancellationToken;
 
 use super::registry::{Claim, Outcome, Record, Registry};
 // At the merge: `use crate::{fs, fuse};`, and `standin.rs` goes.
+use super::plan::Plan;
 use super::standin::{fs, fuse};
 use super::{mountinfo, unmount};
-use crate::cli::MountArgs;
-use crate::config::{Log, Options};
+use crate::config::Log;
 use crate::failure::Failure;
 use crate::identity::Identity;
-use crate::remote::https::{Https, Target};
+use crate::remote::https::Https;
 use crate::remote::{Remote, RemoteError};
 
 /// How long a mount waits for an earlier one's last check-ins.
@@ -30,67 +30,6 @@ const MEMORY_MIB: u64 = 256;
 
 /// Threads that take the kernel's requests; the work is done by tasks.
 const THREADS: usize = 2;
-
-/// What `3s mount` was asked for, checked as far as that is possible without the server. All paths are absolute.
-#[derive(Debug)]
-pub struct Plan {
-    /// Who, from where.
-    pub target: Target,
-    /// Where.
-    pub mountpoint: PathBuf,
-    /// The ID_DIR.
-    pub identity: PathBuf,
-    /// The rest.
-    pub options: Options,
-}
-
-impl Plan {
-    /// Checks the mountpoint and that an identity is named.
-    pub fn new(args: MountArgs) -> Result<Self, Failure> {
-        let mut options = args.all_options()?;
-        let identity = options.identity.take().ok_or_else(|| {
-            Failure::new(
-                "no identity was given",
-                "add --identity ID_DIR (or -o identity=ID_DIR), made by `3s-ca enroll`",
-            )
-        })?;
-        if let Some(Log::File(path)) = &mut options.log {
-            *path = absolute(path);
-        }
-        let mountpoint = mountpoint(&args.mountpoint)?;
-        Ok(Plan { target: args.target, mountpoint, identity: absolute(&identity), options })
-    }
-}
-
-fn absolute(path: &Path) -> PathBuf {
-    std::path::absolute(path).unwrap_or_else(|_| path.into())
-}
-
-/// An existing folder on which none of our mounts stands.
-fn mountpoint(path: &Path) -> Result<PathBuf, Failure> {
-    let resolved = mountinfo::resolve(path);
-    let shown = path.display();
-    if let Some(mounted) = mountinfo::on(&resolved)? {
-        return Err(Failure::new(
-            format!("{shown} is already a mount of {}", mounted.target),
-            format!("3s unmount {shown}   (or, when its process is gone: fusermount3 -u {shown})"),
-        ));
-    }
-    match std::fs::metadata(&resolved) {
-        Ok(meta) if meta.is_dir() => Ok(resolved),
-        Ok(_) => Err(Failure::new(
-            format!("{shown} is not a folder"),
-            "a mount needs an existing folder: mkdir it",
-        )),
-        Err(error) if error.raw_os_error() == Some(libc::ENOTCONN) => Err(Failure::new(
-            format!("{shown} is a mount whose process is gone ({error})"),
-            format!("fusermount3 -u {shown}   and mount again"),
-        )),
-        Err(error) => {
-            Err(Failure::new(format!("{shown} cannot be mounted on: {error}"), format!("mkdir -p {shown}")))
-        }
-    }
-}
 
 /// Mounts, serves until the mount ends, checks in what is left and logs out. `ready` is told when the mount answers.
 pub fn serve(plan: &Plan, ready: impl FnOnce(&Path) -> Result<(), Failure>) -> Result<(), Failure> {

@@ -29,6 +29,7 @@ use sss_common::{NodeName, Uid};
 pub use address::{NotAnAddress, ServerAddress, Target};
 pub use circuit::PAUSE;
 pub use session::LOGIN_PAUSE;
+pub use transport::CONCURRENT_MAX;
 
 use crate::failure::Failure;
 use crate::identity::Identity;
