@@ -113,8 +113,7 @@ pub fn run_child(args: MountArgs) -> Result<(), Failure> {
         })
     });
     if let Err(failure) = &outcome {
-        tracing::error!("{failure}");
-        // Too late when it was said already; the log has it.
+        // Too late when it was ready already; what is returned goes to stderr, which is the log.
         let _ = say(&Report::Failed { what: failure.what.clone(), hint: failure.hint.clone() });
     }
     outcome

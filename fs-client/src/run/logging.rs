@@ -1,6 +1,7 @@
 //! Where the log goes: stderr in the foreground, a file for a daemon (which has it as its stderr).
 
 use std::fs::{File, OpenOptions};
+use std::io::IsTerminal;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
@@ -18,7 +19,11 @@ pub fn to_stderr() {
     let filter =
         EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn,sss_fs_client=info"));
     // A second call (in tests) keeps the first one's.
-    let _ = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).try_init();
+    let _ = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_writer(std::io::stderr)
+        .try_init();
 }
 
 /// A daemon's log file: the one that was asked for, or `$XDG_STATE_HOME/3s/UID@HOST:PORT.log` (`~/.local/state` when that is not

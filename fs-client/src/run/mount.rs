@@ -249,6 +249,8 @@ fn not_mounted(mountpoint: &Path, error: &io::Error) -> Failure {
         "leave allow_other out, or have the administrator put `user_allow_other` into /etc/fuse.conf"
     } else if !Path::new("/dev/fuse").exists() {
         "the kernel has no FUSE here: modprobe fuse, or give the container /dev/fuse"
+    } else if error.kind() == io::ErrorKind::PermissionDenied && !is_open_to_us(Path::new("/dev/fuse")) {
+        "this user may not open /dev/fuse: chmod 666 /dev/fuse, as udev does where it runs"
     } else if error.kind() == io::ErrorKind::NotFound {
         "install fuse3 (its fusermount3 mounts for ordinary users): apt install fuse3"
     } else if said.contains("ermission denied") || said.contains("no write access") {
@@ -258,6 +260,10 @@ fn not_mounted(mountpoint: &Path, error: &io::Error) -> Failure {
     };
     let said = if said.is_empty() { "fusermount3 failed without a word" } else { said };
     Failure::new(format!("{} could not be mounted: {said}", mountpoint.display()), hint)
+}
+
+fn is_open_to_us(device: &Path) -> bool {
+    std::fs::OpenOptions::new().read(true).write(true).open(device).is_ok()
 }
 
 /// Serves the session on its threads; what is returned resolves when it is unmounted.

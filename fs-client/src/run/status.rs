@@ -3,6 +3,8 @@
 use std::sync::mpsc;
 use std::time::Duration;
 
+use rustix::io::Errno;
+
 use super::mountinfo::{self, Mounted};
 use super::registry::Registry;
 use super::xattr;
@@ -34,11 +36,11 @@ pub fn status(args: &StatusArgs) -> Result<(), Failure> {
     let mut silent = Vec::new();
     for (answer, mounted) in asked {
         let answer = answer.recv_timeout(ANSWER_MAX).unwrap_or_else(|_| Answer {
-            trouble: Some(format!("no answer within {} s", ANSWER_MAX.as_secs())),
+            state: State::Silent(format!("no answer within {} s", ANSWER_MAX.as_secs())),
             why: None,
         });
         show(&mounted, &answer);
-        if answer.trouble.is_some() {
+        if let State::Silent(_) = answer.state {
             silent.push(mounted.point.display().to_string());
         }
     }
@@ -52,28 +54,41 @@ pub fn status(args: &StatusArgs) -> Result<(), Failure> {
 }
 
 struct Answer {
-    trouble: Option<String>,
+    state: State,
     why: Option<String>,
+}
+
+enum State {
+    Answers,
+    /// A mount is for its user alone; the kernel keeps even root out.
+    Closed,
+    Silent(String),
 }
 
 /// Asks in a thread of its own, which may hang as long as it likes.
 fn ask(mounted: &Mounted) -> mpsc::Receiver<Answer> {
     let (sender, receiver) = mpsc::channel();
     let point = mounted.point.clone();
+    let foreign = mounted.user != rustix::process::geteuid().as_raw();
     std::thread::spawn(move || {
         let asked = rustix::fs::statvfs(&point).map(drop).and_then(|()| rustix::fs::stat(&point).map(drop));
         let why = xattr::why(&point);
-        let trouble = asked.err().map(|error| std::io::Error::from(error).to_string());
+        let state = match asked {
+            Ok(()) => State::Answers,
+            Err(Errno::ACCESS) if foreign => State::Closed,
+            Err(error) => State::Silent(std::io::Error::from(error).to_string()),
+        };
         // Nobody waits any more when this took too long.
-        let _ = sender.send(Answer { trouble, why });
+        let _ = sender.send(Answer { state, why });
     });
     receiver
 }
 
 fn show(mounted: &Mounted, answer: &Answer) {
-    let state = match &answer.trouble {
-        None => "answers".to_owned(),
-        Some(trouble) => format!("does not answer: {trouble}"),
+    let state = match &answer.state {
+        State::Answers => "answers".to_owned(),
+        State::Closed => format!("only user {} of this machine can look into it", mounted.user),
+        State::Silent(trouble) => format!("does not answer: {trouble}"),
     };
     println!("{}", mounted.point.display());
     println!("  server:  {}", mounted.target.server);
