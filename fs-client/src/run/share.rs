@@ -24,7 +24,7 @@ pub fn grant(args: &GrantArgs) -> Result<(), Failure> {
 pub fn revoke(args: &RevokeArgs) -> Result<(), Failure> {
     xattr::mount_of(&args.file)?;
     let shown = args.file.display();
-    match xattr::remove(&args.file, &format!("{GRANT}{}", args.grantee), "cannot be taken back from")? {
+    match xattr::remove(&args.file, &format!("{GRANT}{}", args.grantee), "keeps its grant")? {
         true => {
             println!("{shown}: {} has no grant of its own here any more", args.grantee);
             Ok(())
@@ -42,23 +42,23 @@ pub fn info(args: &FileArgs) -> Result<(), Failure> {
     let mounted = xattr::mount_of(file)?;
     let inside = mountinfo::resolve(file);
     let inside = inside.strip_prefix(&mounted.point).unwrap_or(&inside);
-    println!("path:      {}", document_path(mounted.target.uid.as_str(), inside));
+    let mut lines = vec![format!("path:      {}", document_path(mounted.target.uid.as_str(), inside))];
     for name in ["owner", "author", "version", "flag", "right"] {
         if let Some(value) = xattr::text(file, &format!("user.3s.{name}"))? {
-            println!("{:<10} {value}", format!("{name}:"));
+            lines.push(format!("{:<10} {value}", format!("{name}:")));
         }
     }
-    let mut shared = false;
+    let facts = lines.len();
     for name in xattr::names(file)? {
         let Some(grantee) = name.strip_prefix(GRANT) else { continue };
         if let Some(value) = xattr::text(file, &name)? {
-            println!("grant:     {}", described(grantee, &value));
-            shared = true;
+            lines.push(format!("grant:     {}", described(grantee, &value)));
         }
     }
-    if !shared {
-        println!("grant:     none on this very file");
+    if lines.len() == facts {
+        lines.push("grant:     none on this very file".into());
     }
+    println!("{}", lines.join("\n"));
     Ok(())
 }
 

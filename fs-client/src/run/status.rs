@@ -48,7 +48,8 @@ pub fn status(args: &StatusArgs) -> Result<(), Failure> {
         true => Ok(()),
         false => Err(Failure::new(
             format!("not answering: {}", silent.join(", ")),
-            "check the server and the network; when the process is gone: fusermount3 -u MOUNTPOINT",
+            "check the server and the network; when the session is over, unmount and mount again; \
+             when the process is gone: fusermount3 -u MOUNTPOINT",
         )),
     }
 }

@@ -2,6 +2,7 @@
 
 use std::error::Error;
 use std::future::Future;
+use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -186,5 +187,9 @@ pub fn innermost(error: &(dyn Error + 'static)) -> String {
     while let Some(source) = last.source() {
         last = source;
     }
-    last.to_string()
+    match last.downcast_ref::<io::Error>().map(io::Error::kind) {
+        // rustls explains this at length, with a link.
+        Some(io::ErrorKind::UnexpectedEof) => "the server hung up".into(),
+        _ => last.to_string(),
+    }
 }
