@@ -7,6 +7,8 @@ use sss_common::wire::documents::GrantInfo;
 use sss_common::wire::fs::*;
 use sss_common::{Code, Flag, Grantee, NodeId, Uid, Version};
 
+pub mod https;
+
 /// Why a call failed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum RemoteError {

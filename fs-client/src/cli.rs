@@ -1,0 +1,347 @@
+//! The command line of `3s`, and of `mount.3s` as mount(8) calls it.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand};
+use sss_common::{Grantee, Right, When};
+
+use crate::config::Options;
+use crate::failure::Failure;
+use crate::remote::https::Target;
+
+/// Secure Shared Store: a mounted folder whose files live, sealed, on a server.
+#[derive(Debug, Parser)]
+#[command(
+    name = "3s",
+    version,
+    arg_required_else_help = true,
+    after_help = "Examples:
+  3s mount alice@files.example.org:8443 ~/store --identity ~/.3s/alice
+  3s grant ~/store/report.pdf bob checkout 2h
+  3s unmount ~/store
+
+Sharing, flags and versions are also extended attributes (user.3s.*), for setfattr and getfattr."
+)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Mounts a user's home from a server
+    #[command(after_help = "Examples:
+  3s mount alice@files.example.org:8443 ~/store --identity ~/.3s/alice
+  3s mount alice@[::1]:8443 /mnt/3s --identity ID_DIR -f -o flag=integrity,timeout=5
+
+Options of -o, between commas:
+  identity=ID_DIR                 same as --identity
+  flag=confidentiality|integrity  what new documents get where their folder does not say
+  ro                              nothing can be changed through this mount
+  allow_other                     other users of this machine may use it, as the mounting user
+  timeout=SECONDS                 how long the server may take to answer (1 to 600; 10)
+  memory=MIB                      memory for what is being written (16 to 65536)
+  log=FILE|none                   where the log goes; ~/.local/state/3s/UID@HOST:PORT.log without -f
+  noexec, noatime                 as mount(8) has them; its nofail, _netdev, user, x-… are passed over
+
+In /etc/fstab, with `3s` installed as /usr/sbin/mount.3s too (a symbolic link does):
+  alice@files.example.org:8443 /mnt/3s 3s identity=/etc/3s/alice,_netdev,nofail 0 0
+
+Without -f the command returns when the mount answers. Its exit code and stderr say why if it does not.")]
+    Mount(MountArgs),
+    /// Unmounts: checks in what is not yet on the server, logs out
+    #[command(after_help = "Example:
+  3s unmount ~/store
+
+Returns when everything is on the server, or says what is not. `fusermount3 -u` and `umount` do the same
+without waiting.")]
+    Unmount(UnmountArgs),
+    /// Lets a user, or ALL, use a document or a folder for a limited time
+    #[command(after_help = "Examples:
+  3s grant ~/store/report.pdf bob checkout 2h
+  3s grant ~/store/drop-box ALL checkin 7d
+
+The latest grant is the rule. The same as: setfattr -n user.3s.grant.bob -v checkout,2h FILE")]
+    Grant(GrantArgs),
+    /// Takes a grant back
+    #[command(after_help = "Example:
+  3s revoke ~/store/report.pdf bob")]
+    Revoke(RevokeArgs),
+    /// Shows owner, version, protection, rights and grants
+    #[command(after_help = "Example:
+  3s info ~/store/report.pdf")]
+    Info(FileArgs),
+    /// Lists the mounts and whether they answer
+    #[command(after_help = "Examples:
+  3s status
+  3s status ~/store
+
+Exits with 1 when a mount does not answer.")]
+    Status(StatusArgs),
+    /// Checks a document's content against the server's signature
+    #[command(after_help = "Example:
+  3s verify ~/store/contract.pdf --server-key server.pub
+
+Reads the whole document, computes its hash here, and checks the version's record and its signature with the
+server's public key. That key must have come to you by a way that you trust, not from the server while it is asked:
+have the administrator hand you DATA_DIR/server.pub. A copy at ID_DIR/server.pub is used without --server-key.
+Only documents with the flag `integrity` are signed.")]
+    Verify(VerifyArgs),
+}
+
+/// `3s mount`.
+#[derive(Debug, Args)]
+pub struct MountArgs {
+    /// UID@HOST:PORT
+    pub target: Target,
+    /// An existing folder
+    pub mountpoint: PathBuf,
+    /// The folder with ca.crt, client.crt, client.key, user.key
+    #[arg(long, value_name = "ID_DIR")]
+    pub identity: Option<PathBuf>,
+    /// Stay in the foreground, log to stderr
+    #[arg(short, long)]
+    pub foreground: bool,
+    /// Mount options, see below
+    #[arg(short, value_name = "OPTIONS", value_parser = options, action = clap::ArgAction::Append)]
+    pub options: Vec<String>,
+    /// This process is the daemon of a `3s mount` that waits for it.
+    #[arg(long, hide = true)]
+    pub daemon_child: bool,
+}
+
+impl MountArgs {
+    /// The `-o` options and `--identity` together.
+    pub fn all_options(&self) -> Result<Options, Failure> {
+        let mut all = Options::default();
+        self.options.iter().try_for_each(|text| all.add(text, false))?;
+        if let Some(dir) = &self.identity {
+            all.identity = Some(dir.clone());
+        }
+        Ok(all)
+    }
+}
+
+fn options(text: &str) -> Result<String, String> {
+    match Options::default().add(text, false) {
+        Ok(()) => Ok(text.into()),
+        Err(failure) => Err(failure.to_string()),
+    }
+}
+
+/// `3s unmount`.
+#[derive(Debug, Args)]
+pub struct UnmountArgs {
+    /// The folder it is mounted on
+    pub mountpoint: PathBuf,
+    /// How many seconds to wait for the last check-ins
+    #[arg(long, value_name = "SECONDS", default_value_t = 300)]
+    pub timeout: u64,
+}
+
+impl UnmountArgs {
+    /// The wait as a duration.
+    pub fn wait(&self) -> Duration {
+        Duration::from_secs(self.timeout)
+    }
+}
+
+/// `3s grant`.
+#[derive(Debug, Args)]
+pub struct GrantArgs {
+    /// A document or folder on a mount
+    pub file: PathBuf,
+    /// A user, or ALL
+    #[arg(value_name = "UID|ALL")]
+    pub grantee: Grantee,
+    /// checkin (write), checkout (read) or both
+    #[arg(value_name = "RIGHT")]
+    pub right: Right,
+    /// 50s, 10m, 2h, 7d, or a time like 2026-11-22T15:04:05Z
+    #[arg(value_name = "DURATION", value_parser = when)]
+    pub when: GrantEnd,
+}
+
+/// A grant's end, in the words in which it was given.
+#[derive(Clone, Debug)]
+pub struct GrantEnd(pub String);
+
+fn when(text: &str) -> Result<GrantEnd, String> {
+    match text.parse::<When>() {
+        Ok(_) => Ok(GrantEnd(text.into())),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+/// `3s revoke`.
+#[derive(Debug, Args)]
+pub struct RevokeArgs {
+    /// A document or folder on a mount
+    pub file: PathBuf,
+    /// A user, or ALL
+    #[arg(value_name = "UID|ALL")]
+    pub grantee: Grantee,
+}
+
+/// `3s info`.
+#[derive(Debug, Args)]
+pub struct FileArgs {
+    /// A document or folder on a mount
+    pub file: PathBuf,
+}
+
+/// `3s status`.
+#[derive(Debug, Args)]
+pub struct StatusArgs {
+    /// Only this mount
+    pub mountpoint: Option<PathBuf>,
+}
+
+/// `3s verify`.
+#[derive(Debug, Args)]
+pub struct VerifyArgs {
+    /// A document on a mount
+    pub file: PathBuf,
+    /// The server's public key (PEM), from a source that you trust
+    #[arg(long, value_name = "server.pub")]
+    pub server_key: Option<PathBuf>,
+}
+
+/// What mount(8) wants of `mount.3s`.
+#[derive(Debug)]
+pub enum Helper {
+    /// A mount.
+    Mount(MountArgs),
+    /// `-f`: everything but the mount itself.
+    Fake,
+}
+
+/// Reads `mount.3s SPEC DIR [-sfnv] [-N NAMESPACE] [-t TYPE] [-o OPTIONS]`, as mount(8) calls its helpers.
+pub fn helper(args: impl Iterator<Item = OsString>) -> Result<Helper, Failure> {
+    let usage =
+        |what: String| Failure::new(what, "mount.3s UID@HOST:PORT DIR [-sfnv] [-o identity=ID_DIR,…]");
+    let mut places = Vec::new();
+    let (mut sloppy, mut fake, mut given) = (false, false, Vec::new());
+    let mut args = args;
+    while let Some(arg) = args.next() {
+        let text = arg.to_string_lossy().into_owned();
+        match text.strip_prefix('-').filter(|letters| !letters.is_empty()) {
+            None => places.push(arg),
+            Some(letters) => {
+                for (at, letter) in letters.char_indices() {
+                    match letter {
+                        's' => sloppy = true,
+                        'f' => fake = true,
+                        'n' | 'v' | 'w' => {}
+                        'r' => given.push("ro".to_owned()),
+                        'o' | 't' | 'N' => {
+                            let attached = &letters[at + 1..];
+                            let value = match attached.is_empty() {
+                                false => attached.to_owned(),
+                                true => args
+                                    .next()
+                                    .ok_or_else(|| usage(format!("-{letter} has no value")))?
+                                    .to_string_lossy()
+                                    .into_owned(),
+                            };
+                            given.extend((letter == 'o').then_some(value));
+                            break;
+                        }
+                        _ => return Err(usage(format!("-{letter} is not known"))),
+                    }
+                }
+            }
+        }
+    }
+    let [target, mountpoint] = <[OsString; 2]>::try_from(places).map_err(|places| {
+        usage(format!("a source and a folder are needed, and {} were given", places.len()))
+    })?;
+    let target = target.to_string_lossy().parse().map_err(|error| usage(format!("{error}")))?;
+    let mut options = Options::default();
+    given.iter().try_for_each(|text| options.add(text, sloppy))?;
+    if fake {
+        return Ok(Helper::Fake);
+    }
+    Ok(Helper::Mount(MountArgs {
+        target,
+        mountpoint: mountpoint.into(),
+        identity: None,
+        foreground: false,
+        options: vec![options.to_string()],
+        daemon_child: false,
+    }))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use clap::CommandFactory;
+
+    fn help_of(words: &[&str]) -> Result<Helper, Failure> {
+        helper(words.iter().map(OsString::from))
+    }
+
+    #[test]
+    fn the_command_line_is_consistent_and_every_command_has_an_example() {
+        Cli::command().debug_assert();
+        for command in Cli::command().get_subcommands() {
+            let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+            assert!(help.contains("Example") && help.contains("  3s "), "{}", command.get_name());
+        }
+    }
+
+    #[test]
+    fn the_contracts_lines_parse() {
+        for line in [
+            "3s mount alice@localhost:8443 /mnt --identity /id",
+            "3s mount alice@[::1]:8443 /mnt --identity /id -f",
+            "3s mount alice@localhost:8443 /mnt --identity /id --foreground -o flag=integrity,ro",
+            "3s unmount /mnt",
+            "3s grant /mnt/f bob checkout 50s",
+            "3s grant /mnt/f ALL both 7d",
+            "3s revoke /mnt/f ALL",
+            "3s info /mnt/f",
+            "3s status",
+            "3s status /mnt",
+            "3s verify /mnt/f --server-key server.pub",
+        ] {
+            assert!(Cli::try_parse_from(line.split(' ')).is_ok(), "{line}");
+        }
+        for line in [
+            "3s mount localhost:8443 /mnt",
+            "3s mount alice@localhost /mnt",
+            "3s mount alice@localhost:1 /mnt -o bogus",
+            "3s grant /mnt/f bob read 50s",
+            "3s grant /mnt/f bob checkout soon",
+            "3s grant /mnt/f b/b checkout 50s",
+            "3s grant /mnt/f bob checkout",
+        ] {
+            assert!(Cli::try_parse_from(line.split(' ')).is_err(), "{line}");
+        }
+    }
+
+    #[test]
+    fn mount_calls_its_helper_in_many_ways() {
+        for words in [
+            &["alice@h:1", "/mnt", "-o", "rw,identity=/id"][..],
+            &["alice@h:1", "/mnt", "-sv", "-o", "rw,identity=/id,bogus"],
+            &["alice@h:1", "/mnt", "-n", "-t", "3s", "-orw,identity=/id"],
+        ] {
+            let Helper::Mount(args) = help_of(words).unwrap() else { panic!("{words:?}") };
+            assert_eq!(args.target.to_string(), "alice@h:1");
+            assert_eq!(args.all_options().unwrap().identity, Some("/id".into()));
+        }
+        assert!(matches!(help_of(&["alice@h:1", "/mnt", "-f"]), Ok(Helper::Fake)));
+        for words in
+            [&["alice@h:1"][..], &["h:1", "/mnt"], &["alice@h:1", "/mnt", "-o"], &["alice@h:1", "/m", "-q"]]
+        {
+            assert!(help_of(words).is_err(), "{words:?}");
+        }
+        assert!(help_of(&["alice@h:1", "/mnt", "-o", "bogus"]).is_err());
+    }
+}

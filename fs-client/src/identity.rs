@@ -1,0 +1,226 @@
+//! ID_DIR: who this user is on this machine.
+//!
+//! `ca.crt` says which servers to believe, `client.crt` and `client.key` are the node's, `user.key` (with `user.pub`)
+//! is the user's. Keys are accepted as PKCS#8, PKCS#1 or SEC1, as `3s-ca` and `openssl` write them. Everything is read and
+//! checked once, before anything is asked of the server.
+//!
+//! The user's key stays in memory as long as the mount, because a session that ran out is answered by a new login; the
+//! `rsa` crate wipes it when it is dropped, and file contents are wiped after parsing.
+
+use std::fs::File;
+use std::io::{ErrorKind, Read};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rsa::RsaPrivateKey;
+use rsa::pkcs1::DecodeRsaPrivateKey;
+use rsa::pkcs8::{DecodePrivateKey, DecodePublicKey};
+use rsa::traits::PublicKeyParts;
+use rustls_pki_types::pem::PemObject;
+use rustls_pki_types::{CertificateDer, PrivateKeyDer};
+use sss_common::{Clock, NodeName, Timestamp};
+use x509_parser::prelude::{FromDer, X509Certificate};
+use zeroize::Zeroizing;
+
+use crate::failure::Failure;
+
+/// Largest file that is read from an ID_DIR, in bytes.
+const FILE_MAX: u64 = 1024 * 1024;
+
+/// Shortest user key that is accepted, in bits.
+const KEY_BITS_MIN: usize = 2048;
+
+/// The checked contents of an ID_DIR.
+pub struct Identity {
+    /// Where it was read from.
+    pub dir: PathBuf,
+    /// The node's name: the common name in `client.crt`.
+    pub node: NodeName,
+    /// The certificates in `ca.crt`.
+    pub roots: Vec<CertificateDer<'static>>,
+    /// `client.crt`, the node's own certificate first.
+    pub chain: Vec<CertificateDer<'static>>,
+    client_key: PrivateKeyDer<'static>,
+    user_key: Arc<RsaPrivateKey>,
+}
+
+impl Identity {
+    /// Reads and checks an ID_DIR.
+    pub fn load(dir: &Path, clock: &dyn Clock) -> Result<Self, Failure> {
+        if !dir.is_dir() {
+            return Err(Failure::new(
+                format!("{} is not a folder, so it cannot be an identity", dir.display()),
+                "give the ID_DIR that `3s-ca enroll … -o ID_DIR` made, with --identity ID_DIR",
+            ));
+        }
+        let roots = certificates(&dir.join("ca.crt"))?;
+        let chain = certificates(&dir.join("client.crt"))?;
+        let node = node_name(&chain[0], &dir.join("client.crt"), clock.now())?;
+        let client_key = client_key(&dir.join("client.key"))?;
+        let user_key = user_key(&dir.join("user.key"))?;
+        check_public_half(&user_key, &dir.join("user.pub"))?;
+        Ok(Identity { dir: dir.into(), node, roots, chain, client_key, user_key: Arc::new(user_key) })
+    }
+
+    /// The node's private key, for the TLS configuration only.
+    pub fn expose_client_key(&self) -> PrivateKeyDer<'static> {
+        self.client_key.clone_key()
+    }
+
+    /// The user's private key, for signing logins only.
+    pub fn expose_user_key(&self) -> Arc<RsaPrivateKey> {
+        self.user_key.clone()
+    }
+}
+
+/// Reads a file of bounded size; the contents are wiped when dropped.
+fn read(path: &Path) -> Result<Zeroizing<Vec<u8>>, Failure> {
+    let shown = path.display();
+    let file = File::open(path).map_err(|error| match error.kind() {
+        ErrorKind::NotFound => Failure::new(
+            format!("{shown} is missing"),
+            "an ID_DIR holds ca.crt, client.crt, client.key, user.key and user.pub; make one with `3s-ca enroll`",
+        ),
+        ErrorKind::PermissionDenied => Failure::new(
+            format!("{shown} cannot be read: {error}"),
+            "mount as the user whom the identity belongs to, or hand it over with chown",
+        ),
+        _ => Failure::new(format!("{shown} cannot be read: {error}"), "check the file and its disk"),
+    })?;
+    let mut bytes = Zeroizing::new(Vec::new());
+    file.take(FILE_MAX + 1).read_to_end(&mut bytes).map_err(|error| {
+        Failure::new(format!("{shown} cannot be read: {error}"), "check the file and its disk")
+    })?;
+    if bytes.len() as u64 > FILE_MAX {
+        return Err(Failure::new(
+            format!("{shown} is larger than {FILE_MAX} bytes"),
+            "this is no PEM file of 3s; make the identity again with `3s-ca enroll`",
+        ));
+    }
+    Ok(bytes)
+}
+
+fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, Failure> {
+    let pem = read(path)?;
+    let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&pem).collect();
+    match found {
+        Ok(found) if !found.is_empty() => Ok(found),
+        _ => Err(Failure::new(
+            format!("{} holds no PEM certificate", path.display()),
+            "`openssl x509 -in FILE -noout -text` must be able to read it; make it again with `3s-ca enroll`",
+        )),
+    }
+}
+
+/// The common name of the node's certificate, which must be in force.
+fn node_name(certificate: &CertificateDer<'_>, path: &Path, now: Timestamp) -> Result<NodeName, Failure> {
+    let shown = path.display();
+    let Ok((_, parsed)) = X509Certificate::from_der(certificate) else {
+        return Err(Failure::new(
+            format!("{shown} is not a certificate that can be read"),
+            "make it again with `3s-ca enroll`",
+        ));
+    };
+    let ends = Timestamp(parsed.validity().not_after.timestamp().saturating_mul(1000));
+    if ends < now {
+        return Err(Failure::new(
+            format!("{shown} ended on {ends}"),
+            "renew it with `3s-ca enroll` into the same ID_DIR; the user's key is kept",
+        ));
+    }
+    let begins = Timestamp(parsed.validity().not_before.timestamp().saturating_mul(1000));
+    if begins > now {
+        return Err(Failure::new(
+            format!("{shown} counts only from {begins} on, and this machine's clock says {now}"),
+            "set this machine's clock",
+        ));
+    }
+    let name = parsed.subject().iter_common_name().next().and_then(|cn| cn.as_str().ok()).unwrap_or_default();
+    name.parse().map_err(|reason| {
+        Failure::new(
+            format!("{shown} names the node {name:?}, which cannot be: {reason}"),
+            "the certificate's common name (CN) is the node's name: letters, digits, `.`, `_` and `-`",
+        )
+    })
+}
+
+fn client_key(path: &Path) -> Result<PrivateKeyDer<'static>, Failure> {
+    let pem = read(path)?;
+    refuse_encrypted(&pem, path)?;
+    PrivateKeyDer::from_pem_slice(&pem).map_err(|_| {
+        Failure::new(
+            format!("{} holds no PEM private key", path.display()),
+            "it must be PKCS#8, PKCS#1 or SEC1, as `3s-ca enroll` and `openssl genpkey` write it",
+        )
+    })
+}
+
+fn user_key(path: &Path) -> Result<RsaPrivateKey, Failure> {
+    let pem = read(path)?;
+    refuse_readable_by_others(path)?;
+    refuse_encrypted(&pem, path)?;
+    let text = std::str::from_utf8(&pem).unwrap_or_default();
+    let key = RsaPrivateKey::from_pkcs8_pem(text).or_else(|_| RsaPrivateKey::from_pkcs1_pem(text)).map_err(
+        |_| {
+            Failure::new(
+                format!("{} holds no RSA private key", path.display()),
+                "it must be an RSA key as PKCS#8 or PKCS#1, as `3s-ca enroll` and `openssl genrsa 3072` write it",
+            )
+        },
+    )?;
+    let bits = key.n().bits();
+    if bits < KEY_BITS_MIN {
+        return Err(Failure::new(
+            format!("{} is an RSA key of only {bits} bits", path.display()),
+            format!("make one of 3072 bits (at least {KEY_BITS_MIN}) with `3s-ca enroll`"),
+        ));
+    }
+    Ok(key)
+}
+
+fn refuse_readable_by_others(path: &Path) -> Result<(), Failure> {
+    let mode = std::fs::metadata(path).map(|meta| meta.permissions().mode()).unwrap_or(0);
+    if mode & 0o077 == 0 {
+        return Ok(());
+    }
+    Err(Failure::new(
+        format!("{} is open to other users (mode {:04o})", path.display(), mode & 0o7777),
+        format!("chmod 600 {}", path.display()),
+    ))
+}
+
+fn refuse_encrypted(pem: &[u8], path: &Path) -> Result<(), Failure> {
+    let text = String::from_utf8_lossy(pem);
+    if !text.contains("BEGIN ENCRYPTED PRIVATE KEY") && !text.contains("Proc-Type: 4,ENCRYPTED") {
+        return Ok(());
+    }
+    let shown = path.display();
+    Err(Failure::new(
+        format!("{shown} is protected by a passphrase, and a mount cannot ask for one"),
+        format!("openssl pkey -in {shown} -out NEW_FILE, then use that file with mode 0600 as {shown}"),
+    ))
+}
+
+/// `user.pub` is for the server's administrator and not needed here; one that belongs to another key means trouble at the
+/// first login, so it is refused now.
+fn check_public_half(key: &RsaPrivateKey, path: &Path) -> Result<(), Failure> {
+    if !path.exists() {
+        return Ok(());
+    }
+    let pem = read(path)?;
+    let public = rsa::RsaPublicKey::from_public_key_pem(std::str::from_utf8(&pem).unwrap_or_default());
+    match public {
+        Ok(public) if public == key.to_public_key() => Ok(()),
+        _ => Err(Failure::new(
+            format!("{} is not the public half of user.key", path.display()),
+            format!(
+                "openssl rsa -in user.key -pubout -out {}, and have the server's administrator add that",
+                path.display()
+            ),
+        )),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,178 @@
+//! What is sent again, and when.
+//!
+//! - A connection that broke: once more, if the call may be repeated. Never after a deadline.
+//! - A session that ran out: one new login, then once more. Nothing was carried out in this case.
+
+use std::future::Future;
+use std::sync::Arc;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use reqwest::{Method, RequestBuilder};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use sss_common::wire::session::{ChallengeRequest, ChallengeResponse, LoginRequest, LoginResponse};
+use sss_common::{Code, login};
+
+use super::session::{Token, Verdict};
+use super::transport::Lost;
+use super::{Https, answer};
+use crate::remote::{RemoteError, Result};
+
+/// Whether a call may be sent again when the connection broke with it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Repeat {
+    /// Doing it twice is as good as once.
+    Once,
+    /// It may have been done, and doing it twice would not be the same.
+    Never,
+}
+
+impl Https {
+    /// Logs in now rather than at the first call, and says how that went in the server's own words.
+    pub async fn log_in(&self) -> Result<()> {
+        self.token().await.map(drop)
+    }
+
+    /// The session's token; logs in when there is none.
+    pub(super) async fn token(&self) -> Result<Arc<Token>> {
+        self.session.token(|| self.new_session()).await
+    }
+
+    /// A `POST` of JSON to `/v1/fs/NAME` that is answered with JSON, all within the timeout.
+    pub(super) async fn call<Q, A>(&self, name: &str, request: &Q, repeat: Repeat) -> Result<A>
+    where
+        Q: Serialize + Sync,
+        A: DeserializeOwned + Send,
+    {
+        let path = format!("/v1/fs/{name}");
+        let attempt = |token: Arc<Token>| {
+            let path = &path;
+            async move {
+                let request = self.signed(Method::POST, path, &token)?.json(request);
+                let _place = self.transport.place().await;
+                let response = self.transport.send(request).await?;
+                answer::json(&self.transport, answer::successful(&self.transport, response).await?).await
+            }
+        };
+        self.transport.within(self.attempts(repeat, attempt)).await
+    }
+
+    /// Tries until there is an outcome, by the rules at the head of this file.
+    pub(super) async fn attempts<A, F, Fut>(&self, repeat: Repeat, attempt: F) -> Result<A>
+    where
+        F: Fn(Arc<Token>) -> Fut,
+        Fut: Future<Output = std::result::Result<A, Lost>>,
+    {
+        let mut repeated = repeat == Repeat::Never;
+        let mut renewed = false;
+        loop {
+            let token = match renewed {
+                false => self.token().await?,
+                true => self.renewed_token().await?,
+            };
+            match attempt(token.clone()).await {
+                Ok(answer) => return Ok(answer),
+                Err(Lost::Broken(_)) if !repeated => repeated = true,
+                Err(Lost::Broken(why)) => {
+                    let error = self.transport.why_broken(why).await;
+                    self.session.refused(&token, &error);
+                    return Err(error);
+                }
+                Err(Lost::Final(error)) => match self.session.refused(&token, &error) {
+                    Verdict::Again if !renewed => renewed = true,
+                    _ => return Err(without_session(error)),
+                },
+            }
+        }
+    }
+
+    /// A token after the session ran out. A login that the server refuses now means that the session is over.
+    pub(super) async fn renewed_token(&self) -> Result<Arc<Token>> {
+        self.token().await.map_err(as_expired)
+    }
+
+    /// A request with the session's token on it.
+    pub(super) fn signed(
+        &self,
+        method: Method,
+        path: &str,
+        token: &Token,
+    ) -> std::result::Result<RequestBuilder, Lost> {
+        let Some(header) = token.expose_header() else {
+            return Err(self.transport.not_a_server("its token cannot stand in a header"));
+        };
+        Ok(self.transport.request(method, path).header(http::header::AUTHORIZATION, header))
+    }
+
+    /// Challenge, signature, login: two round trips, and one private key operation off the async threads.
+    async fn new_session(&self) -> Result<Token> {
+        let challenge = ChallengeRequest { uid: self.uid.clone() };
+        let challenge: ChallengeResponse = match self.public_call("challenge", &challenge).await {
+            Err(Lost::Broken(_)) => self.settled(self.public_call("challenge", &challenge).await).await?,
+            outcome => self.settled(outcome).await?,
+        };
+        let statement = login::statement(&self.node, &self.uid, &challenge.challenge);
+        let signature = self.signature(statement.clone()).await?;
+        // A challenge serves once, so this is not sent twice.
+        let request = LoginRequest { uid: self.uid.clone(), statement, signature };
+        let session: LoginResponse = self.settled(self.public_call("login", &request).await).await?;
+        tracing::debug!(expires_in = session.expires_in, "logged in");
+        Ok(Token::new(session.token))
+    }
+
+    async fn signature(&self, statement: String) -> Result<String> {
+        let key = self.key.clone();
+        let signed = tokio::task::spawn_blocking(move || login::sign(&key, statement.as_bytes())).await;
+        match signed {
+            Ok(signature) => Ok(BASE64.encode(signature)),
+            Err(_) => Err(RemoteError::Refused {
+                code: Code::LoginRefused,
+                detail: "the login could not be signed with user.key".into(),
+            }),
+        }
+    }
+
+    async fn public_call<Q: Serialize, A: DeserializeOwned>(
+        &self,
+        name: &str,
+        request: &Q,
+    ) -> std::result::Result<A, Lost> {
+        let request = self.transport.request(Method::POST, &format!("/v1/{name}")).json(request);
+        let exchange = async {
+            let response = self.transport.send(request).await?;
+            answer::json(&self.transport, answer::successful(&self.transport, response).await?).await
+        };
+        self.transport.within(exchange).await
+    }
+
+    /// The outcome of a call that is not sent again.
+    async fn settled<A>(&self, outcome: std::result::Result<A, Lost>) -> Result<A> {
+        match outcome {
+            Ok(answer) => Ok(answer),
+            Err(Lost::Final(error)) => Err(error),
+            Err(Lost::Broken(why)) => Err(self.transport.why_broken(why).await),
+        }
+    }
+}
+
+/// To the mount, a refused new login is the end of the session, with the reason in words.
+fn as_expired(error: RemoteError) -> RemoteError {
+    match error {
+        RemoteError::Refused { code: Code::LoginRefused, detail } => RemoteError::Refused {
+            code: Code::SessionExpired,
+            detail: format!("the session ended, and a new login was refused: {detail}"),
+        },
+        error => error,
+    }
+}
+
+/// A token that was just renewed and is not known either is the end of the session too.
+fn without_session(error: RemoteError) -> RemoteError {
+    match error {
+        RemoteError::Refused { code: Code::NotLoggedIn, detail } => {
+            RemoteError::Refused { code: Code::SessionExpired, detail }
+        }
+        error => error,
+    }
+}

@@ -1,0 +1,210 @@
+//! The session: one token, one login at a time, and an end that is never talked back.
+//!
+//! The token lives in memory only and is wiped when it is replaced; the copy inside a request's header lives as long as that
+//! request and is not wiped.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use http::HeaderValue;
+use parking_lot::RwLock;
+use sss_common::Code;
+use zeroize::Zeroizing;
+
+use crate::remote::{RemoteError, Result};
+
+/// After a refused login the next one is tried only so much later, so that every `stat` on a dead mount
+/// does not become a login that the server counts.
+pub const LOGIN_PAUSE: Duration = Duration::from_secs(5);
+
+/// What the server gave for a login.
+pub struct Token(Zeroizing<String>);
+
+impl Token {
+    /// Takes the text of a login's answer.
+    pub fn new(text: String) -> Self {
+        Token(Zeroizing::new(text))
+    }
+
+    /// The `Authorization` header; `None` when the text cannot stand in a header.
+    pub fn expose_header(&self) -> Option<HeaderValue> {
+        let text = Zeroizing::new(format!("Bearer {}", self.0.as_str()));
+        let mut value = HeaderValue::from_str(&text).ok()?;
+        value.set_sensitive(true);
+        Some(value)
+    }
+}
+
+/// What to do with a refused call.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// Get a token and send it again.
+    Again,
+    /// Hand the refusal on.
+    Report,
+}
+
+/// The state that all calls share.
+pub struct Session {
+    state: RwLock<State>,
+    one_login: tokio::sync::Mutex<()>,
+}
+
+enum State {
+    None,
+    Live(Arc<Token>),
+    /// A login was refused just now.
+    Paused {
+        until: Instant,
+        error: RemoteError,
+    },
+    /// Replaced or revoked: every later call is answered with this.
+    Over(RemoteError),
+}
+
+impl Session {
+    /// Nobody is logged in yet.
+    pub fn new() -> Self {
+        Session { state: RwLock::new(State::None), one_login: tokio::sync::Mutex::new(()) }
+    }
+
+    /// The token; `login` is asked for one when there is none, by one task while the others wait for it.
+    pub async fn token<F, Fut>(&self, login: F) -> Result<Arc<Token>>
+    where
+        F: FnOnce() -> Fut,
+        Fut: Future<Output = Result<Token>>,
+    {
+        if let Some(known) = self.known() {
+            return known;
+        }
+        let _only_one = self.one_login.lock().await;
+        if let Some(known) = self.known() {
+            return known;
+        }
+        let outcome = login().await.map(Arc::new);
+        *self.state.write() = match &outcome {
+            Ok(token) => State::Live(token.clone()),
+            Err(error @ RemoteError::Refused { code, .. }) if ends_for_good(*code) => {
+                State::Over(error.clone())
+            }
+            Err(error @ RemoteError::Refused { code: Code::LoginRefused | Code::Throttled, .. }) => {
+                State::Paused { until: Instant::now() + LOGIN_PAUSE, error: error.clone() }
+            }
+            Err(_) => State::None,
+        };
+        outcome
+    }
+
+    /// The token as it is, without a login.
+    pub fn current(&self) -> Option<Arc<Token>> {
+        match &*self.state.read() {
+            State::Live(token) => Some(token.clone()),
+            _ => None,
+        }
+    }
+
+    fn known(&self) -> Option<Result<Arc<Token>>> {
+        match &*self.state.read() {
+            State::None => None,
+            State::Live(token) => Some(Ok(token.clone())),
+            State::Paused { until, error } => (Instant::now() < *until).then(|| Err(error.clone())),
+            State::Over(error) => Some(Err(error.clone())),
+        }
+    }
+
+    /// Draws the consequence of a refusal that `token` met. A refusal of a token that was renewed in the meantime is about the
+    /// old session (the own new login may have replaced it) and ends nothing.
+    pub fn refused(&self, token: &Arc<Token>, error: &RemoteError) -> Verdict {
+        let RemoteError::Refused { code, .. } = error else { return Verdict::Report };
+        let over = ends_for_good(*code);
+        if !over && !matches!(code, Code::SessionExpired | Code::NotLoggedIn) {
+            return Verdict::Report;
+        }
+        let mut state = self.state.write();
+        match &*state {
+            State::Live(current) if Arc::ptr_eq(current, token) => {
+                *state = if over { State::Over(error.clone()) } else { State::None };
+                if over { Verdict::Report } else { Verdict::Again }
+            }
+            _ => Verdict::Again,
+        }
+    }
+
+    /// Logged out: later calls log in again.
+    pub fn forget(&self, token: &Arc<Token>) {
+        let mut state = self.state.write();
+        if matches!(&*state, State::Live(current) if Arc::ptr_eq(current, token)) {
+            *state = State::None;
+        }
+    }
+}
+
+fn ends_for_good(code: Code) -> bool {
+    matches!(code, Code::SessionReplaced | Code::SessionRevoked)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    fn refusal(code: Code) -> RemoteError {
+        RemoteError::Refused { code, detail: "said the server".into() }
+    }
+
+    async fn logged_in(session: &Session) -> Arc<Token> {
+        session.token(|| async { Ok(Token::new("t".into())) }).await.unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_replaced_session_is_never_renewed() {
+        let session = Session::new();
+        let token = logged_in(&session).await;
+        let replaced = refusal(Code::SessionReplaced);
+        assert_eq!(session.refused(&token, &replaced), Verdict::Report);
+        let later = session.token(|| async { panic!("no login may be tried") }).await;
+        assert_eq!(later.err(), Some(replaced));
+    }
+
+    #[tokio::test]
+    async fn a_refusal_of_the_old_token_ends_nothing() {
+        let session = Session::new();
+        let old = logged_in(&session).await;
+        assert_eq!(session.refused(&old, &refusal(Code::SessionExpired)), Verdict::Again);
+        let new = logged_in(&session).await;
+        assert_eq!(session.refused(&old, &refusal(Code::SessionReplaced)), Verdict::Again);
+        assert!(Arc::ptr_eq(&session.current().unwrap(), &new));
+    }
+
+    #[tokio::test]
+    async fn a_refused_login_is_not_tried_again_at_once() {
+        let session = Session::new();
+        let refused = refusal(Code::LoginRefused);
+        assert_eq!(
+            session.token(|| async { Err(refusal(Code::LoginRefused)) }).await.err(),
+            Some(refused.clone())
+        );
+        assert_eq!(session.token(|| async { panic!("too early") }).await.err(), Some(refused));
+        let unreachable = Session::new();
+        let away = RemoteError::Unreachable("away".into());
+        assert_eq!(unreachable.token(|| async { Err(away.clone()) }).await.err(), Some(away.clone()));
+        logged_in(&unreachable).await;
+    }
+
+    #[tokio::test]
+    async fn other_refusals_are_only_reported() {
+        let session = Session::new();
+        let token = logged_in(&session).await;
+        for &code in Code::EVERY {
+            let session_code = matches!(
+                code,
+                Code::SessionReplaced | Code::SessionRevoked | Code::SessionExpired | Code::NotLoggedIn
+            );
+            if !session_code {
+                assert_eq!(session.refused(&token, &refusal(code)), Verdict::Report, "{code}");
+            }
+        }
+        assert!(session.current().is_some());
+    }
+}

@@ -1,0 +1,107 @@
+//! `3s status`: which mounts there are, and whether they answer.
+
+use std::sync::mpsc;
+use std::time::Duration;
+
+use rustix::io::Errno;
+
+use super::mountinfo::{self, Mounted};
+use super::registry::Registry;
+use super::xattr;
+use crate::cli::StatusArgs;
+use crate::failure::Failure;
+
+/// A mount that has not answered by then is reported as silent; its own deadline may be longer.
+const ANSWER_MAX: Duration = Duration::from_secs(12);
+
+/// Lists the mounts, or one.
+pub fn status(args: &StatusArgs) -> Result<(), Failure> {
+    let mounts = match &args.mountpoint {
+        None => mountinfo::all()?,
+        Some(path) => match mountinfo::on(&mountinfo::resolve(path))? {
+            Some(mounted) => vec![mounted],
+            None => {
+                return Err(Failure::new(
+                    format!("{} is not a 3S mount", path.display()),
+                    "`3s status` without a folder lists the mounts; `3s mount --help` shows how to make one",
+                ));
+            }
+        },
+    };
+    if mounts.is_empty() {
+        println!("nothing is mounted");
+    }
+    // All are asked at once, so one silent mount costs its deadline once.
+    let asked: Vec<_> = mounts.into_iter().map(|mounted| (ask(&mounted), mounted)).collect();
+    let mut silent = Vec::new();
+    for (answer, mounted) in asked {
+        let answer = answer.recv_timeout(ANSWER_MAX).unwrap_or_else(|_| Answer {
+            state: State::Silent(format!("no answer within {} s", ANSWER_MAX.as_secs())),
+            why: None,
+        });
+        show(&mounted, &answer);
+        if let State::Silent(_) = answer.state {
+            silent.push(mounted.point.display().to_string());
+        }
+    }
+    match silent.is_empty() {
+        true => Ok(()),
+        false => Err(Failure::new(
+            format!("not answering: {}", silent.join(", ")),
+            "check the server and the network; when the session is over, unmount and mount again; \
+             when the process is gone: fusermount3 -u MOUNTPOINT",
+        )),
+    }
+}
+
+struct Answer {
+    state: State,
+    why: Option<String>,
+}
+
+enum State {
+    Answers,
+    /// A mount is for its user alone; the kernel keeps even root out.
+    Closed,
+    Silent(String),
+}
+
+/// Asks in a thread of its own, which may hang as long as it likes.
+fn ask(mounted: &Mounted) -> mpsc::Receiver<Answer> {
+    let (sender, receiver) = mpsc::channel();
+    let point = mounted.point.clone();
+    let foreign = mounted.user != rustix::process::geteuid().as_raw();
+    std::thread::spawn(move || {
+        let asked = rustix::fs::statvfs(&point).map(drop).and_then(|()| rustix::fs::stat(&point).map(drop));
+        let why = xattr::why(&point);
+        let state = match asked {
+            Ok(()) => State::Answers,
+            Err(Errno::ACCESS) if foreign => State::Closed,
+            Err(error) => State::Silent(std::io::Error::from(error).to_string()),
+        };
+        // Nobody waits any more when this took too long.
+        let _ = sender.send(Answer { state, why });
+    });
+    receiver
+}
+
+fn show(mounted: &Mounted, answer: &Answer) {
+    let state = match &answer.state {
+        State::Answers => "answers".to_owned(),
+        State::Closed => format!("only user {} of this machine can look into it", mounted.user),
+        State::Silent(trouble) => format!("does not answer: {trouble}"),
+    };
+    println!("{}", mounted.point.display());
+    println!("  server:  {}", mounted.target.server);
+    println!("  user:    {}", mounted.target.uid);
+    println!("  state:   {state}");
+    if let Some(process) = Registry::of(mounted.user).find(&mounted.point) {
+        println!("  process: {}", process.record.pid);
+        if let Some(log) = &process.record.log {
+            println!("  log:     {}", log.display());
+        }
+    }
+    if let Some(why) = &answer.why {
+        println!("  refused: {why}");
+    }
+}

@@ -1,0 +1,103 @@
+//! `3s unmount`: takes the mount away and waits until everything is on the server.
+
+use std::io;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use rustix::mount::UnmountFlags;
+
+use super::registry::{Found, Outcome, Registry};
+use super::{mountinfo, registry};
+use crate::cli::UnmountArgs;
+use crate::failure::Failure;
+
+/// Unmounts, then waits for the mount's process: it checks in what is dirty and logs out.
+pub fn unmount(args: &UnmountArgs) -> Result<(), Failure> {
+    let point = mountinfo::resolve(&args.mountpoint);
+    let shown = args.mountpoint.display();
+    let Some(mounted) = mountinfo::on(&point)? else {
+        return Err(Failure::new(
+            format!("{shown} is not a 3S mount"),
+            "`3s status` lists the mounts; name the folder that was mounted on",
+        ));
+    };
+    let process = Registry::of(mounted.user).find(&point);
+    detach(&point, false).map_err(|error| refused(&args.mountpoint, &error))?;
+    match process {
+        Some(process) => finished(process, args),
+        // Its process is gone (killed): there is nothing to wait for.
+        None => Ok(()),
+    }
+}
+
+fn finished(process: Found, args: &UnmountArgs) -> Result<(), Failure> {
+    let shown = args.mountpoint.display();
+    let registry::Record { pid, log, .. } = process.record.clone();
+    let log = log.map_or_else(|| "it has no log".into(), |path| format!("its log is {}", path.display()));
+    let Some(record) = process.ended(args.wait()) else {
+        return Err(Failure::new(
+            format!("{shown} is unmounted, but process {pid} is still checking in after {} s", args.timeout),
+            format!("it goes on by itself; {log}"),
+        ));
+    };
+    match record.outcome {
+        Some(Outcome::Done) => Ok(()),
+        Some(Outcome::Failed(what)) => Err(Failure::new(format!("{shown} is unmounted, but {what}"), log)),
+        None => Err(Failure::new(
+            format!(
+                "{shown} is unmounted, but its process {pid} ended before it said that all was checked in"
+            ),
+            format!("mount again and look at what was written last; {log}"),
+        )),
+    }
+}
+
+fn refused(point: &Path, error: &io::Error) -> Failure {
+    let shown = point.display();
+    let busy = error.raw_os_error() == Some(libc::EBUSY) || error.to_string().contains("busy");
+    if busy {
+        return Failure::new(
+            format!("{shown} is in use by a program"),
+            format!("end what uses it, then unmount again; this lists it: lsof +f -- {shown}"),
+        );
+    }
+    let hint = match error.kind() {
+        io::ErrorKind::NotFound => {
+            "install fuse3 (its fusermount3 unmounts for ordinary users): apt install fuse3"
+        }
+        _ => "unmount as the user who mounted it, or as root",
+    };
+    Failure::new(format!("{shown} could not be unmounted: {error}"), hint)
+}
+
+/// Unmounts: root by itself, everyone else with fusermount3. `lazily` takes the mount away from under who uses it.
+pub fn detach(point: &Path, lazily: bool) -> io::Result<()> {
+    let flags = if lazily { UnmountFlags::DETACH } else { UnmountFlags::empty() };
+    match rustix::mount::unmount(point, flags | UnmountFlags::NOFOLLOW) {
+        Ok(()) => return Ok(()),
+        Err(rustix::io::Errno::PERM) => {}
+        Err(error) => return Err(error.into()),
+    }
+    let mut command = Command::new("fusermount3");
+    command.arg("-u").args(lazily.then_some("-z")).arg("--").arg(point);
+    let output = command.stdin(Stdio::null()).env("LC_ALL", "C").output()?;
+    match output.status.success() {
+        true => Ok(()),
+        false => Err(io::Error::other(String::from_utf8_lossy(&output.stderr).trim().to_owned())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_keeps_a_mount_is_said() {
+        let busy = io::Error::other("fusermount3: failed to unmount /mnt: Device or resource busy");
+        for error in [io::Error::from_raw_os_error(libc::EBUSY), busy] {
+            let failure = refused(Path::new("/mnt"), &error);
+            assert!(failure.what.contains("in use") && failure.hint.contains("lsof"), "{failure}");
+        }
+        assert!(refused(Path::new("/mnt"), &io::ErrorKind::NotFound.into()).hint.contains("fuse3"));
+    }
+}

@@ -1,0 +1,205 @@
+//! `3s verify`: a document's content against the server's signature, checked here.
+//!
+//! Reads the document once, block by block. The record and the signature come from the mount; they prove nothing by
+//! themselves, the public key does, which must come from elsewhere.
+
+use std::fs::File;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use rsa::RsaPublicKey;
+use rsa::pkcs1::DecodeRsaPublicKey;
+use rsa::pkcs8::DecodePublicKey;
+use rustix::io::Errno;
+use sss_common::Flag;
+use sss_common::limits::BLOCK_SIZE;
+use sss_common::record::{Hash, VersionRecord, block_hash, merkle_root};
+
+use super::mountinfo::Mounted;
+use super::registry::Registry;
+use super::xattr;
+use crate::cli::VerifyArgs;
+use crate::failure::Failure;
+
+/// The name under which a trusted copy of the server's key is looked for in an ID_DIR.
+const SERVER_KEY: &str = "server.pub";
+
+/// A new version may be checked in while this one is read; then it is read again, so often.
+const TRIES: usize = 3;
+
+/// Checks a document and prints what it found.
+pub fn verify(args: &VerifyArgs) -> Result<(), Failure> {
+    let file = &args.file;
+    let mounted = xattr::mount_of(file)?;
+    let key_path = key_path(args, &mounted)?;
+    let key = server_key(&key_path)?;
+    for _ in 0..TRIES {
+        let (record, signature) = record(file)?;
+        check_signature(file, &record, signature.as_deref(), &key, &key_path)?;
+        let content = read(file)?;
+        if content.fits(&record) {
+            show(file, &record, &key_path);
+            return Ok(());
+        }
+        if self::record(file)?.0.version == record.version {
+            return Err(changed(file, &record, &content));
+        }
+    }
+    Err(Failure::new(
+        format!("{} is being checked in again and again", file.display()),
+        "try again when its writer is done",
+    ))
+}
+
+/// What was read.
+#[derive(Debug)]
+struct Content {
+    size: u64,
+    root: Hash,
+}
+
+impl Content {
+    fn fits(&self, record: &VersionRecord) -> bool {
+        self.size == record.size && self.root == record.root
+    }
+}
+
+/// Whether the server signed this record; what it says of the content is another question.
+fn check_signature(
+    file: &Path,
+    record: &VersionRecord,
+    signature: Option<&[u8]>,
+    key: &RsaPublicKey,
+    key_path: &Path,
+) -> Result<(), Failure> {
+    let shown = file.display();
+    let version = record.version;
+    if record.flag != Flag::Integrity {
+        return Err(Failure::new(
+            format!("{shown} has the flag `{}`: its versions carry no signature", record.flag),
+            "its owner can have it signed from now on: setfattr -n user.3s.flag -v integrity FILE",
+        ));
+    }
+    let Some(signature) = signature else {
+        return Err(Failure::new(
+            format!("{shown}, version {version}, has the flag `integrity` but no signature"),
+            "do not trust this content; tell the server's administrator",
+        ));
+    };
+    if !record.is_signed_by(key, signature) {
+        return Err(Failure::new(
+            format!("{shown}, version {version}: the signature is not by the key in {}", key_path.display()),
+            "do not trust this content; check that the key is this server's, and tell its administrator",
+        ));
+    }
+    Ok(())
+}
+
+fn changed(file: &Path, record: &VersionRecord, content: &Content) -> Failure {
+    Failure::new(
+        format!(
+            "{}, version {}: the content ({} bytes) is not what was signed ({} bytes)",
+            file.display(),
+            record.version,
+            content.size,
+            record.size
+        ),
+        "do not trust this content; tell the server's administrator",
+    )
+}
+
+fn show(file: &Path, record: &VersionRecord, key_path: &Path) {
+    println!("{}: version {}, {} bytes", file.display(), record.version, record.size);
+    println!("checked in by {} from {} at {}", record.author, record.node, record.time);
+    println!("signature: good (key {})", key_path.display());
+}
+
+/// `--server-key`, or the trusted copy beside the identity that the mount was made with.
+fn key_path(args: &VerifyArgs, mounted: &Mounted) -> Result<PathBuf, Failure> {
+    if let Some(path) = &args.server_key {
+        return Ok(path.clone());
+    }
+    let identity = Registry::of(mounted.user).find(&mounted.point).map(|found| found.record.identity);
+    let copy = identity.map(|dir| dir.join(SERVER_KEY)).filter(|path| path.exists());
+    copy.ok_or_else(|| {
+        Failure::new(
+            "there is no server key to check against",
+            "have the administrator hand you the server's DATA_DIR/server.pub; give it with --server-key, \
+             or keep it as ID_DIR/server.pub",
+        )
+    })
+}
+
+fn server_key(path: &Path) -> Result<RsaPublicKey, Failure> {
+    let shown = path.display();
+    let text = std::fs::read_to_string(path).map_err(|error| {
+        Failure::new(
+            format!("{shown} cannot be read: {error}"),
+            "name the server's public key with --server-key",
+        )
+    })?;
+    RsaPublicKey::from_public_key_pem(&text).or_else(|_| RsaPublicKey::from_pkcs1_pem(&text)).map_err(|_| {
+        Failure::new(
+            format!("{shown} holds no RSA public key"),
+            "it must be the PEM file `server.pub` from the server's DATA_DIR",
+        )
+    })
+}
+
+fn record(file: &Path) -> Result<(VersionRecord, Option<Vec<u8>>), Failure> {
+    let unreadable = |what: &str| {
+        Failure::new(
+            format!("{}: the mount's {what} cannot be read", file.display()),
+            "the mount may be of another version of 3s: unmount, and mount again",
+        )
+    };
+    let Some(record) = xattr::text(file, "user.3s.record")? else {
+        return Err(Failure::new(
+            format!("{} has no version that could be verified", file.display()),
+            "only documents have versions, and only once they are checked in",
+        ));
+    };
+    let record = BASE64.decode(record).ok().and_then(|bytes| VersionRecord::decode(&bytes).ok());
+    let signature = match xattr::text(file, "user.3s.signature")?.filter(|text| !text.is_empty()) {
+        Some(text) => Some(BASE64.decode(text).map_err(|_| unreadable("signature"))?),
+        None => None,
+    };
+    Ok((record.ok_or_else(|| unreadable("version record"))?, signature))
+}
+
+fn read(path: &Path) -> Result<Content, Failure> {
+    let failed = |error: std::io::Error| {
+        let errno = Errno::from_io_error(&error).unwrap_or(Errno::IO);
+        xattr::refused(path, "cannot be read", errno)
+    };
+    let mut file = File::open(path).map_err(failed)?;
+    content_of(&mut file).map_err(failed)
+}
+
+fn content_of(source: &mut impl Read) -> std::io::Result<Content> {
+    let mut block = vec![0; BLOCK_SIZE];
+    let (mut size, mut leaves) = (0, Vec::new());
+    loop {
+        let mut filled = 0;
+        while filled < BLOCK_SIZE {
+            match source.read(&mut block[filled..]) {
+                Ok(0) => break,
+                Ok(count) => filled += count,
+                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        if filled > 0 {
+            leaves.push(block_hash(&block[..filled]));
+            size += filled as u64;
+        }
+        if filled < BLOCK_SIZE {
+            return Ok(Content { size, root: merkle_root(&leaves) });
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
