@@ -4,4 +4,6 @@
 //! file per family of operations; below it `tree` (names and inodes) and `document` (what is open); at the
 //! bottom `remote`, the server as the mount sees it.
 
+pub mod document;
 pub mod remote;
+pub mod tree;
