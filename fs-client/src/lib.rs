@@ -5,5 +5,6 @@
 //! bottom `remote`, the server as the mount sees it.
 
 pub mod document;
+pub mod fs;
 pub mod remote;
 pub mod tree;

@@ -76,6 +76,7 @@ struct State {
     unlinked: bool,
     must_ask: bool,
     ends_at: Option<Instant>,
+    armed: Option<Instant>,
 }
 
 impl Document {
@@ -93,6 +94,7 @@ impl Document {
             unlinked: false,
             must_ask: false,
             ends_at: end_of(&attr.right, asked_at),
+            armed: None,
             attr,
         };
         Arc::new(Document {
@@ -168,6 +170,11 @@ impl Document {
     /// When the right to read ends.
     pub fn ends_at(&self) -> Option<Instant> {
         self.state.lock().ends_at
+    }
+
+    /// Whether the caller shall arm a timer for `end`: true once for each end.
+    pub fn arm(&self, end: Instant) -> bool {
+        self.state.lock().armed.replace(end) != Some(end)
     }
 
     /// New attributes that say nothing about content.

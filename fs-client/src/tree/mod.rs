@@ -86,6 +86,11 @@ impl Tree {
         self.current.get(&node).copied()
     }
 
+    /// The inode of a folder, if the kernel knows it.
+    pub fn current_folder(&self, node: NodeId) -> Option<u64> {
+        self.current(node).filter(|ino| self.inode(*ino).is_some_and(|inode| inode.attr.kind == Kind::Folder))
+    }
+
     /// How many inodes there are, for tests of its bounds.
     pub fn len(&self) -> usize {
         self.inodes.len()
