@@ -6,5 +6,6 @@
 
 pub mod document;
 pub mod fs;
+pub mod fuse;
 pub mod remote;
 pub mod tree;

@@ -17,6 +17,9 @@ use crate::tree::mode::file_attr;
 /// Homes that are asked for at the same time.
 const HOMES_AT_ONCE: usize = 8;
 
+/// Entries that are handed to the kernel at once; its buffers hold fewer.
+const AT_ONCE: usize = 512;
+
 /// An open folder: a listing that stays as it was read, fetched page by page.
 #[derive(Default)]
 pub struct OpenDir {
@@ -88,7 +91,7 @@ impl Fs {
         let parent = self.known(ino)?.place.map_or(ROOT, |(parent, _)| parent);
         let dots = [DirItem::Dot(".", ino), DirItem::Dot("..", parent)];
         let entries = listing.entries.iter().map(|(entry, at)| DirItem::Entry(entry.clone(), *at));
-        Ok(dots.into_iter().chain(entries).skip(skip).collect())
+        Ok(dots.into_iter().chain(entries).skip(skip).take(AT_ONCE).collect())
     }
 
     async fn page(&self, ino: u64, listing: &mut Listing) -> Answer<()> {
