@@ -41,6 +41,8 @@ struct Block {
     data: Data,
     dirty: Ranges,
     seq: u64,
+    /// What the pool counts for it.
+    held: usize,
 }
 
 enum Data {
@@ -142,7 +144,8 @@ impl Draft {
             self.forget(index);
             self.pool.grew(BLOCK_SIZE);
             let dirty = Ranges::of(0, BLOCK_SIZE);
-            self.blocks.insert(index, Block { data: Data::Shared(bytes), dirty, seq: self.seq });
+            self.blocks
+                .insert(index, Block { data: Data::Shared(bytes), dirty, seq: self.seq, held: BLOCK_SIZE });
             return Ok(());
         }
         let seq = self.seq;
@@ -150,8 +153,8 @@ impl Draft {
             data: Data::Own(Vec::new()),
             dirty: Ranges::default(),
             seq,
+            held: 0,
         });
-        let before = block.data.in_memory();
         let data = block.data.own().map_err(spool_error)?;
         if data.len() < to {
             // Appending in small steps: room doubles, up to the block.
@@ -162,9 +165,9 @@ impl Draft {
         data[from..to].copy_from_slice(&bytes);
         block.dirty.insert(from, to);
         block.seq = seq;
-        let after = block.data.in_memory();
-        self.pool.grew(after);
-        self.pool.shrank(before);
+        self.pool.shrank(block.held);
+        block.held = block.data.in_memory();
+        self.pool.grew(block.held);
         Ok(())
     }
 
@@ -325,15 +328,14 @@ impl Draft {
             return Ok(());
         }
         for block in self.blocks.values_mut() {
-            let freed = block.data.in_memory();
             // A block that is still being filled would come back at once.
-            if freed == 0 || !block.dirty.covers(0, BLOCK_SIZE) {
+            if block.held == 0 || !block.dirty.covers(0, BLOCK_SIZE) {
                 continue;
             }
             let slot =
                 self.pool.seal(&block.data.read(0, BLOCK_SIZE).map_err(spool_error)?).map_err(spool_error)?;
             block.data = Data::Spooled(Arc::new(slot));
-            self.pool.shrank(freed);
+            self.pool.shrank(std::mem::take(&mut block.held));
             if !self.pool.is_full() {
                 break;
             }
@@ -343,14 +345,14 @@ impl Draft {
 
     fn forget(&mut self, index: u64) {
         if let Some(block) = self.blocks.remove(&index) {
-            self.pool.shrank(block.data.in_memory());
+            self.pool.shrank(block.held);
         }
     }
 }
 
 impl Drop for Draft {
     fn drop(&mut self) {
-        let held = self.blocks.values().map(|block| block.data.in_memory()).sum();
+        let held = self.blocks.values().map(|block| block.held).sum();
         self.pool.shrank(held);
     }
 }

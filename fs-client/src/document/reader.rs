@@ -166,7 +166,20 @@ impl State {
         if source.held.load(Ordering::Relaxed) > KEEP_ALL {
             return end;
         }
-        (self.front + self.window as u64).min(source.size)
+        // Refilled by halves, so that each fetch is worth its round trip.
+        match self.covered(end) < end + self.window as u64 / 2 {
+            true => (self.front + self.window as u64).min(source.size),
+            false => end,
+        }
+    }
+
+    /// Up to where everything from `from` on is there or on its way.
+    fn covered(&self, from: u64) -> u64 {
+        let mut at = from;
+        while let Some((_, fetch)) = self.fetches.range(..=at).next_back().filter(|(_, f)| f.end > at) {
+            at = fetch.end;
+        }
+        at
     }
 
     /// Fetches what of `from..to` is not there, in whole blocks, `step` bytes or so at a time.

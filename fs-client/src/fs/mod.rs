@@ -174,7 +174,8 @@ impl Fs {
         }
         self.documents.iter().for_each(|document| document.unpin());
         self.shared.closer.send().await;
-        if self.over.read().is_none()
+        let lives = self.live().is_ok();
+        if lives
             && let Err(error) = self.remote.logout().await
         {
             failures.push(self.refused(error));

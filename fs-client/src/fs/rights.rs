@@ -67,7 +67,8 @@ impl Fs {
             document.must_ask();
             inos.push(*document.key());
         }
-        drop_pages(self.pages.read().clone(), inos).await;
+        let pages = self.pages.read().clone();
+        drop_pages(pages, inos).await;
     }
 
     /// The session is over and no new login is possible: everything says so from now on, and no page stays.

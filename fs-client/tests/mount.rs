@@ -1,0 +1,109 @@
+//! Real tools on a real mount, with the server in this process. Needs `/dev/fuse` and the right to mount.
+#![allow(clippy::unwrap_used)]
+
+use std::path::Path;
+use std::process::Command;
+use std::sync::Arc;
+
+use sss_common::SystemClock;
+use sss_fs_client::fs::{Fs, MountOptions};
+use sss_fs_client::fuse::{self, Mount};
+use sss_fs_client::remote::memory::MemoryServer;
+use tokio::runtime::Runtime;
+use tokio_util::sync::CancellationToken;
+
+struct Mounted {
+    mount: Option<Mount>,
+    fs: Arc<Fs>,
+    folder: tempfile::TempDir,
+    cancel: CancellationToken,
+    runtime: Runtime,
+}
+
+impl Mounted {
+    fn new(server: &Arc<MemoryServer>, uid: &str) -> Option<Mounted> {
+        if !Path::new("/dev/fuse").exists() {
+            eprintln!("skipped: no /dev/fuse here");
+            return None;
+        }
+        let runtime = Runtime::new().unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let fs = Fs::new(server.login(uid, "client1"), MountOptions::default(), runtime.handle().clone());
+        runtime.block_on(fs.start()).unwrap();
+        let cancel = CancellationToken::new();
+        runtime.spawn(fs.clone().run_events(cancel.clone()));
+        runtime.spawn(fs.clone().run_retries(cancel.clone()));
+        let mount = Some(fuse::mount(&fs, folder.path()).unwrap());
+        Some(Mounted { mount, fs, folder, cancel, runtime })
+    }
+
+    /// Runs a script in the mount; it must succeed. Answers what it printed.
+    fn sh(&self, script: &str) -> String {
+        let out = Command::new("timeout")
+            .args(["60", "bash", "-euc", script])
+            .current_dir(self.folder.path())
+            .output()
+            .unwrap();
+        let errors = String::from_utf8_lossy(&out.stderr);
+        assert!(out.status.success(), "{script}: {:?}\n{errors}", out.status);
+        String::from_utf8(out.stdout).unwrap()
+    }
+
+    /// Runs a script that must fail; answers what it complained.
+    fn fails(&self, script: &str) -> String {
+        let out = Command::new("timeout")
+            .args(["60", "bash", "-euc", script])
+            .current_dir(self.folder.path())
+            .output()
+            .unwrap();
+        assert!(!out.status.success(), "{script}");
+        String::from_utf8(out.stderr).unwrap()
+    }
+}
+
+impl Drop for Mounted {
+    fn drop(&mut self) {
+        let unmounted = self.mount.take().map(Mount::unmount);
+        self.cancel.cancel();
+        let failures = self.runtime.block_on(self.fs.shutdown());
+        if !std::thread::panicking() {
+            unmounted.unwrap().unwrap();
+            assert!(failures.is_empty(), "{failures:?}");
+        }
+    }
+}
+
+#[test]
+fn tools_work_on_a_mount() {
+    let server = MemoryServer::new(Arc::new(SystemClock));
+    let Some(alice) = Mounted::new(&server, "alice") else { return };
+    assert_eq!(alice.sh("echo hello > a; cat a; cp a b; mv b c; cat c; ls"), "hello\nhello\na\nc\n");
+    assert_eq!(alice.sh("sed -i s/hello/goodbye/ a; cat a"), "goodbye\n");
+    assert_eq!(alice.sh("mkdir d; cp -a a c d; ls d; rm -r d; ls; stat -c %a a"), "a\nc\na\nc\n644\n");
+    assert_eq!(alice.sh("echo more >> a; wc -l < a; truncate -s 4 a; cat a"), "2\ngood");
+    assert_eq!(alice.sh("ln -s a link; readlink link; cat @alice/link; rm link"), "agood");
+    assert!(alice.fails("ln a hard").contains("Operation not permitted"));
+    alice.sh("head -c 20000000 /dev/urandom > /tmp/3s-big.$$; cp /tmp/3s-big.$$ big; cmp /tmp/3s-big.$$ big; \
+        echo 3 > /proc/sys/vm/drop_caches 2>/dev/null || true; cmp /tmp/3s-big.$$ big; rm /tmp/3s-big.$$ big");
+    assert_eq!(server.files("alice")["a"], b"good");
+}
+
+#[test]
+fn an_editors_save_keeps_grants_and_a_reader_its_version() {
+    let server = MemoryServer::new(Arc::new(SystemClock));
+    let Some(alice) = Mounted::new(&server, "alice") else { return };
+    let Some(bob) = Mounted::new(&server, "bob") else { return };
+    alice.sh("echo one > doc; setfattr -n user.3s.grant.bob -v both,1h doc");
+    assert_eq!(bob.sh("cat @alice/doc; stat -c %a @alice/doc"), "one\n600\n");
+    // A save as vim does it: the document becomes the backup, a new one is written, the backup goes.
+    alice.sh("mv doc doc~; echo two > doc; rm doc~");
+    assert_eq!(bob.sh("cat @alice/doc"), "two\n");
+    // Who has it open keeps reading what it opened, while others see the new version.
+    let read = "exec 3< doc; read -r first <&3; echo $first; echo three-and-longer > \"$1\"/@alice/doc; cat doc; \
+        cat /proc/self/fd/3 > /dev/null; cat <&3";
+    let script = format!("set -- {}; {read}", bob.folder.path().display());
+    assert_eq!(alice.sh(&script), "two\nthree-and-longer\n");
+    assert_eq!(alice.sh("getfattr --only-values -n user.3s.author doc"), "bob");
+    alice.sh("setfattr -x user.3s.grant.bob doc");
+    assert!(bob.fails("cat @alice/doc").contains("Permission denied"));
+}
