@@ -1,1 +1,2 @@
+//! A shell: see the library.
 fn main() {}

@@ -81,10 +81,12 @@ fn tools_work_on_a_mount() {
     assert_eq!(alice.sh("sed -i s/hello/goodbye/ a; cat a"), "goodbye\n");
     assert_eq!(alice.sh("mkdir d; cp -a a c d; ls d; rm -r d; ls; stat -c %a a"), "a\nc\na\nc\n644\n");
     assert_eq!(alice.sh("echo more >> a; wc -l < a; truncate -s 4 a; cat a"), "2\ngood");
-    assert_eq!(alice.sh("ln -s a link; readlink link; cat @alice/link; rm link"), "agood");
+    assert_eq!(alice.sh("ln -s a link; readlink link; cat @alice/link; rm link"), "a\ngood");
     assert!(alice.fails("ln a hard").contains("Operation not permitted"));
-    alice.sh("head -c 20000000 /dev/urandom > /tmp/3s-big.$$; cp /tmp/3s-big.$$ big; cmp /tmp/3s-big.$$ big; \
-        echo 3 > /proc/sys/vm/drop_caches 2>/dev/null || true; cmp /tmp/3s-big.$$ big; rm /tmp/3s-big.$$ big");
+    alice.sh(
+        "head -c 20000000 /dev/urandom > /tmp/3s-big.$$; cp /tmp/3s-big.$$ big; cmp /tmp/3s-big.$$ big; \
+        echo 3 > /proc/sys/vm/drop_caches 2>/dev/null || true; cmp /tmp/3s-big.$$ big; rm /tmp/3s-big.$$ big",
+    );
     assert_eq!(server.files("alice")["a"], b"good");
 }
 
@@ -99,11 +101,45 @@ fn an_editors_save_keeps_grants_and_a_reader_its_version() {
     alice.sh("mv doc doc~; echo two > doc; rm doc~");
     assert_eq!(bob.sh("cat @alice/doc"), "two\n");
     // Who has it open keeps reading what it opened, while others see the new version.
-    let read = "exec 3< doc; read -r first <&3; echo $first; echo three-and-longer > \"$1\"/@alice/doc; cat doc; \
-        cat /proc/self/fd/3 > /dev/null; cat <&3";
+    let read = "exec 3< doc; read -r first <&3; echo $first; echo three-and-longer > \"$1\"/@alice/doc; cat doc; cat <&3; \
+        stat -Lc %s /proc/self/fd/3";
     let script = format!("set -- {}; {read}", bob.folder.path().display());
-    assert_eq!(alice.sh(&script), "two\nthree-and-longer\n");
+    assert_eq!(alice.sh(&script), "two\nthree-and-longer\n4\n");
     assert_eq!(alice.sh("getfattr --only-values -n user.3s.author doc"), "bob");
     alice.sh("setfattr -x user.3s.grant.bob doc");
     assert!(bob.fails("cat @alice/doc").contains("Permission denied"));
+}
+
+/// Tools that are not everywhere: each is tried where it is.
+#[test]
+fn programs_that_save_in_their_own_ways() {
+    let server = MemoryServer::new(Arc::new(SystemClock));
+    let Some(alice) = Mounted::new(&server, "alice") else { return };
+    let has = |tool: &str| Command::new("which").arg(tool).output().is_ok_and(|out| out.status.success());
+    if has("vim") {
+        alice.sh("echo one > v; vim -u NONE -es -c '%s/one/two/' -c wq v; grep -q two v");
+        assert_eq!(server.files("alice")["v"], b"two\n");
+    }
+    if has("git") {
+        alice.sh("mkdir g; cd g; git init -q .; seq 100 > n; git add -A; \
+            git -c user.name=a -c user.email=a@b commit -qm one; git status --porcelain; git fsck 2>&1; \
+            echo x >> n; git diff --stat | grep -q 'n | 1'");
+    }
+    if has("sqlite3") {
+        let rows = alice.sh("sqlite3 db 'create table t(x); insert into t values(1);'; \
+            sqlite3 db 'insert into t values(2); select count(*) from t; pragma integrity_check;'");
+        assert_eq!(rows, "2\nok\n");
+    }
+    if has("rsync") {
+        alice.sh("mkdir -p /tmp/3s-r.$$/s; seq 1000 > /tmp/3s-r.$$/s/n; rsync -a /tmp/3s-r.$$/s/ r/; \
+            rsync -ani /tmp/3s-r.$$/s/ r/ | grep '^>' && exit 1; cmp /tmp/3s-r.$$/s/n r/n; rm -r /tmp/3s-r.$$");
+    }
+    alice.sh("mkdir t; seq 10 > t/a; ln -s a t/l; chmod 640 t/a; tar cf t.tar t; mkdir u; tar xpf t.tar -C u; \
+        cmp t/a u/t/a; test $(stat -c %a u/t/a) = 640; test $(readlink u/t/l) = a; test $(stat -c %Y t/a) = $(stat -c %Y u/t/a)");
+    if has("python3") {
+        alice.sh("python3 -c 'import mmap, os; f = open(\"m\", \"w+b\"); f.truncate(70000); m = mmap.mmap(f.fileno(), 0); \
+            m[69990:69995] = b\"hello\"; m.flush(); m.close(); f.close()'; tail -c 10 m | head -c 5 | grep -q hello");
+        alice.sh("python3 -c 'import os; f = open(\"x.tmp\", \"w\"); f.write(\"new\"); f.flush(); os.replace(\"x.tmp\", \"x\"); \
+            f.write(\"er\"); f.close()'; test $(cat x) = newer");
+    }
 }

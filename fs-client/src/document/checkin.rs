@@ -76,9 +76,14 @@ impl Document {
         self.state.lock().attempt = Some(Attempt { seq, size, mtime_ns });
     }
 
+    /// Whether a check-in has no answer yet.
+    pub(super) fn in_doubt(&self) -> bool {
+        self.state.lock().attempt.is_some()
+    }
+
     /// Finds out what became of a check-in without an answer, before anything else is sent on top of it. It happened if
     /// the next version is mine and has exactly the size and the nanosecond that I sent.
-    async fn settle(&self) -> Result<()> {
+    pub(super) async fn settle(&self) -> Result<()> {
         let (node, base, attempt) = {
             let state = self.state.lock();
             match state.attempt {

@@ -311,22 +311,33 @@ impl Document {
     /// Reads, the draft over the base. Asks for the right again first when it may have ended.
     pub async fn read(&self, reader: &Reader, offset: u64, length: usize) -> Result<Bytes> {
         loop {
-            self.asked(reader, State::asks).await?;
-            let plan = {
-                let state = self.state.lock();
-                state.usable()?;
-                state.draft.plan(offset, length)?
-            };
-            if plan.iter().any(|segment| matches!(segment, Segment::Base(..))) {
-                self.asked(reader, State::needs_pin).await?;
-            }
-            let source = self.state.lock().source(&self.shared);
-            let bytes = self.assemble(plan, source, reader).await?;
-            // The right may have ended while the bytes were on their way.
-            if !self.state.lock().asks() {
-                return Ok(bytes);
+            match self.read_once(reader, offset, length).await {
+                // A check-in whose answer was lost may have made the next version: then that one is the base.
+                Err(Error::Remote(RemoteError::Refused { code: Code::VersionGone, .. }))
+                    if self.in_doubt() =>
+                {
+                    let _turn = self.commit.lock().await;
+                    self.settle().await?;
+                }
+                // The right may have ended while the bytes were on their way.
+                Ok(_) if self.state.lock().asks() => {}
+                answer => return answer,
             }
         }
+    }
+
+    async fn read_once(&self, reader: &Reader, offset: u64, length: usize) -> Result<Bytes> {
+        self.asked(reader, State::asks).await?;
+        let plan = {
+            let state = self.state.lock();
+            state.usable()?;
+            state.draft.plan(offset, length)?
+        };
+        if plan.iter().any(|segment| matches!(segment, Segment::Base(..))) {
+            self.asked(reader, State::needs_pin).await?;
+        }
+        let source = self.state.lock().source(&self.shared);
+        self.assemble(plan, source, reader).await
     }
 
     async fn assemble(&self, mut plan: Vec<Segment>, source: Pinned, reader: &Reader) -> Result<Bytes> {

@@ -144,7 +144,7 @@ async fn step(world: &World, document: &Document, reader: &Reader, model: &mut V
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 48, ..Default::default() })]
+    #![proptest_config(ProptestConfig { cases: 128, ..Default::default() })]
     #[test]
     fn a_document_behaves_like_a_vec(
         ops in proptest::collection::vec(op(), 1..25),

@@ -175,9 +175,7 @@ impl Fs {
         self.documents.iter().for_each(|document| document.unpin());
         self.shared.closer.send().await;
         let lives = self.live().is_ok();
-        if lives
-            && let Err(error) = self.remote.logout().await
-        {
+        if lives && let Err(error) = self.remote.logout().await {
             failures.push(self.refused(error));
         }
         failures
