@@ -23,6 +23,9 @@ pub(super) struct Attempt {
     mtime_ns: i64,
 }
 
+/// Where a check-in goes, what it brings, and the upload that began while it was written.
+type Start = (NodeId, Version, Snapshot, Option<upload::Upload>);
+
 /// A stream that breaks is repeated so often before the program hears of it.
 const STREAM_TRIES: usize = 2;
 
@@ -58,7 +61,7 @@ impl Document {
         Ok(None)
     }
 
-    fn begin(&self) -> Result<Option<(NodeId, Version, Snapshot, Option<upload::Upload>)>> {
+    fn begin(&self) -> Result<Option<Start>> {
         let mut state = self.state.lock();
         state.usable()?;
         if state.unlinked || !state.draft.is_changed() {

@@ -14,10 +14,11 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use bytes::Bytes;
 use sss_common::limits::{BLOCK_SIZE, DOCUMENT_MAX};
 
+use super::block::{Block, Data};
 use super::body::{Piece, Snapshot, Source};
 use super::error::{Error, Result};
 use super::ranges::Ranges;
-use super::spool::{Pool, Slot};
+use super::spool::Pool;
 
 /// Unsaved changes on top of a version.
 pub struct Draft {
@@ -35,20 +36,6 @@ pub struct Draft {
     saved: u64,
     mtime_ns: Option<i64>,
     mode: Option<u32>,
-}
-
-struct Block {
-    data: Data,
-    dirty: Ranges,
-    seq: u64,
-    /// What the pool counts for it.
-    held: usize,
-}
-
-enum Data {
-    Own(Vec<u8>),
-    Shared(Bytes),
-    Spooled(Arc<Slot>),
 }
 
 /// A part of what a read asked for.
@@ -363,49 +350,6 @@ pub enum Whole {
     Piece(Piece),
     /// From the base: first byte and the one behind the last.
     Base(u64, u64),
-}
-
-impl Data {
-    fn in_memory(&self) -> usize {
-        match self {
-            Data::Own(bytes) => bytes.capacity(),
-            Data::Shared(bytes) => bytes.len(),
-            Data::Spooled(_) => 0,
-        }
-    }
-
-    /// Bytes that were written; a block is as long as its last written byte.
-    fn read(&self, from: usize, to: usize) -> std::io::Result<Bytes> {
-        Ok(match self {
-            Data::Own(bytes) => Bytes::copy_from_slice(&bytes[from..to]),
-            Data::Shared(bytes) => bytes.slice(from..to),
-            Data::Spooled(slot) => slot.open()?.slice(from..to),
-        })
-    }
-
-    fn own(&mut self) -> std::io::Result<&mut Vec<u8>> {
-        let own = match self {
-            Data::Own(bytes) => std::mem::take(bytes),
-            Data::Shared(bytes) => Vec::from(std::mem::take(bytes)),
-            Data::Spooled(slot) => Vec::from(slot.open()?),
-        };
-        *self = Data::Own(own);
-        match self {
-            Data::Own(bytes) => Ok(bytes),
-            Data::Shared(_) | Data::Spooled(_) => unreachable!("it was just made its own"),
-        }
-    }
-
-    fn share(&mut self, from: usize, to: usize) -> Source {
-        if let Data::Own(bytes) = self {
-            *self = Data::Shared(std::mem::take(bytes).into());
-        }
-        match self {
-            Data::Shared(bytes) => Source::Bytes(bytes.slice(from..to)),
-            Data::Spooled(slot) => Source::Spooled(slot.clone(), from, to),
-            Data::Own(_) => unreachable!("it was just shared"),
-        }
-    }
 }
 
 fn spool_error(error: std::io::Error) -> Error {

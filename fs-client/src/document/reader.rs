@@ -7,7 +7,6 @@
 //! holds. Copies: none when one fetch covers the read.
 
 use std::collections::BTreeMap;
-use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -240,13 +239,9 @@ fn begin(source: &Pinned, runtime: &Handle, offset: u64, length: usize, used: u6
     }
 }
 
-fn outcome(
-    task: tokio::task::JoinHandle<remote::Result<Bytes>>,
-) -> impl Future<Output = remote::Result<Bytes>> + Send {
-    async move {
-        match task.await {
-            Ok(outcome) => outcome,
-            Err(_) => Err(RemoteError::Unreachable("the read was given up".into())),
-        }
+async fn outcome(task: tokio::task::JoinHandle<remote::Result<Bytes>>) -> remote::Result<Bytes> {
+    match task.await {
+        Ok(outcome) => outcome,
+        Err(_) => Err(RemoteError::Unreachable("the read was given up".into())),
     }
 }

@@ -9,7 +9,9 @@ use sss_common::wire::fs::{CreateRequest, Kind};
 use sss_common::{SystemClock, Uid};
 use tokio::runtime::Runtime;
 
+use super::reader::Reader;
 use super::*;
+use crate::remote::RemoteError;
 use crate::remote::fault::{Fault, FaultRemote};
 use crate::remote::memory::MemoryServer;
 

@@ -18,6 +18,8 @@ pub struct Failure {
     pub why: String,
 }
 
+const MOVED_ON: &str = "the document has a newer version";
+
 /// An operation's outcome.
 pub type Answer<T> = Result<T, Failure>;
 
@@ -38,8 +40,16 @@ impl Failure {
         Failure { errno, why: why.into() }
     }
 
+    /// The inode's document has moved on: the kernel hears ESTALE and looks the name up again, nobody else hears of it.
+    pub fn moved_on() -> Self {
+        Failure::new(Errno::ESTALE, MOVED_ON)
+    }
+
     /// How loudly to log it.
     pub fn loudness(&self) -> Loudness {
+        if self.why == MOVED_ON {
+            return Loudness::Quiet;
+        }
         match self.errno.code() {
             libc::ENOENT
             | libc::EEXIST
@@ -60,10 +70,11 @@ impl Failure {
 
     /// Whether `user.3s.why` remembers it: a name that is not there is no refusal, and would bury one.
     pub fn is_refusal(&self) -> bool {
-        !matches!(
-            self.errno.code(),
-            libc::ENOENT | libc::EEXIST | libc::ENODATA | libc::ENOTEMPTY | libc::EBADF
-        )
+        self.why != MOVED_ON
+            && !matches!(
+                self.errno.code(),
+                libc::ENOENT | libc::EEXIST | libc::ENODATA | libc::ENOTEMPTY | libc::EBADF
+            )
     }
 }
 
@@ -189,5 +200,6 @@ mod tests {
         assert_eq!(missing.loudness(), Loudness::Quiet);
         assert!(!missing.is_refusal());
         assert_eq!(Failure::new(Errno::EIO, "").loudness(), Loudness::Warning);
+        assert!(!Failure::moved_on().is_refusal());
     }
 }

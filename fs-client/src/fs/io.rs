@@ -79,7 +79,7 @@ impl Fs {
             Kind::File => {}
         }
         if inode.moved_on {
-            return Err(Failure::new(Errno::ESTALE, "the document has a newer version"));
+            return Err(Failure::moved_on());
         }
         let asked_at = Instant::now();
         let request = OpenRequest { node: inode.attr.node, want: access.want(), version: None };
@@ -102,13 +102,18 @@ impl Fs {
         let mut tree = self.tree.lock();
         let shown = tree.inode(ino).map(|inode| (inode.attr.node, inode.attr.version));
         let Some((node, version)) = shown else { return Err(Failure::new(Errno::ESTALE, "forgotten")) };
-        if attr.version == version || attr.version < version || self.is_busy(ino) {
+        let open = self.documents.contains_key(&ino);
+        if attr.version == version || (attr.version < version && open) || self.is_busy(ino) {
             return Ok(());
+        }
+        if attr.version < version {
+            // An own check-in was faster than this answer; what it pinned is no base for anything.
+            return Err(Failure::moved_on());
         }
         if tree.current(node) == Some(ino) {
             tree.retire(ino);
         }
-        Err(Failure::new(Errno::ESTALE, "the document has a newer version"))
+        Err(Failure::moved_on())
     }
 
     fn join(&self, ino: u64, attr: &Attr, asked_at: Instant) -> Arc<Document> {

@@ -124,7 +124,7 @@ impl Fs {
                 let moved = attr.version != inode.attr.version && inode.attr.kind != Kind::Folder;
                 if moved && document.is_none() && !self.is_busy(ino) && attr.version > inode.attr.version {
                     // The kernel walks the path again and finds the new version's inode.
-                    return Err(Failure::new(Errno::ESTALE, "the document has a newer version"));
+                    return Err(Failure::moved_on());
                 }
                 self.tree.lock().refreshed(ino, &attr);
                 if let Some(document) = document {

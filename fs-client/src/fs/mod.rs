@@ -72,13 +72,20 @@ impl Default for MountOptions {
             read_only: false,
             allow_other: false,
             memory_budget: 256 * 1024 * 1024,
-            spool_folder: std::env::temp_dir(),
+            spool_folder: cache_folder(),
             owner: Owner { uid: rustix::process::getuid().as_raw(), gid: rustix::process::getgid().as_raw() },
             node: None,
             source: "3s".into(),
             threads: 2,
         }
     }
+}
+
+/// The user's cache folder if it is there. Not the runtime folder: that one is memory again.
+fn cache_folder() -> PathBuf {
+    let cache = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
+    let home = std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".cache"));
+    cache.into_iter().chain(home).find(|folder| folder.is_dir()).unwrap_or_else(std::env::temp_dir)
 }
 
 /// Who calls, on this machine.

@@ -95,21 +95,19 @@ impl Fs {
         let mut quiet = QUIET;
         let mut backoff = BACKOFF;
         let mut heard = Instant::now();
-        while !cancel.is_cancelled() && self.over.read().is_none() {
-            let follow = self.follow(&mut quiet, &mut heard);
-            if cancel.run_until_cancelled(follow).await.is_none() {
+        while !cancel.is_cancelled() && self.live().is_ok() {
+            let before = heard;
+            if cancel.run_until_cancelled(self.follow(&mut quiet, &mut heard)).await.is_none() {
                 return;
             }
+            backoff = if heard > before { BACKOFF } else { (backoff * 2).min(BACKOFF_MAX) };
             if heard.elapsed() >= quiet {
                 self.rights_changed().await;
                 heard = Instant::now();
-            } else if heard.elapsed() < backoff {
-                backoff = BACKOFF;
             }
             if cancel.run_until_cancelled(tokio::time::sleep(backoff)).await.is_none() {
                 return;
             }
-            backoff = (backoff * 2).min(BACKOFF_MAX);
         }
     }
 
@@ -125,7 +123,7 @@ impl Fs {
             }
         };
         // What happened while nobody listened is not told again.
-        let mut missed = heard.elapsed() >= *quiet;
+        let mut missed = true;
         while let Ok(Some(event)) = tokio::time::timeout(*quiet, events.next()).await {
             *heard = Instant::now();
             if std::mem::take(&mut missed) {

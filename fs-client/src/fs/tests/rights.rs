@@ -75,12 +75,14 @@ async fn a_revocation_reaches_an_open_file_and_a_new_grant_too() {
         loop {
             let file = alice.ino("a").await;
             let _ = alice.fs.removexattr(file, "user.3s.grant.bob").await;
-            if tokio::time::timeout(Duration::from_millis(50), dropped.until(ino)).await.is_ok() {
+            let _ = tokio::time::timeout(Duration::from_millis(50), dropped.1.notified()).await;
+            if bob.fs.read(fh, 0, 100).await.is_err() {
                 break;
             }
         }
     };
     tokio::time::timeout(Duration::from_secs(20), revoke).await.unwrap();
+    assert!(dropped.0.lock().contains(&ino));
     assert_eq!(errno(bob.fs.read(fh, 0, 100).await), libc::EACCES);
     alice.grant("a", "bob", "checkout,1h").await;
     assert_eq!(bob.fs.read(fh, 0, 100).await.unwrap(), "secret");

@@ -146,3 +146,34 @@ async fn a_quota_is_told_and_the_draft_stays() {
     alice.close(fh).await.unwrap();
     assert_eq!(site.content("alice", "a"), b"too much");
 }
+
+#[tokio::test]
+async fn an_open_for_writing_gives_a_reader_nothing_back() {
+    let site = Site::new();
+    let (alice, bob) = (site.mount("alice"), site.mount("bob"));
+    alice.save("a", "secret").await.unwrap();
+    alice.grant("a", "bob", "both").await;
+    let reader = bob.open("@alice/a", READ).await.unwrap();
+    bob.fs.read(reader, 0, 100).await.unwrap();
+    alice.grant("a", "bob", "checkin").await;
+    bob.fs.rights_changed().await;
+    let writer = bob.open("@alice/a", WRITE).await.unwrap();
+    assert_eq!(errno(bob.fs.read(reader, 0, 100).await), libc::EACCES);
+    bob.close(writer).await.unwrap();
+}
+
+#[tokio::test]
+async fn what_the_kernel_forgets_is_forgotten() {
+    let site = Site::new();
+    let alice = site.mount("alice");
+    for i in 0..50 {
+        alice.save(&format!("f{i}"), "x").await.unwrap();
+        let _ = alice.xattr(&format!("f{i}"), "user.none").await;
+    }
+    for ino in 3..1000 {
+        alice.fs.forget(ino, 1000);
+    }
+    assert_eq!(alice.fs.tree.lock().len(), 2);
+    assert!(alice.fs.documents.is_empty() && alice.fs.files.is_empty());
+    assert_eq!(alice.cat("f7").await.unwrap(), "x");
+}

@@ -180,12 +180,11 @@ impl Remote for MemoryRemote {
         let from = (request.parent, request.name.clone());
         let mut swapped = None;
         let mut target = state.child(to.0, &to.1);
-        if let Some(backup) = state.moved.remove(&to).filter(|_| target.is_none()).filter(|back| *back != id)
-        {
-            if state.nodes.contains_key(&backup) {
-                swapped = Some(state.swap(backup, to.clone(), &self.uid, now)?);
-                target = Some(backup);
-            }
+        let backup =
+            state.moved.remove(&to).filter(|backup| *backup != id && state.nodes.contains_key(backup));
+        if let Some(backup) = backup.filter(|_| target.is_none()) {
+            swapped = Some(state.swap(backup, to.clone(), &self.uid, now)?);
+            target = Some(backup);
         }
         let stands = match target {
             Some(_) if request.no_replace => return refuse(Code::Exists, "the name is taken"),
