@@ -146,7 +146,6 @@ async fn step(world: &World, document: &Document, reader: &Reader, model: &mut V
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 128, ..Default::default() })]
     #[test]
     fn a_document_behaves_like_a_vec(
         ops in proptest::collection::vec(op(), 1..25),
