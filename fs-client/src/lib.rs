@@ -7,7 +7,11 @@
 
 pub mod cli;
 pub mod config;
+pub mod document;
 pub mod failure;
+pub mod fs;
+pub mod fuse;
 pub mod identity;
 pub mod remote;
 pub mod run;
+pub mod tree;

@@ -1,5 +1,8 @@
 //! The server, as the mount sees it: one narrow trait, its HTTPS implementation, and twins for tests.
 
+pub mod fault;
+pub mod memory;
+
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures::stream::BoxStream;

@@ -11,7 +11,6 @@ pub mod mountinfo;
 pub mod plan;
 pub mod registry;
 pub mod share;
-mod standin;
 pub mod status;
 pub mod unmount;
 pub mod verify;

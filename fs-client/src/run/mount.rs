@@ -11,16 +11,15 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
-use super::registry::{Claim, Outcome, Record, Registry};
-// At the merge: `use crate::{fs, fuse};`, and `standin.rs` goes.
 use super::plan::Plan;
-use super::standin::{fs, fuse};
+use super::registry::{Claim, Outcome, Record, Registry};
 use super::{mountinfo, unmount};
 use crate::config::Log;
 use crate::failure::Failure;
 use crate::identity::Identity;
 use crate::remote::https::Https;
 use crate::remote::{Remote, RemoteError};
+use crate::{fs, fuse};
 
 /// How long a mount waits for an earlier one's last check-ins.
 pub const CLAIM_WAIT: Duration = Duration::from_secs(60);

@@ -1,0 +1,217 @@
+//! Making a draft the document's next version.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures::StreamExt;
+use futures::stream;
+use sss_common::wire::fs::{Attr, Pin};
+use sss_common::{Code, NodeId, Version};
+
+use super::body::{Snapshot, encode};
+use super::draft::Whole;
+use super::error::{Error, Result};
+use super::reader::Reader;
+use super::{Document, State, upload};
+use crate::remote::{self, CheckinBody, RemoteError};
+
+/// A check-in whose answer never came: it may or may not have happened.
+#[derive(Clone, Copy)]
+pub(super) struct Attempt {
+    seq: u64,
+    size: u64,
+    mtime_ns: i64,
+}
+
+/// Where a check-in goes, what it brings, and the upload that began while it was written.
+type Start = (NodeId, Version, Snapshot, Option<upload::Upload>);
+
+/// A stream that breaks is repeated so often before the program hears of it.
+const STREAM_TRIES: usize = 2;
+
+impl Document {
+    /// Checks in what is dirty and returns once it is durable: the new attributes, or `None` when nothing was dirty.
+    ///
+    /// One round trip. A definite refusal leaves the draft as it is and the document usable: the caller decides where
+    /// the draft goes (see [`Document::lost`]). When the server is not reached the draft stays dirty.
+    pub async fn checkin(&self) -> Result<Option<Attr>> {
+        let _turn = self.commit.lock().await;
+        self.settle().await?;
+        for tries in 1.. {
+            let Some((node, base, snapshot, running)) = self.begin()? else { return Ok(None) };
+            let _flight = Flight(self);
+            let streamed =
+                running.is_some() || snapshot.weight() > upload::WHOLE_MAX || snapshot.is_spooled();
+            let answer = match running {
+                Some(upload) => upload.finish(&snapshot).await,
+                None => upload::send(&*self.shared.remote, node, base, &snapshot).await,
+            };
+            match answer {
+                Ok(attr) => return Ok(Some(self.committed(&snapshot, attr))),
+                Err(error @ RemoteError::Unreachable(_)) => {
+                    self.doubt(&snapshot);
+                    if !streamed || tries == STREAM_TRIES {
+                        return Err(error.into());
+                    }
+                    self.settle().await?;
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(None)
+    }
+
+    fn begin(&self) -> Result<Option<Start>> {
+        let mut state = self.state.lock();
+        state.usable()?;
+        if state.unlinked || !state.draft.is_changed() {
+            return Ok(None);
+        }
+        let running = state.upload.take();
+        let snapshot =
+            state.draft.snapshot(|index, seq| running.as_ref().is_some_and(|up| up.has(index, seq)));
+        state.in_flight = true;
+        Ok(Some((state.attr.node, state.attr.version, snapshot, running)))
+    }
+
+    fn doubt(&self, snapshot: &Snapshot) {
+        let Snapshot { seq, size, mtime_ns, .. } = *snapshot;
+        self.state.lock().attempt = Some(Attempt { seq, size, mtime_ns });
+    }
+
+    /// Whether a check-in has no answer yet.
+    pub(super) fn in_doubt(&self) -> bool {
+        self.state.lock().attempt.is_some()
+    }
+
+    /// Finds out what became of a check-in without an answer, before anything else is sent on top of it. It happened if
+    /// the next version is mine and has exactly the size and the nanosecond that I sent.
+    pub(super) async fn settle(&self) -> Result<()> {
+        let (node, base, attempt) = {
+            let state = self.state.lock();
+            match state.attempt {
+                Some(attempt) => (state.attr.node, state.attr.version, attempt),
+                None => return Ok(()),
+            }
+        };
+        let attr = self.shared.remote.attr(node).await?;
+        let mine = attr.author.as_ref() == Some(self.shared.remote.uid());
+        let same = attr.size == attempt.size && attr.mtime_ns == attempt.mtime_ns;
+        if attr.version == base.next() && mine && same {
+            self.state.lock().committed(&self.shared, attempt.seq, attr);
+        }
+        self.state.lock().attempt = None;
+        Ok(())
+    }
+
+    fn committed(&self, snapshot: &Snapshot, attr: Attr) -> Attr {
+        let mut state = self.state.lock();
+        state.attempt = None;
+        state.committed(&self.shared, snapshot.seq, Attr { size: snapshot.size, ..attr });
+        state.local_attr()
+    }
+
+    /// The check-in was refused for good: the draft is not this document's any more, and every later call says `why`.
+    pub fn lost(&self, cause: RemoteError, why: String) {
+        let mut state = self.state.lock();
+        state.lost = Some(Error::Lost { cause, why });
+        let size = state.attr.size;
+        state.draft = super::draft::Draft::new(self.shared.pool.clone(), size);
+    }
+
+    /// Whether [`Document::lost`] was called.
+    pub fn is_lost(&self) -> bool {
+        self.state.lock().lost.is_some()
+    }
+
+    /// Checks the draft's whole content in as the first version of `node`: what the base has where nothing was
+    /// written, as far as it may be read.
+    pub async fn copy_to(self: &Arc<Self>, node: NodeId) -> remote::Result<Attr> {
+        let (parts, snapshot) = {
+            let mut state = self.state.lock();
+            (state.draft.whole(), state.draft.snapshot(|_, _| true))
+        };
+        let reader = Arc::new(Reader::default());
+        let this = self.clone();
+        let frames = stream::iter(parts)
+            .flat_map(move |part| stream::iter(steps(part)))
+            .then(move |step| {
+                let (this, reader) = (this.clone(), reader.clone());
+                async move { this.copied(&reader, step).await }
+            })
+            .flat_map(|frame| match frame {
+                Ok(parts) => stream::iter(parts.into_iter().map(Ok).collect::<Vec<_>>()),
+                Err(error) => stream::iter(vec![Err(error)]),
+            });
+        let end = snapshot.end();
+        let body = frames.chain(stream::once(async move { Ok(end) })).boxed();
+        self.shared.remote.checkin(node, Version::NONE, CheckinBody::Stream(body)).await
+    }
+
+    async fn copied(&self, reader: &Reader, step: Whole) -> std::io::Result<Vec<Bytes>> {
+        match step {
+            Whole::Piece(piece) => encode(&[piece]),
+            Whole::Base(from, to) => {
+                let source = self.state.lock().source(&self.shared);
+                let read = reader.read(&source, &self.shared.runtime, from, (to - from) as usize).await;
+                match read {
+                    Ok(bytes) if !bytes.is_empty() => encode(&[super::body::Piece {
+                        offset: from,
+                        source: super::body::Source::Bytes(bytes),
+                    }]),
+                    // Who may not read the base gets a copy of what was written.
+                    Ok(_) | Err(RemoteError::Refused { .. }) => Ok(Vec::new()),
+                    Err(error) => Err(std::io::Error::other(error)),
+                }
+            }
+        }
+    }
+}
+
+/// A long part in steps that do not cross a block's border.
+fn steps(part: Whole) -> Vec<Whole> {
+    const BLOCK: u64 = sss_common::limits::BLOCK_SIZE as u64;
+    match part {
+        Whole::Piece(_) => vec![part],
+        Whole::Base(mut from, to) => {
+            let mut steps = Vec::new();
+            while from < to {
+                let end = (from / BLOCK * BLOCK + BLOCK).min(to);
+                steps.push(Whole::Base(from, end));
+                from = end;
+            }
+            steps
+        }
+    }
+}
+
+/// While this lives, the server may already show the version that a check-in makes.
+struct Flight<'a>(&'a Document);
+
+impl Drop for Flight<'_> {
+    fn drop(&mut self) {
+        self.0.state.lock().in_flight = false;
+    }
+}
+
+impl State {
+    fn committed(&mut self, shared: &super::Shared, seq: u64, attr: Attr) {
+        if let Some(version) = self.pin.take() {
+            shared.closer.give_back(Pin { node: self.attr.node, version });
+        }
+        self.draft.committed(seq, attr.size);
+        self.row = (0, 0);
+        self.attr = attr;
+    }
+}
+
+/// Whether a refusal means that the draft cannot become the document's next version, now or later.
+pub fn is_final(error: &RemoteError) -> bool {
+    match error {
+        RemoteError::Unreachable(_) => false,
+        RemoteError::Refused { code, .. } => matches!(
+            code,
+            Code::VersionMoved | Code::VersionGone | Code::NoRight | Code::GrantEnded | Code::NotFound
+        ),
+    }
+}

@@ -1,0 +1,197 @@
+//! What becomes of a draft that cannot be checked in: nothing that was written is dropped in silence.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use fuser::Errno;
+use sss_common::limits::NAME_MAX;
+use sss_common::wire::fs::{CreateRequest, Kind};
+use sss_common::{Clock, Code, Name, NodeId, SystemClock, Timestamp};
+
+use super::{Failure, Fs};
+use crate::document::Document;
+use crate::remote::RemoteError;
+use crate::tree::ROOT;
+
+/// The first wait before drafts of closed files are tried again; it doubles up to [`RETRY_MAX`].
+const RETRY: Duration = Duration::from_secs(1);
+const RETRY_MAX: Duration = Duration::from_secs(60);
+/// Conflict copies with the same name in one second.
+const SAME_NAME: u32 = 20;
+
+/// `NAME (conflict UID NODE TIME).EXT`, cut to what a name may have.
+pub fn conflict_name(name: &str, who: &str, at: Timestamp, again: u32) -> Option<Name> {
+    let time = at.to_string().replace(':', "");
+    let (stem, extension) = match name.rfind('.') {
+        Some(dot) if dot > 0 && name.len() - dot <= 32 => name.split_at(dot),
+        _ => (name, ""),
+    };
+    let mark = match again {
+        0 => format!(" (conflict {who} {time})"),
+        _ => format!(" (conflict {who} {time} {again})"),
+    };
+    let mut room = NAME_MAX.checked_sub(mark.len() + extension.len())?.min(stem.len());
+    while !stem.is_char_boundary(room) {
+        room -= 1;
+    }
+    format!("{}{mark}{extension}", &stem[..room]).parse().ok()
+}
+
+impl Fs {
+    /// Keeps a refused draft beside its document, or in the user's own home. Answers the failure that `close` sees,
+    /// now and from then on. One round trip for the name, one for the content, in the worst case twice.
+    pub(super) async fn keep(
+        self: &Arc<Self>,
+        ino: u64,
+        document: &Arc<Document>,
+        cause: RemoteError,
+    ) -> Failure {
+        let failure = self.refused(cause.clone());
+        // A deleted document is ENOENT to a lookup; to a file that is open it is one that moved on.
+        let cause = match cause {
+            RemoteError::Refused { code: Code::NotFound, detail } => {
+                RemoteError::Refused { code: Code::VersionGone, detail }
+            }
+            cause => cause,
+        };
+        match self.save_copy(ino, document).await {
+            Ok(place) => {
+                let why = format!("{}; what was written is kept in {place}", failure.why);
+                tracing::warn!(path = %self.path(ino), copy = %place, "a draft was kept as a conflict copy");
+                document.lost(cause.clone(), why.clone());
+                self.tree.lock().retire(ino);
+                Failure { why, ..Failure::from(cause) }
+            }
+            Err(error) => {
+                self.retry_later();
+                let why =
+                    format!("{}; the draft is still here, it could not be kept: {}", failure.why, error.why);
+                Failure { why, ..Failure::from(cause) }
+            }
+        }
+    }
+
+    async fn save_copy(&self, ino: u64, document: &Arc<Document>) -> Result<String, Failure> {
+        let place = self.known(ino).ok().and_then(|inode| inode.place);
+        let (folder, name) = match &place {
+            Some((parent, name)) => (*parent, name.as_str()),
+            None => (ROOT, "document"),
+        };
+        let beside = match self.node(folder).await {
+            Ok(node) => self.copy_into(node, name, document).await,
+            Err(failure) => Err(failure),
+        };
+        match beside {
+            Ok(copy) if folder == ROOT => Ok(format!("/{copy}")),
+            Ok(copy) => Ok(format!("{}/{copy}", self.path(folder))),
+            Err(failure) if folder == ROOT || failure.errno == Errno::ETIMEDOUT => Err(failure),
+            // The folder may not be written: the user's own home may.
+            Err(_) => {
+                let home = self.node(ROOT).await?;
+                Ok(format!("/{}", self.copy_into(home, name, document).await?))
+            }
+        }
+    }
+
+    async fn copy_into(&self, folder: NodeId, name: &str, document: &Arc<Document>) -> Result<Name, Failure> {
+        let who = match &self.options.node {
+            Some(node) => format!("{} {node}", self.remote.uid()),
+            None => self.remote.uid().to_string(),
+        };
+        let now = SystemClock.now();
+        for again in 0..SAME_NAME {
+            let Some(copy) = conflict_name(name, &who, now, again) else { break };
+            let attr = document.attr();
+            let request = CreateRequest {
+                parent: folder,
+                name: copy.clone(),
+                kind: Kind::File,
+                mode: attr.mode & 0o777 | 0o600,
+                flag: attr.flag,
+                target: None,
+            };
+            match self.remote.create(request).await {
+                Ok(created) => {
+                    document.copy_to(created.attr.node).await.map_err(Failure::from)?;
+                    return Ok(copy);
+                }
+                Err(RemoteError::Refused { code: Code::Exists, .. }) => {}
+                Err(error) => return Err(self.refused(error)),
+            }
+        }
+        Err(Failure::new(Errno::EEXIST, "no name is left for the conflict copy"))
+    }
+
+    /// Tries drafts of closed files again until none is left. Files that are open are tried again by their own `close`.
+    pub(super) fn retry_later(&self) {
+        self.retry.notify_one();
+    }
+
+    /// Runs for as long as the mount does: waits until a draft could not be checked in, then tries again.
+    pub async fn run_retries(self: Arc<Self>, cancel: tokio_util::sync::CancellationToken) {
+        while cancel.run_until_cancelled(self.retry.notified()).await.is_some() {
+            let mut wait = RETRY;
+            while self.has_orphans() {
+                if cancel.run_until_cancelled(tokio::time::sleep(wait)).await.is_none() {
+                    return;
+                }
+                self.retry_now().await;
+                wait = (wait * 2).min(RETRY_MAX);
+            }
+        }
+    }
+
+    fn has_orphans(&self) -> bool {
+        self.documents.iter().any(|document| document.handles() == 0)
+    }
+
+    /// Tries the drafts of closed files once.
+    pub async fn retry_now(self: &Arc<Self>) {
+        let orphans: Vec<(u64, Arc<Document>)> = self
+            .documents
+            .iter()
+            .filter(|document| document.handles() == 0)
+            .map(|entry| (*entry.key(), entry.value().clone()))
+            .collect();
+        for (ino, document) in orphans {
+            let answer = self.checkin(ino, &document).await;
+            let _ = self.noted(ino, "retry", answer);
+            let gone = self.documents.remove_if(&ino, |_, open| open.handles() == 0 && !open.is_dirty());
+            if gone.is_some() {
+                document.unpin();
+                self.forget(ino, 0);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use proptest::prelude::*;
+
+    fn at() -> Timestamp {
+        "2026-11-22T15:04:05Z".parse().unwrap()
+    }
+
+    #[test]
+    fn names_read_as_the_contract_says() {
+        for (name, copy) in [
+            ("report.pdf", "report (conflict alice client1 2026-11-22T150405Z).pdf"),
+            ("notes", "notes (conflict alice client1 2026-11-22T150405Z)"),
+            (".bashrc", ".bashrc (conflict alice client1 2026-11-22T150405Z)"),
+            ("a.tar.gz", "a.tar (conflict alice client1 2026-11-22T150405Z).gz"),
+        ] {
+            assert_eq!(conflict_name(name, "alice client1", at(), 0).unwrap().as_str(), copy);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_name_has_a_conflict_name(name in "[^/\0]{1,60}|[a-z.]{1,255}", again in 0u32..3) {
+            let who = format!("{} {}", "u".repeat(64), "n".repeat(64));
+            prop_assert!(conflict_name(&name, &who, at(), again).is_some());
+        }
+    }
+}

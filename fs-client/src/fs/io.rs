@@ -1,0 +1,344 @@
+//! Open files.
+//!
+//! Round trips: `open` one, `read` none when it was fetched ahead, `write` none, `flush` and `fsync` one when something
+//! is dirty and none when nothing is, `release` none.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use bytes::Bytes;
+use fuser::Errno;
+use sss_common::limits::DOCUMENT_MAX;
+use sss_common::wire::fs::{Attr, Kind, OpenRequest, Pin};
+use sss_common::{Code, Right};
+
+use super::{Answer, Caller, Failure, Fs};
+use crate::document::checkin::is_final;
+use crate::document::reader::Reader;
+use crate::document::{self, Document};
+use crate::remote::RemoteError;
+use crate::tree::mode::own_bits_allow;
+use crate::tree::{ROOT, SELF};
+
+/// An open file handle.
+pub struct OpenFile {
+    /// Which inode.
+    pub ino: u64,
+    /// What is open, shared with the inode's other handles.
+    pub document: Arc<Document>,
+    reader: Reader,
+    reads: bool,
+    writes: bool,
+}
+
+/// What `open` wants, from its flags.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Access {
+    /// To read.
+    pub read: bool,
+    /// To write.
+    pub write: bool,
+    /// To empty it first.
+    pub truncate: bool,
+}
+
+impl Access {
+    /// `open(2)`'s flags.
+    pub fn from_flags(flags: i32) -> Access {
+        let mode = flags & libc::O_ACCMODE;
+        let truncate = flags & libc::O_TRUNC != 0;
+        Access { read: mode != libc::O_WRONLY, write: mode != libc::O_RDONLY || truncate, truncate }
+    }
+
+    fn want(self) -> Right {
+        match (self.read, self.write) {
+            (true, true) => Right::Both,
+            (false, true) => Right::Checkin,
+            (_, false) => Right::Checkout,
+        }
+    }
+}
+
+impl Fs {
+    /// Checks out: pins the version that the inode shows. ESTALE when the document has moved on, and the kernel
+    /// then looks the name up again.
+    pub async fn open(&self, caller: Caller, ino: u64, access: Access) -> Answer<u64> {
+        let answer = self.checkout(caller, ino, access).await;
+        self.noted(ino, "open", answer)
+    }
+
+    async fn checkout(&self, caller: Caller, ino: u64, access: Access) -> Answer<u64> {
+        if access.write {
+            self.writable()?;
+        }
+        self.live()?;
+        let inode = self.inode(ino).await?;
+        match inode.attr.kind {
+            Kind::Folder => return Err(Failure::new(Errno::EISDIR, "it is a folder")),
+            Kind::Symlink => return Err(Failure::new(Errno::ELOOP, "it is a symbolic link")),
+            Kind::File => {}
+        }
+        if inode.moved_on {
+            return Err(Failure::moved_on());
+        }
+        let asked_at = Instant::now();
+        let request = OpenRequest { node: inode.attr.node, want: access.want(), version: None };
+        let attr = self.remote.open(request).await.map_err(|error| self.refused(error))?;
+        if let Err(failure) = self.is_current(ino, &attr).and_then(|()| may(caller, &attr, access)) {
+            self.shared.closer.give_back(Pin { node: attr.node, version: attr.version });
+            return Err(failure);
+        }
+        self.tree.lock().refreshed(ino, &attr);
+        let document = self.join(ino, &attr, asked_at);
+        let fh = self.opened(ino, document.clone(), access);
+        if access.truncate && document.attr().size > 0 {
+            document.truncate(0).map_err(|error| self.failed(error))?;
+        }
+        Ok(fh)
+    }
+
+    /// Whether the inode shows the version that was pinned, or an own check-in is making it.
+    fn is_current(&self, ino: u64, attr: &Attr) -> Answer<()> {
+        let mut tree = self.tree.lock();
+        let shown = tree.inode(ino).map(|inode| (inode.attr.node, inode.attr.version));
+        let Some((node, version)) = shown else { return Err(Failure::new(Errno::ESTALE, "forgotten")) };
+        let open = self.documents.contains_key(&ino);
+        if attr.version == version || (attr.version < version && open) || self.is_busy(ino) {
+            return Ok(());
+        }
+        if attr.version < version {
+            // An own check-in was faster than this answer; what it pinned is no base for anything.
+            return Err(Failure::moved_on());
+        }
+        if tree.current(node) == Some(ino) {
+            tree.retire(ino);
+        }
+        Err(Failure::moved_on())
+    }
+
+    fn join(&self, ino: u64, attr: &Attr, asked_at: Instant) -> Arc<Document> {
+        let mut new = false;
+        let entry = self.documents.entry(ino).or_insert_with(|| {
+            new = true;
+            Document::new(self.shared.clone(), attr.clone(), true, asked_at)
+        });
+        entry.retain();
+        let document = entry.value().clone();
+        drop(entry);
+        if !new {
+            document.joined(attr, asked_at);
+        }
+        self.watch(ino, &document);
+        document
+    }
+
+    /// Registers a handle on a document that is retained for it already.
+    pub(super) fn opened(&self, ino: u64, document: Arc<Document>, access: Access) -> u64 {
+        let fh = self.handle();
+        let file =
+            OpenFile { ino, document, reader: Reader::default(), reads: access.read, writes: access.write };
+        self.files.insert(fh, Arc::new(file));
+        fh
+    }
+
+    fn file(&self, fh: u64) -> Answer<Arc<OpenFile>> {
+        let file = self.files.get(&fh).map(|file| file.value().clone());
+        file.ok_or_else(|| Failure::new(Errno::EBADF, "the file is not open"))
+    }
+
+    /// Bytes of the pinned version under the draft; fewer than asked for only at the end.
+    pub async fn read(&self, fh: u64, offset: u64, length: usize) -> Answer<Bytes> {
+        let file = self.file(fh)?;
+        let answer = async {
+            self.live()?;
+            if !file.reads {
+                return Err(Failure::new(Errno::EBADF, "the file is open for writing only"));
+            }
+            let bytes = file.document.read(&file.reader, offset, length).await;
+            bytes.map_err(|error| self.failed(ended(error)))
+        };
+        let answer = answer.await;
+        self.watch(file.ino, &file.document);
+        self.noted(file.ino, "read", answer)
+    }
+
+    /// Into the draft.
+    pub fn write(&self, fh: u64, offset: u64, bytes: &Bytes) -> Answer<usize> {
+        let file = self.file(fh)?;
+        let answer = self.live().and_then(|()| {
+            if !file.writes {
+                return Err(Failure::new(Errno::EBADF, "the file is open for reading only"));
+            }
+            file.document.write(offset, bytes).map_err(|error| self.failed(error))
+        });
+        self.noted(file.ino, "write", answer).map(|()| bytes.len())
+    }
+
+    /// Each `close`: checks in when a writing handle finds something dirty, and answers once that is durable.
+    pub async fn flush(self: &Arc<Self>, fh: u64) -> Answer<()> {
+        let file = self.file(fh)?;
+        let answer = match file.writes {
+            true => self.checkin(file.ino, &file.document).await,
+            false => Ok(()),
+        };
+        self.noted(file.ino, "close", answer)
+    }
+
+    /// As [`Fs::flush`].
+    pub async fn fsync(self: &Arc<Self>, fh: u64) -> Answer<()> {
+        let file = self.file(fh)?;
+        let answer = self.checkin(file.ino, &file.document).await;
+        self.noted(file.ino, "fsync", answer)
+    }
+
+    /// The last of a handle: checks in what a memory mapping wrote after the last `close`, and gives the pin back.
+    pub async fn release(self: &Arc<Self>, fh: u64) {
+        let Some((_, file)) = self.files.remove(&fh) else { return };
+        let (ino, document) = (file.ino, &file.document);
+        if file.writes && document.is_dirty() {
+            let answer = self.checkin(ino, document).await;
+            let _ = self.noted(ino, "release", answer);
+        }
+        let gone = self.documents.remove_if(&ino, |_, open| open.release() == 0 && !open.is_dirty());
+        match gone {
+            Some((_, document)) => {
+                document.unpin();
+                self.forget(ino, 0);
+            }
+            None if document.handles() == 0 => self.retry_later(),
+            None => {}
+        }
+    }
+
+    /// Checks a document's draft in. A refusal that is final keeps the draft as a conflict copy.
+    pub(super) async fn checkin(self: &Arc<Self>, ino: u64, document: &Arc<Document>) -> Answer<()> {
+        self.live().or_else(|failure| if document.is_dirty() { Err(failure) } else { Ok(()) })?;
+        match document.checkin().await {
+            Ok(None) => Ok(()),
+            Ok(Some(attr)) => {
+                self.checked_in(ino, attr);
+                Ok(())
+            }
+            Err(document::Error::Remote(error)) if is_final(&error) && !document.is_unlinked() => {
+                Err(self.keep(ino, document, error).await)
+            }
+            Err(_) if document.is_unlinked() => Ok(()),
+            Err(error) => {
+                self.retry_later();
+                Err(self.failed(error))
+            }
+        }
+    }
+
+    /// An own version: the inode moves along with it.
+    fn checked_in(&self, ino: u64, attr: Attr) {
+        let mut tree = self.tree.lock();
+        if tree.inode(ino).is_some_and(|inode| inode.attr.node == attr.node) {
+            let named = tree.current(attr.node) == Some(ino);
+            if named {
+                tree.rebind(ino, attr);
+            } else {
+                tree.refreshed(ino, &attr);
+            }
+        }
+    }
+
+    pub(super) async fn resize(&self, caller: Caller, ino: u64, fh: Option<u64>, size: u64) -> Answer<()> {
+        if let Some(fh) = fh {
+            return self.file(fh)?.document.truncate(size).map_err(|error| self.failed(error));
+        }
+        let access = Access { read: false, write: true, truncate: false };
+        let fh = self.checkout(caller, ino, access).await?;
+        let file = self.file(fh)?;
+        let answer = file.document.truncate(size).map_err(|error| self.failed(error));
+        self.files.remove(&fh);
+        let answer = match answer {
+            Ok(()) => self.saved(ino, &file.document).await,
+            failed => failed,
+        };
+        let gone = self.documents.remove_if(&ino, |_, open| open.release() == 0 && !open.is_dirty());
+        if let Some((_, document)) = gone {
+            document.unpin();
+        }
+        answer
+    }
+
+    /// A check-in that a path-based call waits for: it has no open file that could say later what became of it.
+    async fn saved(&self, ino: u64, document: &Arc<Document>) -> Answer<()> {
+        match document.checkin().await {
+            Ok(Some(attr)) => self.checked_in(ino, attr),
+            Ok(None) => {}
+            Err(error) => return Err(self.failed(error)),
+        }
+        Ok(())
+    }
+
+    /// `fallocate`: sizes and zeroes; nothing is reserved on the server.
+    pub fn fallocate(&self, fh: u64, offset: u64, length: u64, mode: i32) -> Answer<()> {
+        let file = self.file(fh)?;
+        let answer = self.allocate(&file, offset, length, mode);
+        self.noted(file.ino, "fallocate", answer)
+    }
+
+    fn allocate(&self, file: &OpenFile, offset: u64, length: u64, mode: i32) -> Answer<()> {
+        const KEEP: i32 = libc::FALLOC_FL_KEEP_SIZE;
+        const ZERO: i32 = libc::FALLOC_FL_ZERO_RANGE;
+        const PUNCH: i32 = libc::FALLOC_FL_PUNCH_HOLE | KEEP;
+        self.live()?;
+        let too_large = || Failure::new(Errno::EFBIG, "beyond the largest document");
+        let end = offset.checked_add(length).filter(|end| *end <= DOCUMENT_MAX).ok_or_else(too_large)?;
+        let document = &file.document;
+        let done = match mode {
+            _ if !file.writes => return Err(Failure::new(Errno::EBADF, "the file is open for reading only")),
+            0 => document.extend(end),
+            KEEP => Ok(()),
+            ZERO => document.extend(end).and_then(|()| document.zero(offset, length)),
+            _ if mode == PUNCH || mode == ZERO | KEEP => document.zero(offset, length),
+            _ => return Err(Failure::new(Errno::ENOTSUP, "this kind of fallocate is not supported")),
+        };
+        done.map_err(|error| self.failed(error))
+    }
+
+    /// A symbolic link's target: its content. Two round trips.
+    pub async fn readlink(&self, ino: u64) -> Answer<Bytes> {
+        let answer = self.target(ino).await;
+        self.noted(ino, "readlink", answer)
+    }
+
+    async fn target(&self, ino: u64) -> Answer<Bytes> {
+        if ino == SELF {
+            return Ok(Bytes::from_static(b"."));
+        }
+        self.live()?;
+        let node = self.node(ino).await?;
+        let request = OpenRequest { node, want: Right::Checkout, version: None };
+        let attr = self.remote.open(request).await.map_err(|error| self.refused(error))?;
+        let pin = Pin { node, version: attr.version };
+        let target = self.remote.read(pin, 0, attr.size as usize).await;
+        self.shared.closer.give_back(pin);
+        target.map_err(|error| self.refused(error))
+    }
+
+    /// The path that a document was last seen under, for messages.
+    pub fn path_of(&self, ino: u64) -> String {
+        if ino == ROOT { "/".into() } else { self.path(ino) }
+    }
+}
+
+/// An owner is held to its own permission bits, as on a local disk; root is not.
+fn may(caller: Caller, attr: &Attr, access: Access) -> Answer<()> {
+    match caller.uid == 0 || own_bits_allow(attr, access.read, access.write) {
+        true => Ok(()),
+        false => {
+            Err(Failure::new(Errno::EACCES, "the document's own permission bits forbid it; see chmod(1)"))
+        }
+    }
+}
+
+/// What was pinned and is not there any more was deleted elsewhere.
+fn ended(error: document::Error) -> document::Error {
+    match error {
+        document::Error::Remote(RemoteError::Refused { code: Code::NotFound, .. }) => document::Error::Gone,
+        error => error,
+    }
+}

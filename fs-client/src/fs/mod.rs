@@ -1,0 +1,306 @@
+//! What a mounted store does, without a kernel: one file per family of operations.
+//!
+//! [`lookup`] names and attributes, [`dir`] listings and room, [`io`] open files, [`names`] create, remove and rename,
+//! [`xattr`] extended attributes; [`rights`] is what makes an end of a right an end, [`conflict`] keeps drafts that could not
+//! be checked in, [`errno`] is the one table of errors.
+
+pub mod conflict;
+pub mod dir;
+pub mod errno;
+pub mod io;
+pub mod lookup;
+pub mod names;
+pub mod rights;
+#[cfg(test)]
+mod tests;
+pub mod xattr;
+
+use std::ffi::OsStr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use dashmap::DashMap;
+use fuser::Errno;
+use parking_lot::{Mutex, RwLock};
+use sss_common::{Code, Flag, Name, NodeId, NodeName};
+use tokio::runtime::Handle;
+
+use crate::document::pins::Closer;
+use crate::document::spool::Pool;
+use crate::document::{self, Document};
+use crate::remote::{Remote, RemoteError};
+use crate::tree::mode::Owner;
+use crate::tree::{Inode, ROOT, Tree};
+use dir::OpenDir;
+use errno::Loudness;
+pub use errno::{Answer, Failure};
+use io::OpenFile;
+use rights::Pages;
+
+/// How long the kernel may believe names and attributes.
+pub const TTL: Duration = Duration::from_secs(1);
+
+/// How a store is mounted.
+#[derive(Clone, Debug)]
+pub struct MountOptions {
+    /// The protection of what is created here; the folder's, then the server's default when missing.
+    pub flag: Option<Flag>,
+    /// Nothing can be changed.
+    pub read_only: bool,
+    /// Other users of this machine may use the mount, with the mounting user's rights.
+    pub allow_other: bool,
+    /// Bytes of unsaved data in memory; what is more goes into a sealed spool file.
+    pub memory_budget: usize,
+    /// Where the spool file is made and unlinked.
+    pub spool_folder: PathBuf,
+    /// Whose the files are on this machine.
+    pub owner: Owner,
+    /// This machine's name in the store; stands in the names of conflict copies.
+    pub node: Option<NodeName>,
+    /// What the mount table shows as the source.
+    pub source: String,
+    /// Threads that read the kernel's requests.
+    pub threads: usize,
+}
+
+impl Default for MountOptions {
+    fn default() -> Self {
+        MountOptions {
+            flag: None,
+            read_only: false,
+            allow_other: false,
+            memory_budget: 256 * 1024 * 1024,
+            spool_folder: cache_folder(),
+            owner: Owner { uid: rustix::process::getuid().as_raw(), gid: rustix::process::getgid().as_raw() },
+            node: None,
+            source: "3s".into(),
+            threads: 2,
+        }
+    }
+}
+
+/// The user's cache folder if it is there. Not the runtime folder: that one is memory again.
+fn cache_folder() -> PathBuf {
+    let cache = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
+    let home = std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".cache"));
+    cache.into_iter().chain(home).find(|folder| folder.is_dir()).unwrap_or_else(std::env::temp_dir)
+}
+
+/// Who calls, on this machine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Caller {
+    /// User id; 0 is not held to an owner's own permission bits.
+    pub uid: u32,
+}
+
+/// A mounted store.
+pub struct Fs {
+    remote: Arc<dyn Remote>,
+    options: MountOptions,
+    shared: Arc<document::Shared>,
+    tree: Mutex<Tree>,
+    root: tokio::sync::Mutex<bool>,
+    documents: DashMap<u64, Arc<Document>>,
+    files: DashMap<u64, Arc<OpenFile>>,
+    dirs: DashMap<u64, Arc<OpenDir>>,
+    next_handle: AtomicU64,
+    attributes: xattr::Cache,
+    room: Mutex<Option<dir::Room>>,
+    whys: DashMap<u64, String>,
+    last_why: Mutex<Option<String>>,
+    over: RwLock<Option<Failure>>,
+    pages: RwLock<Option<Arc<dyn Pages>>>,
+    retry: tokio::sync::Notify,
+}
+
+impl Fs {
+    /// A mount of `remote`'s user's home. No round trip; see [`Fs::start`].
+    pub fn new(remote: Arc<dyn Remote>, options: MountOptions, runtime: Handle) -> Arc<Fs> {
+        let shared = document::Shared {
+            closer: Closer::new(remote.clone(), runtime.clone()),
+            pool: Pool::new(options.memory_budget, options.spool_folder.clone()),
+            remote: remote.clone(),
+            runtime,
+            held: Arc::default(),
+        };
+        Arc::new(Fs {
+            tree: Mutex::new(Tree::new(remote.uid())),
+            remote,
+            options,
+            shared: Arc::new(shared),
+            root: Default::default(),
+            documents: DashMap::new(),
+            files: DashMap::new(),
+            dirs: DashMap::new(),
+            next_handle: AtomicU64::new(1),
+            attributes: Default::default(),
+            room: Mutex::new(None),
+            whys: DashMap::new(),
+            last_why: Mutex::new(None),
+            over: RwLock::new(None),
+            pages: RwLock::new(None),
+            retry: Default::default(),
+        })
+    }
+
+    /// Learns the root: a mount that cannot do this has no use. One round trip, the first time.
+    pub async fn start(&self) -> Answer<()> {
+        let mut known = self.root.lock().await;
+        if !*known {
+            let attr = self.remote.home(self.remote.uid()).await.map_err(|error| self.refused(error))?;
+            self.tree.lock().set_root(attr);
+            *known = true;
+        }
+        Ok(())
+    }
+
+    /// How it is mounted.
+    pub fn options(&self) -> &MountOptions {
+        &self.options
+    }
+
+    /// Where the mount's tasks run.
+    pub fn runtime(&self) -> &Handle {
+        &self.shared.runtime
+    }
+
+    /// Ends the mount: checks in what is dirty, gives pins back, logs out. Answers what could not be saved.
+    pub async fn shutdown(self: &Arc<Self>) -> Vec<Failure> {
+        let mut failures = Vec::new();
+        let dirty: Vec<u64> = self.documents.iter().filter(|d| d.is_dirty()).map(|d| *d.key()).collect();
+        for ino in dirty {
+            let Some(document) = self.documents.get(&ino).map(|entry| entry.value().clone()) else {
+                continue;
+            };
+            if let Err(failure) = self.checkin(ino, &document).await {
+                let why = format!("{}: {}", self.path(ino), failure.why);
+                failures.push(Failure { why, ..failure });
+            }
+        }
+        self.documents.iter().for_each(|document| document.unpin());
+        self.shared.closer.send().await;
+        let lives = self.live().is_ok();
+        if lives && let Err(error) = self.remote.logout().await {
+            failures.push(self.refused(error));
+        }
+        failures
+    }
+
+    /// What an inode is. The root is asked for when it is not known yet.
+    async fn inode(&self, ino: u64) -> Answer<Inode> {
+        if ino == ROOT {
+            self.start().await?;
+        }
+        self.known(ino)
+    }
+
+    fn known(&self, ino: u64) -> Answer<Inode> {
+        let inode = self.tree.lock().inode(ino).cloned();
+        inode.ok_or_else(|| Failure::new(Errno::ESTALE, "the file is not known here any more"))
+    }
+
+    async fn node(&self, ino: u64) -> Answer<NodeId> {
+        Ok(self.inode(ino).await?.attr.node)
+    }
+
+    /// Refuses when the session is over for good.
+    fn live(&self) -> Answer<()> {
+        self.over.read().clone().map_or(Ok(()), Err)
+    }
+
+    fn writable(&self) -> Answer<()> {
+        self.live()?;
+        match self.options.read_only {
+            true => {
+                Err(Failure::new(Errno::EROFS, "mounted read-only; mount without `-o ro` to change anything"))
+            }
+            false => Ok(()),
+        }
+    }
+
+    /// Turns the server's refusal into a failure; one that ends the session ends the mount's life.
+    fn refused(&self, error: RemoteError) -> Failure {
+        let replaced = matches!(error, RemoteError::Refused { code: Code::SessionReplaced, .. });
+        let failure = Failure::from(error);
+        if replaced {
+            self.end(failure.clone());
+        }
+        failure
+    }
+
+    fn failed(&self, error: document::Error) -> Failure {
+        match error {
+            document::Error::Remote(error) => self.refused(error),
+            error => error.into(),
+        }
+    }
+
+    /// Remembers a failure for `user.3s.why` and the log.
+    fn noted<T>(&self, ino: u64, operation: &'static str, answer: Answer<T>) -> Answer<T> {
+        if let Err(failure) = &answer {
+            let errno = failure.errno.code();
+            match failure.loudness() {
+                Loudness::Quiet => tracing::trace!(ino, operation, errno, why = %failure.why),
+                Loudness::Info => {
+                    tracing::info!(path = %self.path(ino), operation, errno, why = %failure.why)
+                }
+                Loudness::Warning => {
+                    tracing::warn!(path = %self.path(ino), operation, errno, why = %failure.why)
+                }
+            }
+            if failure.is_refusal() {
+                self.whys.insert(ino, failure.why.clone());
+                *self.last_why.lock() = Some(failure.why.clone());
+            }
+        }
+        answer
+    }
+
+    /// Where an inode was seen last, for people.
+    fn path(&self, ino: u64) -> String {
+        let tree = self.tree.lock();
+        let mut names = Vec::new();
+        let mut at = ino;
+        while let Some((parent, name)) = tree.inode(at).and_then(|inode| inode.place.clone()) {
+            names.push(name.to_string());
+            at = parent;
+            if names.len() > sss_common::limits::DEPTH_MAX + 1 {
+                break;
+            }
+        }
+        names.reverse();
+        format!("/{}", names.join("/"))
+    }
+
+    fn handle(&self) -> u64 {
+        self.next_handle.fetch_add(1, Ordering::Relaxed)
+    }
+
+    fn document(&self, ino: u64) -> Option<Arc<Document>> {
+        self.documents.get(&ino).map(|entry| entry.value().clone())
+    }
+
+    fn is_busy(&self, ino: u64) -> bool {
+        self.document(ino).is_some_and(|document| document.is_in_flight())
+    }
+}
+
+/// A name that the kernel hands over.
+fn name_of(name: &OsStr) -> Answer<Name> {
+    let text = name.to_str().ok_or(sss_common::name::NameError::NotUtf8)?;
+    Ok(text.parse()?)
+}
+
+/// A name for something new: in the root those that begin with `@` are other users' homes.
+fn new_name(parent: u64, name: &OsStr) -> Answer<Name> {
+    let name = name_of(name)?;
+    match parent == ROOT && name.is_owner_link() {
+        true => Err(Failure::new(
+            Errno::EINVAL,
+            "names beginning with `@` in a mount's root are other users' homes; choose another name",
+        )),
+        false => Ok(name),
+    }
+}

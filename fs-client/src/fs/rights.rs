@@ -1,0 +1,162 @@
+//! A right that ends, ends: timers, the server's events, and the kernel's pages.
+//!
+//! Pages are dropped from tasks, never from inside a request: the kernel waits for pages that are being read, and the
+//! answers to those reads must be able to come.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use fuser::{Errno, INodeNo};
+use futures::StreamExt;
+use sss_common::Code;
+use sss_common::wire::fs::Event;
+use tokio_util::sync::CancellationToken;
+
+use super::{Failure, Fs};
+use crate::document::Document;
+use crate::remote::RemoteError;
+
+/// The kernel's page cache, as far as it is told what to drop.
+pub trait Pages: Send + Sync {
+    /// Drops an inode's pages and attributes. May wait for reads that are under way.
+    fn drop_pages(&self, ino: u64) -> std::io::Result<()>;
+}
+
+impl Pages for fuser::Notifier {
+    fn drop_pages(&self, ino: u64) -> std::io::Result<()> {
+        self.inval_inode(INodeNo(ino), 0, 0)
+    }
+}
+
+/// Silence to expect until the server has said how much.
+const QUIET: Duration = Duration::from_secs(10);
+/// So many missed signs of life mean a broken line.
+const MISSED: u32 = 3;
+const BACKOFF: Duration = Duration::from_millis(250);
+const BACKOFF_MAX: Duration = Duration::from_secs(5);
+
+impl Fs {
+    /// Says how to reach the kernel's page cache. Before this nothing is dropped, as nothing is mounted.
+    pub fn set_notifier(&self, pages: impl Pages + 'static) {
+        *self.pages.write() = Some(Arc::new(pages));
+    }
+
+    /// Arms a timer for the end of the right to read what is open. One at a time for each document.
+    pub(super) fn watch(&self, ino: u64, document: &Arc<Document>) {
+        let Some(end) = document.ends_at() else { return };
+        if !document.arm(end) {
+            return;
+        }
+        let (document, pages) = (Arc::downgrade(document), self.pages.read().clone());
+        self.shared.runtime.spawn(async move {
+            tokio::time::sleep_until(end.into()).await;
+            let Some(document) = document.upgrade() else { return };
+            if document.ends_at().is_some_and(|end| end <= Instant::now()) {
+                document.must_ask();
+                drop_pages(pages, vec![ino]).await;
+            }
+        });
+    }
+
+    /// Rights changed, or nobody knows whether they did: what is open and not the user's own must be asked for again
+    /// before its next byte, cached pages included.
+    pub async fn rights_changed(&self) {
+        self.attributes.clear();
+        let mut inos = Vec::new();
+        for document in self.documents.iter().filter(|document| !document.is_owned()) {
+            document.must_ask();
+            inos.push(*document.key());
+        }
+        let pages = self.pages.read().clone();
+        drop_pages(pages, inos).await;
+    }
+
+    /// The session is over and no new login is possible: everything says so from now on, and no page stays.
+    pub(super) fn end(&self, failure: Failure) {
+        {
+            let mut over = self.over.write();
+            if over.is_some() {
+                return;
+            }
+            *over = Some(failure.clone());
+        }
+        tracing::warn!(why = %failure.why, "the session is over");
+        *self.last_why.lock() = Some(failure.why);
+        let inos: Vec<u64> = self.documents.iter().map(|document| *document.key()).collect();
+        for document in self.documents.iter() {
+            document.must_ask();
+        }
+        self.shared.runtime.spawn(drop_pages(self.pages.read().clone(), inos));
+    }
+
+    /// Follows the server's events until `cancel`. A broken line is taken up again; while it is silent for too long,
+    /// what is open must be asked for again and again.
+    pub async fn run_events(self: Arc<Self>, cancel: CancellationToken) {
+        let mut quiet = QUIET;
+        let mut backoff = BACKOFF;
+        let mut heard = Instant::now();
+        while !cancel.is_cancelled() && self.live().is_ok() {
+            let before = heard;
+            if cancel.run_until_cancelled(self.follow(&mut quiet, &mut heard)).await.is_none() {
+                return;
+            }
+            backoff = if heard > before { BACKOFF } else { (backoff * 2).min(BACKOFF_MAX) };
+            if heard.elapsed() >= quiet {
+                self.rights_changed().await;
+                heard = Instant::now();
+            }
+            if cancel.run_until_cancelled(tokio::time::sleep(backoff)).await.is_none() {
+                return;
+            }
+        }
+    }
+
+    /// Until the line breaks or is silent for too long.
+    async fn follow(&self, quiet: &mut Duration, heard: &mut Instant) {
+        let mut events = match self.remote.events().await {
+            Ok(events) => events,
+            Err(error) => {
+                if matches!(error, RemoteError::Refused { code: Code::SessionReplaced, .. }) {
+                    self.refused(error);
+                }
+                return;
+            }
+        };
+        // What happened while nobody listened is not told again.
+        let mut missed = true;
+        while let Ok(Some(event)) = tokio::time::timeout(*quiet, events.next()).await {
+            *heard = Instant::now();
+            if std::mem::take(&mut missed) {
+                self.rights_changed().await;
+            }
+            match event {
+                Event::Alive { every_ms } => *quiet = Duration::from_millis(every_ms.max(1)) * MISSED,
+                Event::RightsChanged => self.rights_changed().await,
+                Event::SessionReplaced { by_node } => {
+                    let why =
+                        format!("session replaced by node {by_node}; mount again to take the session back");
+                    self.end(Failure::new(Errno::from_i32(libc::EKEYREVOKED), why));
+                    return;
+                }
+                Event::SessionEnded => {
+                    self.rights_changed().await;
+                    return;
+                }
+            }
+        }
+    }
+}
+
+async fn drop_pages(pages: Option<Arc<dyn Pages>>, inos: Vec<u64>) {
+    let Some(pages) = pages.filter(|_| !inos.is_empty()) else { return };
+    let dropped = tokio::task::spawn_blocking(move || {
+        for ino in inos {
+            if let Err(error) = pages.drop_pages(ino) {
+                tracing::warn!(ino, %error, "the kernel's pages could not be dropped");
+            }
+        }
+    });
+    if dropped.await.is_err() {
+        tracing::error!("dropping the kernel's pages failed");
+    }
+}

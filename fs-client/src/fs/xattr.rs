@@ -1,0 +1,366 @@
+//! Extended attributes: the store's own under `user.3s.`, other `user.*` with the document, and nothing else.
+//!
+//! Round trips: none for `security.*`, `system.*`, `trusted.*` and `user.3s.why`; one for any other, except that a
+//! listing asks for attributes and grants at the same time. Answers are remembered for [`TTL`].
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use dashmap::DashMap;
+use fuser::Errno;
+use sss_common::limits::XATTR_VALUE_MAX;
+use sss_common::wire::documents::GrantInfo;
+use sss_common::wire::fs::*;
+use sss_common::{Code, Flag, GrantText, Grantee, NodeId};
+
+use super::{Answer, Failure, Fs, TTL};
+use crate::remote::RemoteError;
+use crate::tree::{ROOT, SELF};
+
+/// What was asked a moment ago.
+#[derive(Default)]
+pub struct Cache {
+    others: DashMap<NodeId, (Instant, Arc<Vec<Xattr>>)>,
+    grants: DashMap<NodeId, (Instant, Arc<Vec<GrantInfo>>)>,
+}
+
+/// Remembered answers at most; beyond it, all are forgotten.
+const REMEMBERED: usize = 4096;
+
+impl Cache {
+    /// Forgets everything.
+    pub fn clear(&self) {
+        self.others.clear();
+        self.grants.clear();
+    }
+
+    fn forget(&self, node: NodeId) {
+        self.others.remove(&node);
+        self.grants.remove(&node);
+    }
+}
+
+fn fresh<T: Clone>(table: &DashMap<NodeId, (Instant, T)>, node: NodeId) -> Option<T> {
+    table.get(&node).filter(|entry| entry.0.elapsed() < TTL).map(|entry| entry.1.clone())
+}
+
+fn remember<T>(table: &DashMap<NodeId, (Instant, T)>, node: NodeId, at: Instant, value: T) {
+    if table.len() >= REMEMBERED {
+        table.clear();
+    }
+    table.insert(node, (at, value));
+}
+
+/// A name, sorted by who answers it.
+enum Kind3s<'a> {
+    Grant(Grantee),
+    Flag,
+    Owner,
+    Author,
+    Version,
+    Right,
+    Signature,
+    /// The version's record, which the signature is over; for `3s verify`.
+    Record,
+    Why,
+    /// `user.3s.` and something that does not exist.
+    Unknown,
+    Other(&'a str),
+    /// `security.*` and the like: never a request.
+    Foreign,
+}
+
+fn sort(name: &str) -> Answer<Kind3s<'_>> {
+    let Some(rest) = name.strip_prefix("user.3s.") else {
+        return Ok(if name.starts_with("user.") { Kind3s::Other(name) } else { Kind3s::Foreign });
+    };
+    if let Some(grantee) = rest.strip_prefix("grant.") {
+        let parsed = grantee.parse::<Grantee>();
+        return parsed.map(Kind3s::Grant).map_err(|error| {
+            Failure::new(Errno::EINVAL, format!("{grantee:?} is no user and not ALL: {error}"))
+        });
+    }
+    Ok(match rest {
+        "flag" => Kind3s::Flag,
+        "owner" => Kind3s::Owner,
+        "author" => Kind3s::Author,
+        "version" => Kind3s::Version,
+        "right" => Kind3s::Right,
+        "signature" => Kind3s::Signature,
+        "record" => Kind3s::Record,
+        "why" => Kind3s::Why,
+        _ => Kind3s::Unknown,
+    })
+}
+
+fn no_data() -> Failure {
+    Failure::new(Errno::ENODATA, "no such attribute")
+}
+
+fn read_only(name: &str) -> Failure {
+    Failure::new(Errno::EPERM, format!("{name} can be read only"))
+}
+
+/// How `setxattr(2)` is to set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SetMode(pub XattrMode);
+
+impl SetMode {
+    /// `setxattr(2)`'s flags.
+    pub fn from_flags(flags: i32) -> SetMode {
+        SetMode(match flags {
+            libc::XATTR_CREATE => XattrMode::Create,
+            libc::XATTR_REPLACE => XattrMode::Replace,
+            _ => XattrMode::Any,
+        })
+    }
+}
+
+impl Fs {
+    /// One attribute's value.
+    pub async fn getxattr(&self, ino: u64, name: &str) -> Answer<Vec<u8>> {
+        let answer = self.value(ino, name).await;
+        self.noted(ino, "getxattr", answer)
+    }
+
+    async fn value(&self, ino: u64, name: &str) -> Answer<Vec<u8>> {
+        let kind = sort(name).map_err(|_| no_data())?;
+        match kind {
+            Kind3s::Foreign | Kind3s::Unknown => return Err(no_data()),
+            Kind3s::Why => return self.why(ino).map(String::into_bytes),
+            _ if ino == SELF => return Err(no_data()),
+            _ => self.live()?,
+        }
+        let text = match kind {
+            Kind3s::Grant(grantee) => {
+                let grants = self.grants(ino).await?;
+                let grant = grants.iter().find(|grant| grant.grantee == grantee).ok_or_else(no_data)?;
+                grant_text(grant)
+            }
+            Kind3s::Other(name) => {
+                let others = self.others(ino).await?;
+                let other = others.iter().find(|xattr| xattr.name == name).ok_or_else(no_data)?;
+                return BASE64.decode(&other.value).map_err(|_| {
+                    Failure::new(Errno::EIO, "the server sent an attribute that is not base64")
+                });
+            }
+            Kind3s::Signature => self.record(ino).await?.signature.ok_or_else(no_data)?,
+            Kind3s::Record => self.record(ino).await?.record,
+            Kind3s::Flag => self.fresh_attr(ino).await?.flag.ok_or_else(no_data)?.as_str().into(),
+            Kind3s::Owner => self.fresh_attr(ino).await?.owner.to_string(),
+            Kind3s::Author => self.fresh_attr(ino).await?.author.ok_or_else(no_data)?.to_string(),
+            Kind3s::Version => self.fresh_attr(ino).await?.version.to_string(),
+            Kind3s::Right => self.fresh_attr(ino).await?.right.as_str().into(),
+            Kind3s::Foreign | Kind3s::Unknown | Kind3s::Why => return Err(no_data()),
+        };
+        Ok(text.into_bytes())
+    }
+
+    /// Why the last refusal here happened; else the one in the folder above, else the mount's last.
+    fn why(&self, ino: u64) -> Answer<String> {
+        let own = |ino: u64| self.whys.get(&ino).map(|why| why.value().clone());
+        let session = self.over.read().as_ref().map(|failure| failure.why.clone());
+        let parent =
+            self.tree.lock().inode(ino).and_then(|inode| inode.place.clone()).map_or(ROOT, |place| place.0);
+        let why =
+            session.or_else(|| own(ino)).or_else(|| own(parent)).or_else(|| self.last_why.lock().clone());
+        why.ok_or_else(no_data)
+    }
+
+    async fn record(&self, ino: u64) -> Answer<RecordResponse> {
+        let node = self.node(ino).await?;
+        let record = self.remote.record(RecordRequest { node, version: None }).await;
+        record.map_err(|error| self.refused(error))
+    }
+
+    /// The server's attributes now; of what is open, those of the version that is open.
+    async fn fresh_attr(&self, ino: u64) -> Answer<Attr> {
+        let node = self.node(ino).await?;
+        self.remote.attr(node).await.map_err(|error| self.refused(error))
+    }
+
+    async fn grants(&self, ino: u64) -> Answer<Arc<Vec<GrantInfo>>> {
+        let node = self.node(ino).await?;
+        if let Some(grants) = fresh(&self.attributes.grants, node) {
+            return Ok(grants);
+        }
+        let at = Instant::now();
+        let grants = self.remote.grants(node).await.map_err(|error| self.refused(error))?.grants;
+        let grants = Arc::new(grants);
+        remember(&self.attributes.grants, node, at, grants.clone());
+        Ok(grants)
+    }
+
+    async fn others(&self, ino: u64) -> Answer<Arc<Vec<Xattr>>> {
+        let node = self.node(ino).await?;
+        if let Some(others) = fresh(&self.attributes.others, node) {
+            return Ok(others);
+        }
+        let at = Instant::now();
+        let others = self.remote.xattrs(node).await.map_err(|error| self.refused(error))?.xattrs;
+        let others = Arc::new(others);
+        remember(&self.attributes.others, node, at, others.clone());
+        Ok(others)
+    }
+
+    /// The names that are listed, each with its NUL.
+    pub async fn listxattr(&self, ino: u64) -> Answer<Vec<u8>> {
+        let answer = self.xattr_names(ino).await;
+        self.noted(ino, "listxattr", answer)
+    }
+
+    async fn xattr_names(&self, ino: u64) -> Answer<Vec<u8>> {
+        if ino == SELF {
+            return Ok(Vec::new());
+        }
+        self.live()?;
+        let inode = self.inode(ino).await?;
+        let (others, grants) = tokio::join!(self.others(ino), self.grants(ino));
+        let mut names: Vec<String> =
+            grants?.iter().map(|grant| format!("user.3s.grant.{}", grant.grantee)).collect();
+        if inode.attr.right.owner && inode.attr.flag.is_some() {
+            names.push("user.3s.flag".into());
+        }
+        // Who may only see that a document is there sees none of its attributes.
+        match others {
+            Ok(others) => names.extend(others.iter().map(|xattr| xattr.name.clone())),
+            Err(failure) if failure.errno == Errno::EACCES => {}
+            Err(failure) => return Err(failure),
+        }
+        names.iter_mut().for_each(|name| name.push('\0'));
+        Ok(names.concat().into_bytes())
+    }
+
+    /// Sets one.
+    pub async fn setxattr(&self, ino: u64, name: &str, value: &[u8], mode: SetMode) -> Answer<()> {
+        let answer = self.set(ino, name, value, mode.0).await;
+        self.noted(ino, "setxattr", answer)
+    }
+
+    async fn set(&self, ino: u64, name: &str, value: &[u8], mode: XattrMode) -> Answer<()> {
+        let kind = match sort(name)? {
+            Kind3s::Foreign => return Err(Failure::new(Errno::ENOTSUP, "only user.* attributes are kept")),
+            kind => kind,
+        };
+        self.writable()?;
+        if ino == SELF {
+            return Err(Failure::new(Errno::EPERM, "set it on the folder that the link names"));
+        }
+        let node = self.node(ino).await?;
+        self.attributes.forget(node);
+        match kind {
+            Kind3s::Grant(grantee) => {
+                let text = as_text(value)?;
+                let GrantText { right, when } = text.parse()?;
+                self.create_or_replace(ino, &grantee, mode).await?;
+                let request = SetGrantRequest { node, grantee, right, when };
+                self.remote.grant(request).await.map_err(|error| self.refused(error))?;
+            }
+            Kind3s::Flag => {
+                if mode == XattrMode::Create && self.known(ino)?.attr.flag.is_some() {
+                    return Err(Failure::new(Errno::EEXIST, "the flag is set"));
+                }
+                self.set_flag(ino, node, as_text(value)?).await?;
+            }
+            Kind3s::Other(name) => {
+                if value.len() > XATTR_VALUE_MAX {
+                    return Err(Failure::new(Errno::E2BIG, "an attribute holds at most 64 KiB"));
+                }
+                let xattr = Xattr { name: name.into(), value: BASE64.encode(value) };
+                let request = SetXattrRequest { node, xattr, mode };
+                self.remote.setxattr(request).await.map_err(|error| self.other_refused(error))?;
+            }
+            Kind3s::Owner
+            | Kind3s::Author
+            | Kind3s::Version
+            | Kind3s::Right
+            | Kind3s::Signature
+            | Kind3s::Record
+            | Kind3s::Why => return Err(read_only(name)),
+            Kind3s::Unknown | Kind3s::Foreign => {
+                return Err(Failure::new(Errno::EINVAL, format!("{name} does not exist")));
+            }
+        }
+        self.attributes.forget(node);
+        Ok(())
+    }
+
+    async fn create_or_replace(&self, ino: u64, grantee: &Grantee, mode: XattrMode) -> Answer<()> {
+        if mode == XattrMode::Any {
+            return Ok(());
+        }
+        let there = self.grants(ino).await?.iter().any(|grant| grant.grantee == *grantee);
+        match (mode, there) {
+            (XattrMode::Create, true) => Err(Failure::new(Errno::EEXIST, "there is such a grant")),
+            (XattrMode::Replace, false) => Err(no_data()),
+            _ => Ok(()),
+        }
+    }
+
+    async fn set_flag(&self, ino: u64, node: NodeId, text: &str) -> Answer<()> {
+        let flag: Flag = text.trim_end_matches('\n').parse().map_err(|_| {
+            Failure::new(
+                Errno::EINVAL,
+                format!("{text:?} is no flag; it is `confidentiality` or `integrity`"),
+            )
+        })?;
+        let before = self.known(ino)?.attr.version;
+        let attr = self.remote.setflag(node, flag).await.map_err(|error| self.refused(error))?;
+        // A new version with the same content: the inode moves along unless someone else was there too.
+        if attr.version == before || attr.version == before.next() {
+            if let Some(document) = self.document(ino) {
+                document.rebind(&attr);
+            }
+            self.tree.lock().rebind(ino, attr);
+        }
+        Ok(())
+    }
+
+    /// Removes one.
+    pub async fn removexattr(&self, ino: u64, name: &str) -> Answer<()> {
+        let answer = self.unset(ino, name).await;
+        self.noted(ino, "removexattr", answer)
+    }
+
+    async fn unset(&self, ino: u64, name: &str) -> Answer<()> {
+        let kind = match sort(name)? {
+            Kind3s::Foreign => return Err(Failure::new(Errno::ENOTSUP, "only user.* attributes are kept")),
+            kind => kind,
+        };
+        self.writable()?;
+        let node = self.node(ino).await?;
+        let done = match kind {
+            Kind3s::Grant(grantee) => self.remote.revoke(node, grantee).await,
+            Kind3s::Other(name) => {
+                self.remote.removexattr(RemoveXattrRequest { node, name: name.into() }).await
+            }
+            Kind3s::Unknown => return Err(no_data()),
+            _ => return Err(read_only(name)),
+        };
+        self.attributes.forget(node);
+        done.map_err(|error| self.other_refused(error))
+    }
+
+    /// `xattr(7)`'s numbers where they differ: what is not there is ENODATA, what is too much is ENOSPC.
+    fn other_refused(&self, error: RemoteError) -> Failure {
+        let errno = match &error {
+            RemoteError::Refused { code: Code::NotFound, .. } => Some(Errno::ENODATA),
+            RemoteError::Refused { code: Code::TooLarge, .. } => Some(Errno::ENOSPC),
+            RemoteError::Refused { code: Code::NameTooLong, .. } => Some(Errno::ERANGE),
+            _ => None,
+        };
+        let failure = self.refused(error);
+        Failure { errno: errno.unwrap_or(failure.errno), ..failure }
+    }
+}
+
+fn as_text(value: &[u8]) -> Answer<&str> {
+    std::str::from_utf8(value).map_err(|_| Failure::new(Errno::EINVAL, "the value is no text"))
+}
+
+/// As it is read: absolute, so that writing it back never extends it.
+fn grant_text(grant: &GrantInfo) -> String {
+    format!("{},{}", grant.right, grant.until)
+}

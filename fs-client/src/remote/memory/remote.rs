@@ -1,0 +1,367 @@
+//! A session on the server in this process.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use futures::stream::BoxStream;
+use futures::{StreamExt, stream};
+use sss_common::When;
+
+use super::*;
+use crate::remote::{CheckinBody, Remote};
+
+/// A user's session, as the mount sees it.
+pub struct MemoryRemote {
+    pub(super) server: Arc<MemoryServer>,
+    pub(super) uid: Uid,
+    pub(super) session: u64,
+}
+
+impl MemoryRemote {
+    fn enter(&self) -> Result<(parking_lot::MutexGuard<'_, State>, Timestamp)> {
+        let state = self.server.state.lock();
+        if let Some(node) = state.ended.get(&self.session) {
+            let detail = format!("session replaced by node {node}");
+            return Err(RemoteError::Refused { code: Code::SessionReplaced, detail });
+        }
+        Ok((state, self.server.clock.now()))
+    }
+}
+
+#[async_trait]
+impl Remote for MemoryRemote {
+    fn uid(&self) -> &Uid {
+        &self.uid
+    }
+
+    async fn home(&self, uid: &Uid) -> Result<Attr> {
+        let (state, now) = self.enter()?;
+        match state.homes.get(uid) {
+            Some(home) => state.attr(*home, &self.uid, now),
+            None => refuse(Code::NotFound, "no such document"),
+        }
+    }
+
+    async fn homes(&self) -> Result<HomesResponse> {
+        let (state, now) = self.enter()?;
+        let live = |home: &NodeId| {
+            state
+                .nodes
+                .keys()
+                .any(|id| state.home_of(*id) == Some(*home) && state.ruling(*id, &self.uid, now).is_some())
+        };
+        let others = state.homes.iter().filter(|(uid, home)| **uid != self.uid && live(home));
+        Ok(HomesResponse { uids: others.map(|(uid, _)| uid.clone()).collect() })
+    }
+
+    async fn lookup(&self, request: LookupRequest) -> Result<Attr> {
+        let (state, now) = self.enter()?;
+        match state.child(request.parent, &request.name) {
+            Some(id) => state.attr(id, &self.uid, now),
+            None => refuse(Code::NotFound, "no such document"),
+        }
+    }
+
+    async fn attr(&self, node: NodeId) -> Result<Attr> {
+        let (state, now) = self.enter()?;
+        state.attr(node, &self.uid, now)
+    }
+
+    async fn list(&self, request: ListRequest) -> Result<ListResponse> {
+        let (state, now) = self.enter()?;
+        let mut entries: Vec<Entry> = Vec::new();
+        for (name, id) in state.children(request.folder) {
+            if request.after.as_ref().is_some_and(|after| name <= *after) {
+                continue;
+            }
+            if let Ok(attr) = state.attr(id, &self.uid, now) {
+                entries.push(Entry { name, attr });
+            }
+        }
+        let more = entries.len() > request.limit as usize;
+        entries.truncate(request.limit as usize);
+        Ok(ListResponse { entries, more })
+    }
+
+    async fn create(&self, request: CreateRequest) -> Result<CreateResponse> {
+        let (mut state, now) = self.enter()?;
+        state.allow(request.parent, &self.uid, now, Right::Checkin)?;
+        if state.child(request.parent, &request.name).is_some() {
+            return refuse(Code::Exists, "the name is taken");
+        }
+        let place = (request.parent, request.name.clone());
+        if let Some(id) = state.moved.remove(&place).filter(|id| state.nodes.contains_key(id)) {
+            let swapped = state.swap(id, place, &self.uid, now)?;
+            return Ok(CreateResponse { attr: state.attr(id, &self.uid, now)?, swapped: Some(swapped) });
+        }
+        let now_ns = self.server.now_ns();
+        let id = state.add(Some(place), request.kind, self.uid.clone(), request.mode, now_ns);
+        if request.kind == Kind::File {
+            state.node_mut(id)?.flag = Some(request.flag.unwrap_or_default());
+        }
+        if let Some(target) = request.target {
+            state.commit(id, target.into(), &self.uid, now_ns)?;
+        }
+        Ok(CreateResponse { attr: state.attr(id, &self.uid, now)?, swapped: None })
+    }
+
+    async fn open(&self, request: OpenRequest) -> Result<Attr> {
+        let (mut state, now) = self.enter()?;
+        state.allow(request.node, &self.uid, now, request.want)?;
+        let attr = state.attr(request.node, &self.uid, now)?;
+        let version = request.version.unwrap_or(attr.version);
+        state.content(request.node, version)?;
+        *state.pins.entry((self.session, Pin { node: request.node, version })).or_default() += 1;
+        Ok(attr)
+    }
+
+    async fn close(&self, request: CloseRequest) -> Result<()> {
+        let (mut state, _) = self.enter()?;
+        request.pins.into_iter().for_each(|pin| state.unpin(self.session, pin));
+        Ok(())
+    }
+
+    async fn read(&self, pin: Pin, offset: u64, length: usize) -> Result<Bytes> {
+        let (state, now) = self.enter()?;
+        state.allow(pin.node, &self.uid, now, Right::Checkout)?;
+        let content = state.content(pin.node, pin.version)?;
+        let from = (offset as usize).min(content.len());
+        Ok(content.slice(from..(from + length).min(content.len())))
+    }
+
+    async fn checkin(&self, node: NodeId, base: Version, body: CheckinBody) -> Result<Attr> {
+        self.enter()?.0.node(node)?;
+        let chunks = match body {
+            CheckinBody::Whole(chunks) => chunks,
+            CheckinBody::Stream(stream) => {
+                let chunks: Vec<_> = stream.collect().await;
+                let broken = |e: std::io::Error| RemoteError::Unreachable(e.to_string());
+                chunks.into_iter().collect::<std::io::Result<_>>().map_err(broken)?
+            }
+        };
+        let (mut state, now) = self.enter()?;
+        state.allow(node, &self.uid, now, Right::Checkin)?;
+        if state.node(node)?.version != base {
+            return refuse(Code::VersionMoved, "someone else checked in since");
+        }
+        let (content, end) = apply(&state.content(node, base)?, chunks)?;
+        let mtime_ns = end.mtime_ns.unwrap_or_else(|| self.server.now_ns());
+        state.commit(node, content.into(), &self.uid, mtime_ns)?;
+        if let Some(mode) = end.mode {
+            state.node_mut(node)?.mode = mode;
+        }
+        state.attr(node, &self.uid, now)
+    }
+
+    async fn setattr(&self, request: SetAttrRequest) -> Result<Attr> {
+        let (mut state, now) = self.enter()?;
+        if request.mode.is_some() {
+            state.own(request.node, &self.uid)?;
+        }
+        state.allow(request.node, &self.uid, now, Right::Checkin)?;
+        let node = state.node_mut(request.node)?;
+        node.mode = request.mode.unwrap_or(node.mode);
+        node.mtime_ns = request.mtime_ns.unwrap_or(node.mtime_ns);
+        state.attr(request.node, &self.uid, now)
+    }
+
+    async fn rename(&self, request: RenameRequest) -> Result<RenameResponse> {
+        let (mut state, now) = self.enter()?;
+        let Some(id) = state.child(request.parent, &request.name) else {
+            return refuse(Code::NotFound, "no such document");
+        };
+        state.own(id, &self.uid)?;
+        if state.home_of(request.new_parent) != state.home_of(id) {
+            return refuse(Code::OtherHome, "documents stay in their home");
+        }
+        state.allow(request.new_parent, &self.uid, now, Right::Checkin)?;
+        let to = (request.new_parent, request.new_name.clone());
+        let from = (request.parent, request.name.clone());
+        let mut swapped = None;
+        let mut target = state.child(to.0, &to.1);
+        let backup =
+            state.moved.remove(&to).filter(|backup| *backup != id && state.nodes.contains_key(backup));
+        if let Some(backup) = backup.filter(|_| target.is_none()) {
+            swapped = Some(state.swap(backup, to.clone(), &self.uid, now)?);
+            target = Some(backup);
+        }
+        let stands = match target {
+            Some(_) if request.no_replace => return refuse(Code::Exists, "the name is taken"),
+            Some(target) if target == id => id,
+            Some(target) if state.node(target)?.kind == Kind::File && state.node(id)?.kind == Kind::File => {
+                let source = state.node(id)?;
+                let (content, mtime_ns, mode) =
+                    (state.content(id, source.version)?, source.mtime_ns, source.mode);
+                state.commit(target, content, &self.uid, mtime_ns)?;
+                state.node_mut(target)?.mode = mode;
+                state.nodes.remove(&id);
+                target
+            }
+            Some(target) => {
+                if !state.children(target).is_empty() {
+                    return refuse(Code::NotEmpty, "the folder has entries");
+                }
+                state.nodes.remove(&target);
+                state.node_mut(id)?.parent = Some(to);
+                id
+            }
+            None => {
+                if from.1.has_backup(&to.1) {
+                    state.moved.insert(from, id);
+                }
+                state.node_mut(id)?.parent = Some(to);
+                id
+            }
+        };
+        Ok(RenameResponse { attr: state.attr(stands, &self.uid, now)?, swapped })
+    }
+
+    async fn remove(&self, request: RemoveRequest) -> Result<()> {
+        let (mut state, _) = self.enter()?;
+        let Some(id) = state.child(request.parent, &request.name) else {
+            return refuse(Code::NotFound, "no such document");
+        };
+        state.own(id, &self.uid)?;
+        match (state.node(id)?.kind == Kind::Folder, request.folder) {
+            (true, false) => return refuse(Code::IsFolder, "it is a folder"),
+            (false, true) => return refuse(Code::NotFolder, "it is no folder"),
+            _ if !state.children(id).is_empty() => return refuse(Code::NotEmpty, "the folder has entries"),
+            _ => {}
+        }
+        state.nodes.remove(&id);
+        state.grants.retain(|grant| grant.node != id);
+        drop(state);
+        self.server.rights_changed();
+        Ok(())
+    }
+
+    async fn xattrs(&self, node: NodeId) -> Result<XattrsResponse> {
+        let (state, now) = self.enter()?;
+        state.attr(node, &self.uid, now)?;
+        let all = state.node(node)?.xattrs.iter();
+        let xattrs = all.map(|(name, value)| Xattr { name: name.clone(), value: value.clone() }).collect();
+        Ok(XattrsResponse { xattrs })
+    }
+
+    async fn setxattr(&self, request: SetXattrRequest) -> Result<()> {
+        let (mut state, now) = self.enter()?;
+        state.allow(request.node, &self.uid, now, Right::Checkin)?;
+        let xattrs = &mut state.node_mut(request.node)?.xattrs;
+        match (request.mode, xattrs.contains_key(&request.xattr.name)) {
+            (XattrMode::Create, true) => return refuse(Code::Exists, "the attribute is there"),
+            (XattrMode::Replace, false) => return refuse(Code::NotFound, "no such attribute"),
+            _ => xattrs.insert(request.xattr.name, request.xattr.value),
+        };
+        Ok(())
+    }
+
+    async fn removexattr(&self, request: RemoveXattrRequest) -> Result<()> {
+        let (mut state, now) = self.enter()?;
+        state.allow(request.node, &self.uid, now, Right::Checkin)?;
+        match state.node_mut(request.node)?.xattrs.remove(&request.name) {
+            Some(_) => Ok(()),
+            None => refuse(Code::NotFound, "no such attribute"),
+        }
+    }
+
+    async fn grants(&self, node: NodeId) -> Result<GrantsResponse> {
+        let (state, now) = self.enter()?;
+        state.attr(node, &self.uid, now)?;
+        let own = Grantee::User(self.uid.clone());
+        let owns = state.owns(node, &self.uid);
+        let mut grants: Vec<&Grant> = state.grants.iter().filter(|grant| grant.node == node).collect();
+        grants.retain(|grant| owns || grant.grantee == own || grant.grantee == Grantee::All);
+        let info = |grant: &&Grant| GrantInfo {
+            grantee: grant.grantee.clone(),
+            right: grant.right,
+            until: grant.until.to_string(),
+        };
+        Ok(GrantsResponse { grants: grants.iter().map(info).collect() })
+    }
+
+    async fn grant(&self, request: SetGrantRequest) -> Result<GrantInfo> {
+        let (mut state, now) = self.enter()?;
+        state.own(request.node, &self.uid)?;
+        state.counter += 1;
+        let seq = state.counter;
+        let (node, grantee, right) = (request.node, request.grantee, request.right);
+        let until = request.when.unwrap_or(When::Seconds(86_400)).end(now);
+        if until.since(now) > Duration::from_secs(366 * 86_400) {
+            return refuse(Code::BadGrant, "the end is past the server's max_ttl");
+        }
+        state
+            .grants
+            .retain(|other| other.node != node || (grantee != Grantee::All && other.grantee != grantee));
+        let info = GrantInfo { grantee: grantee.clone(), right, until: until.to_string() };
+        state.grants.push(Grant { node, grantee, right, until, seq });
+        drop(state);
+        self.server.rights_changed();
+        Ok(info)
+    }
+
+    async fn revoke(&self, node: NodeId, grantee: Grantee) -> Result<()> {
+        let (mut state, now) = self.enter()?;
+        state.own(node, &self.uid)?;
+        let mut found = false;
+        // Its holder still knows of the document: the grant ends rather than goes.
+        for grant in state.grants.iter_mut().filter(|grant| grant.node == node && grant.grantee == grantee) {
+            grant.until = now;
+            found = true;
+        }
+        drop(state);
+        self.server.rights_changed();
+        if found { Ok(()) } else { refuse(Code::NotFound, "no such grant") }
+    }
+
+    async fn setflag(&self, node: NodeId, flag: Flag) -> Result<Attr> {
+        let (mut state, now) = self.enter()?;
+        state.own(node, &self.uid)?;
+        let document = state.node(node)?;
+        if document.kind == Kind::File && document.version != Version::NONE {
+            let (content, mtime_ns) = (state.content(node, document.version)?, document.mtime_ns);
+            state.commit(node, content, &self.uid, mtime_ns)?;
+        }
+        state.node_mut(node)?.flag = Some(flag);
+        state.attr(node, &self.uid, now)
+    }
+
+    async fn record(&self, request: RecordRequest) -> Result<RecordResponse> {
+        let (state, now) = self.enter()?;
+        state.allow(request.node, &self.uid, now, Right::Checkout)?;
+        let signed = state.node(request.node)?.flag == Some(Flag::Integrity);
+        Ok(RecordResponse {
+            record: String::new(),
+            signature: signed.then(|| "c2lnbmVk".into()),
+            server_key: String::new(),
+        })
+    }
+
+    async fn statfs(&self) -> Result<StatfsResponse> {
+        drop(self.enter()?);
+        Ok(StatfsResponse { total: 1 << 40, available: 1 << 39 })
+    }
+
+    async fn events(&self) -> Result<BoxStream<'static, Event>> {
+        drop(self.enter()?);
+        let session = self.session;
+        let receiver = self.server.events.subscribe();
+        let alive = stream::once(async { Event::Alive { every_ms: 1000 } });
+        let told = stream::unfold(receiver, move |mut receiver| async move {
+            loop {
+                let (to, event) = receiver.recv().await.ok()?;
+                if to == session {
+                    return Some((event, receiver));
+                }
+            }
+        });
+        Ok(alive.chain(told).boxed())
+    }
+
+    async fn logout(&self) -> Result<()> {
+        let (mut state, _) = self.enter()?;
+        state.pins.retain(|(session, _), _| *session != self.session);
+        state.sessions.remove(&self.uid);
+        Ok(())
+    }
+}
