@@ -4,14 +4,14 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::bail;
-use async_trait::async_trait;
 use sss_common::SystemClock;
 
 use super::Advice;
-use crate::sealed::{KeyImage, KeyPosition};
-use crate::service::{Service, Settings};
+use crate::service::{Service, Settings, StoredKeys};
+use crate::store::blobs::LocalBlobs;
+use crate::store::sqlite::SqliteStore;
 use crate::store::{BlobStore, MetaStore, Stores};
-use crate::vault::{KeySource, Vault};
+use crate::vault::{Vault, VaultPaths};
 
 /// What a server runs on.
 pub struct Opened {
@@ -38,6 +38,14 @@ impl Paths {
             server_key: data_dir.join("server.key"),
             server_pub: data_dir.join("server.pub"),
             keyring: keyring.unwrap_or_else(|| data_dir.join("keyring")),
+        }
+    }
+
+    fn vault(&self) -> VaultPaths {
+        VaultPaths {
+            server_key: self.server_key.clone(),
+            server_pub: self.server_pub.clone(),
+            keyring: self.keyring.clone(),
         }
     }
 
@@ -90,42 +98,30 @@ pub fn open_meta(data_dir: &Path) -> anyhow::Result<Arc<dyn MetaStore>> {
     open_metadata(&path)
 }
 
-// The concrete names, below this line only.
-// PLACEHOLDER until the rooms `store` and `vault` land: each body is replaced by the line above it.
-
 fn create(paths: &Paths) -> anyhow::Result<()> {
-    // SqliteStore::create(&paths.meta).advice("…")?; LocalBlobs::create(&paths.packs).advice("…")?;
-    // Vault::create(&VaultPaths { server_key, server_pub, keyring }).advice("…")
-    let _ = (&paths.server_key, &paths.server_pub, &paths.keyring);
-    bail!("this build has no store yet\nbuild one that has")
+    let advice = "see that the disk has room and that you may write there";
+    SqliteStore::create(&paths.meta).advice(advice)?;
+    LocalBlobs::open(&paths.packs).advice(advice)?;
+    Vault::create(&paths.vault()).advice(advice)
 }
 
 fn open_metadata(path: &Path) -> anyhow::Result<Arc<dyn MetaStore>> {
-    // Ok(Arc::new(SqliteStore::open(path).advice("…")?))
-    bail!("this build cannot open {} yet\nbuild one that can", path.display())
+    let store = SqliteStore::open(path)
+        .map_err(|error| anyhow::anyhow!("{}: {error}", path.display()))
+        .advice("run as the user who owns the data directory; a damaged file comes back from a backup")?;
+    Ok(Arc::new(store))
 }
 
 fn open_blobs(paths: &Paths) -> anyhow::Result<Arc<dyn BlobStore>> {
-    // Ok(Arc::new(LocalBlobs::open(&paths.packs).advice("…")?))
-    bail!("this build cannot open {} yet\nbuild one that can", paths.packs.display())
+    let blobs = LocalBlobs::open(&paths.packs)
+        .map_err(|error| anyhow::anyhow!("{}: {error}", paths.packs.display()))
+        .advice("run as the user who owns the data directory")?;
+    Ok(Arc::new(blobs))
 }
 
 async fn open_vault(paths: &Paths, meta: &Arc<dyn MetaStore>) -> anyhow::Result<Vault> {
-    // Vault::open(VaultPaths { … }, Arc::new(Keys(meta.clone())), last_leaf).await.advice("…")
-    let _last_leaf = meta.last_leaf().await.advice("see the log")?;
-    let _source: Arc<dyn KeySource> = Arc::new(Keys(meta.clone()));
-    bail!("this build cannot open {} yet\nbuild one that can", paths.keyring.display())
-}
-
-/// The vault's key tree is kept in the metadata.
-struct Keys(Arc<dyn MetaStore>);
-
-#[async_trait]
-impl KeySource for Keys {
-    async fn load(
-        &self,
-        position: KeyPosition,
-    ) -> Result<Option<KeyImage>, Box<dyn std::error::Error + Send + Sync>> {
-        Ok(self.0.key_node(position).await?)
-    }
+    let advice =
+        "is the keyring's medium there, and is --keyring right? Without its keyring a store cannot be read";
+    let last_leaf = meta.last_leaf().await.advice("see that the disk has room")?;
+    Vault::open(paths.vault(), Arc::new(StoredKeys(meta.clone())), last_leaf).await.advice(advice)
 }
