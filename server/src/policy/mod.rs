@@ -95,7 +95,7 @@ impl Allowed {
         self.action
     }
 
-    /// Until when the right lasts; `None` for owners.
+    /// Until when the right lasts; `None` for owners, and for `See`: who had a grant once keeps knowing of the node.
     pub fn until(&self) -> Option<Timestamp> {
         self.until
     }

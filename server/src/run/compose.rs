@@ -99,29 +99,28 @@ pub fn open_meta(data_dir: &Path) -> anyhow::Result<Arc<dyn MetaStore>> {
 }
 
 fn create(paths: &Paths) -> anyhow::Result<()> {
-    let advice = "see that the disk has room and that you may write there";
-    SqliteStore::create(&paths.meta).advice(advice)?;
-    LocalBlobs::open(&paths.packs).advice(advice)?;
-    Vault::create(&paths.vault()).advice(advice)
+    let room = "give a folder that you may write, on a disk with room";
+    SqliteStore::create(&paths.meta).advice(room)?;
+    LocalBlobs::open(&paths.packs).advice(room)?;
+    Vault::create(&paths.vault()).map_err(anyhow::Error::from)
 }
 
 fn open_metadata(path: &Path) -> anyhow::Result<Arc<dyn MetaStore>> {
-    let store = SqliteStore::open(path)
-        .map_err(|error| anyhow::anyhow!("{}: {error}", path.display()))
-        .advice("run as the user who owns the data directory; a damaged file comes back from a backup")?;
+    let store =
+        SqliteStore::open(path).map_err(|error| anyhow::anyhow!("{}: {error}", path.display())).advice(
+            "nothing was changed; a store of a newer 3S needs a newer 3s-server, a damaged one its backup",
+        )?;
     Ok(Arc::new(store))
 }
 
 fn open_blobs(paths: &Paths) -> anyhow::Result<Arc<dyn BlobStore>> {
     let blobs = LocalBlobs::open(&paths.packs)
         .map_err(|error| anyhow::anyhow!("{}: {error}", paths.packs.display()))
-        .advice("run as the user who owns the data directory")?;
+        .advice("the server's user must be able to read and write the folder")?;
     Ok(Arc::new(blobs))
 }
 
 async fn open_vault(paths: &Paths, meta: &Arc<dyn MetaStore>) -> anyhow::Result<Vault> {
-    let advice =
-        "is the keyring's medium there, and is --keyring right? Without its keyring a store cannot be read";
-    let last_leaf = meta.last_leaf().await.advice("see that the disk has room")?;
-    Vault::open(paths.vault(), Arc::new(StoredKeys(meta.clone())), last_leaf).await.advice(advice)
+    let last_leaf = meta.last_leaf().await.advice("the log has the cause")?;
+    Ok(Vault::open(paths.vault(), Arc::new(StoredKeys(meta.clone())), last_leaf).await?)
 }

@@ -81,7 +81,7 @@ pub type Result<T> = std::result::Result<T, StoreError>;
 pub trait MetaStore: Send + Sync {
     // Users and sessions.
 
-    /// Adds a user and an empty home; `Exists` when the uid is taken.
+    /// Adds a user and an empty home, mode 0700; `Exists` when the uid is taken.
     async fn add_user(&self, user: NewUser) -> Result<()>;
     /// One user.
     async fn user(&self, uid: &Uid) -> Result<Option<User>>;
@@ -90,14 +90,16 @@ pub trait MetaStore: Send + Sync {
     /// Disables or enables; `NotFound` for an unknown uid. A disabled user's sessions end.
     async fn set_disabled(&self, uid: &Uid, disabled: bool) -> Result<()>;
     /// Stores a session and replaces the user's oldest live ones beyond `keep` (at least 1, the new one included).
-    /// Returns the token hashes of those that it replaced. Rows of sessions that ended more than a day ago are dropped.
+    /// Returns the token hashes of those that it replaced, oldest first. `NotFound` for an unknown or disabled user,
+    /// `Exists` for a token that is there. Rows of sessions that ended, or ran out, more than a day ago are dropped.
     async fn begin_session(&self, session: NewSession, keep: usize) -> Result<Vec<TokenHash>>;
-    /// A session, live or ended, with whether its user is disabled.
+    /// A session, live, run out or ended; those of a disabled user have ended.
     async fn session(&self, token: &TokenHash) -> Result<Option<Session>>;
     /// Ends a session by logout; one that is not there or has ended is passed over.
     async fn end_session(&self, token: &TokenHash, now: Timestamp) -> Result<()>;
 
-    // Names, with the facts that a decision about `user` needs.
+    // Names, with the facts that a decision about `user` needs. `Facts::below` is filled in only where a decision may
+    // depend on it: for folders whose levels give the user no live right at `now`.
 
     /// A user's home.
     async fn home(&self, owner: &Uid, user: &Uid, now: Timestamp) -> Result<Option<Seen>>;
@@ -106,7 +108,7 @@ pub trait MetaStore: Send + Sync {
     /// A name in a folder.
     async fn child(&self, parent: NodeId, name: &Name, user: &Uid, now: Timestamp) -> Result<Option<Seen>>;
     /// Up to `limit` children behind `after`, in the order of their names' bytes, whether visible or not.
-    /// Fewer than `limit` means that these were the last.
+    /// Fewer than `limit` means that these were the last. `NotFound`, `NotFolder`.
     async fn children(
         &self,
         folder: NodeId,
@@ -127,16 +129,21 @@ pub trait MetaStore: Send + Sync {
     /// The packs that are there among these.
     async fn packs(&self, ids: &[PackId]) -> Result<Vec<PackRow>>;
 
-    // Changes to names and content.
+    // Changes to names and content. A folder's times change when its entries do. A proof that is not of the action
+    // and node that the model says is `Damaged`: a bug of the caller, and nothing happens.
 
     /// A new node. `Exists` when the name is taken, `NotFound` or `NotFolder` for the parent, `TooDeep`.
     async fn create(&self, allowed: &Allowed, new: NewNode, audit: AuditRow) -> Result<Node>;
-    /// Makes a version current. `VersionMoved` unless the current one is `commit.base`. The pack must be durable.
+    /// Makes a version current. `VersionMoved` unless the current one is `commit.base`, and when what it consumes moved
+    /// on; `NotFound`, `IsFolder`, `Exists` for a pack id that is taken. The pack must be durable.
     async fn commit(&self, allowed: &Allowed, commit: Commit, audit: AuditRow) -> Result<Node>;
-    /// Moves a node. `Exists` when the new name is taken by anything but `rename.replacing`.
+    /// Moves a node. `NotFound` when it is not there any more or the new folder is in another home, `Exists` when the
+    /// new name is taken by anything but `rename.replacing`; `NotFolder`, `IsFolder` and `NotEmpty` as rename(2) has
+    /// them, `Loop`, `TooDeep`. When what was to be replaced is gone already, that is as good. Onto itself: nothing.
     async fn rename(&self, allowed: &Allowed, rename: Rename, audit: AuditRow) -> Result<Node>;
     /// Puts a document back under its former name and a copy of it under its present (backup) name.
-    /// Returns the document and the copy.
+    /// Returns the document and the copy. `NotFound` when it is not (or no longer) under the backup name, `Exists` when
+    /// its former name is taken, `VersionMoved`, `IsFolder`, `TooDeep`.
     async fn swap(&self, allowed: &Allowed, swap: Swap, audit: AuditRow) -> Result<(Node, Node)>;
     /// Removes a node with its grants, attributes and versions; what only they used goes to the erasure and trash
     /// queues in the same transaction. `NotEmpty` for a folder with entries, `NotFound` when it is not (or no longer) under
@@ -147,15 +154,16 @@ pub trait MetaStore: Send + Sync {
 
     /// Sets mode and times.
     async fn set_attr(&self, allowed: &Allowed, set: SetAttr) -> Result<Node>;
-    /// Sets what new documents in a folder get, or the flag of a document that has no version yet.
+    /// Sets what new documents in a folder get, or the flag of a document that has no version yet; `VersionMoved` when
+    /// it has one.
     async fn set_flag(&self, allowed: &Allowed, flag: Flag, audit: AuditRow) -> Result<Node>;
-    /// The other `user.*` attributes in the order of their names.
+    /// The other `user.*` attributes in the order of their names; `NotFound`.
     async fn xattrs(&self, id: NodeId) -> Result<Vec<(String, Vec<u8>)>>;
     /// Sets one, of the node that `allowed` names. `Exists`, `NotFound` as the mode says; `TooLarge`.
     async fn set_xattr(&self, allowed: &Allowed, name: &str, value: &[u8], mode: XattrMode) -> Result<()>;
     /// Removes one; `NotFound`.
     async fn remove_xattr(&self, allowed: &Allowed, name: &str) -> Result<()>;
-    /// The grants on a node that were not revoked or replaced, ended ones included: ALL first, then by uid.
+    /// The grants on a node that were not revoked or replaced, ended ones included: ALL first, then by uid. `NotFound`.
     async fn grants(&self, id: NodeId) -> Result<Vec<GrantRow>>;
     /// Sets a grant with the next sequence number. One to ALL revokes every earlier one on the node.
     async fn set_grant(&self, allowed: &Allowed, grant: NewGrant, audit: AuditRow) -> Result<()>;

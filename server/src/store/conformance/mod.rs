@@ -1,1 +1,236 @@
+//! What every metadata store must do. [`suite!`] makes one test of each case for a store; the cases take a fresh one.
+#![allow(clippy::unwrap_used)]
 
+mod content;
+mod grants;
+mod names;
+mod reclaim;
+mod sequences;
+mod users;
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use sss_common::wire::fs::Kind;
+use sss_common::{Flag, Grantee, Name, NodeId, PackId, Right, Timestamp, Uid, Version};
+
+use super::rules::nanos;
+use super::*;
+use crate::policy::{Action, Below, Facts, Level, decide};
+use crate::sealed::{KeyImage, KeyPosition};
+
+/// Tests of all cases: `suite!(module, async || fresh store and what must outlive it)`.
+macro_rules! suite {
+    ($store:ident, $open:expr, [$($family:ident: $($case:ident),+;)+]) => {
+        mod $store {
+            $(mod $family {
+                $(#[tokio::test]
+                async fn $case() {
+                    let (store, _keep) = $open;
+                    super::super::super::$family::$case(super::super::super::Rig::new(store).await).await;
+                })+
+            })+
+        }
+    };
+}
+
+macro_rules! suites {
+    ($($cases:tt)+) => {
+        mod suites {
+            suite!(memory, (std::sync::Arc::new(crate::store::memory::MemoryStore::new()), ()), [$($cases)+]);
+            suite!(sqlite, {
+                let folder = tempfile::tempdir().expect("a folder");
+                let store = crate::store::sqlite::SqliteStore::create(&folder.path().join("meta.db"));
+                (std::sync::Arc::new(store.expect("a store")), folder)
+            }, [$($cases)+]);
+        }
+    };
+}
+
+suites! {
+    users: adding, sessions_replace, sessions_are_kept, sessions_end, disabling, forgetting_sessions;
+    names: creating, creating_where_it_cannot_be, nesting_is_limited, looking_up, listing_pages, paths,
+        renaming, renaming_onto, renaming_where_it_cannot_be, renaming_measures_the_subtree, removing,
+        swapping, swapping_too_late, attributes, flags, extended_attributes, extended_attributes_are_limited;
+    content: first_version, versions_move, newer_versions_share_packs, commits_that_make_no_sense,
+        older_keys_never_replace_newer, consuming, consuming_too_late, many_at_once, proofs_are_checked;
+    grants: setting, all_replaces, revoking, facts_have_all_levels, below_shows_the_way, below_is_asked_when_needed,
+        a_later_own_grant_shadows_all, listings_have_the_same_facts, shared_homes, grants_go_with_the_node;
+    reclaim: removing_queues, inline_packs_are_no_trash, shared_packs_stay, dropping_versions,
+        superseded_in_order, erasing;
+}
+
+/// A store with users alice, bob and carol, and short words for what the cases do.
+pub(super) struct Rig {
+    pub(super) store: Arc<dyn MetaStore>,
+}
+
+pub(super) const NOW: Timestamp = Timestamp(1_000_000);
+pub(super) const LATER: Timestamp = Timestamp(2_000_000);
+
+impl Rig {
+    pub(super) async fn new(store: Arc<dyn MetaStore>) -> Self {
+        let rig = Rig { store };
+        for name in ["alice", "bob", "carol"] {
+            rig.store.add_user(new_user(name)).await.unwrap();
+        }
+        rig
+    }
+
+    pub(super) async fn home(&self, name: &str) -> NodeId {
+        self.store.user(&uid(name)).await.unwrap().unwrap().home
+    }
+
+    pub(super) async fn make(&self, parent: NodeId, name: &str, kind: Kind) -> NodeId {
+        self.make_as("alice", parent, name, kind).await.unwrap().id
+    }
+
+    pub(super) async fn make_as(&self, user: &str, parent: NodeId, name: &str, kind: Kind) -> Result<Node> {
+        let new = new_node(parent, name, kind);
+        self.store.create(&proof_as(user, parent, Action::Checkin), new, audit("create")).await
+    }
+
+    pub(super) async fn file(&self, name: &str) -> NodeId {
+        self.make(self.home("alice").await, name, Kind::File).await
+    }
+
+    pub(super) async fn folder(&self, parent: NodeId, name: &str) -> NodeId {
+        self.make(parent, name, Kind::Folder).await
+    }
+
+    pub(super) async fn commit(&self, commit: Commit) -> Result<Node> {
+        self.store.commit(&proof(commit.node, Action::Checkin), commit, audit("checkin")).await
+    }
+
+    pub(super) async fn remove(&self, node: NodeId, parent: NodeId, name: &str) -> Result<()> {
+        let remove = Remove { node, parent, name: self::name(name), now_ns: 9 };
+        self.store.remove(&proof(node, Action::Own), remove, audit("remove")).await
+    }
+
+    pub(super) async fn rename(
+        &self,
+        node: NodeId,
+        from: (NodeId, &str),
+        to: (NodeId, &str),
+    ) -> Result<Node> {
+        self.rename_onto(node, from, to, None).await
+    }
+
+    pub(super) async fn rename_onto(
+        &self,
+        node: NodeId,
+        (parent, old): (NodeId, &str),
+        (new_parent, new): (NodeId, &str),
+        replacing: Option<NodeId>,
+    ) -> Result<Node> {
+        let (name, new_name) = (name(old), name(new));
+        let rename = Rename { node, parent, name, new_parent, new_name, replacing, now_ns: 8 };
+        self.store.rename(&proof(node, Action::Own), rename, audit("rename")).await
+    }
+
+    pub(super) async fn grant(&self, node: NodeId, to: &str, right: Right, until: Timestamp) {
+        let grant = NewGrant { grantee: grantee(to), right, until };
+        self.store.set_grant(&proof(node, Action::Own), grant, audit("grant")).await.unwrap();
+    }
+
+    pub(super) async fn revoke(&self, node: NodeId, from: &str) -> Result<()> {
+        self.store.revoke_grant(&proof(node, Action::Own), &grantee(from), audit("revoke")).await
+    }
+
+    pub(super) async fn seen(&self, node: NodeId, user: &str) -> Seen {
+        self.store.node(node, &uid(user), NOW).await.unwrap().unwrap()
+    }
+
+    pub(super) async fn below(&self, node: NodeId, user: &str) -> Below {
+        self.seen(node, user).await.facts.below
+    }
+}
+
+pub(super) fn uid(text: &str) -> Uid {
+    text.parse().unwrap()
+}
+
+pub(super) fn name(text: &str) -> Name {
+    text.parse().unwrap()
+}
+
+pub(super) fn grantee(text: &str) -> Grantee {
+    text.parse().unwrap()
+}
+
+pub(super) fn new_user(name: &str) -> NewUser {
+    NewUser { uid: uid(name), public_key: format!("key of {name}"), now: NOW }
+}
+
+pub(super) fn new_node(parent: NodeId, text: &str, kind: Kind) -> NewNode {
+    let flag = (kind == Kind::File).then_some(Flag::Confidentiality);
+    NewNode { id: NodeId::random(), parent, name: name(text), kind, mode: 0o640, flag, now_ns: 7 }
+}
+
+/// A proof as the policy gives it to an owner.
+pub(super) fn proof(node: NodeId, action: Action) -> Allowed {
+    proof_as("alice", node, action)
+}
+
+pub(super) fn proof_as(user: &str, node: NodeId, action: Action) -> Allowed {
+    let levels = vec![Level { owner: uid(user), own: None, all: None }];
+    let facts = Facts { user: uid(user), node, levels, below: Below::Nothing };
+    decide(&facts, action, NOW).unwrap()
+}
+
+pub(super) fn audit(action: &'static str) -> AuditRow {
+    AuditRow {
+        time: NOW,
+        user: Some(uid("alice")),
+        node: Some("client1".parse().unwrap()),
+        action,
+        document: None,
+        path: "@alice/x".into(),
+        outcome: "allowed".into(),
+        request_id: "r1".into(),
+    }
+}
+
+/// A version on top of `base` with nothing but a record under `leaf`.
+pub(super) fn version(node: NodeId, base: u64, leaf: u64) -> Commit {
+    Commit {
+        node,
+        base: Version(base),
+        leaf,
+        sealed_record: Bytes::from(format!("record {leaf}")),
+        pack: None,
+        uses: Vec::new(),
+        size: 10 * leaf,
+        flag: Flag::Confidentiality,
+        author: uid("alice"),
+        now: Timestamp(NOW.0 + leaf as i64),
+        mtime_ns: 5,
+        mode: None,
+        keys: Vec::new(),
+        consumes: None,
+    }
+}
+
+/// The same with a pack of its own; `inline` or in the blob store.
+pub(super) fn version_with_pack(node: NodeId, base: u64, leaf: u64, inline: bool) -> (Commit, PackId) {
+    let id = PackId::random();
+    let inline = inline.then(|| Bytes::from_static(b"sealed"));
+    let pack = PackRow { id, document: node, leaf, length: 6, blocks: 1, inline };
+    (Commit { pack: Some(pack), uses: vec![id], ..version(node, base, leaf) }, id)
+}
+
+pub(super) fn key(index: u64, sequence: u64) -> KeyImage {
+    let sealed = Bytes::from(format!("image {index} {sequence}"));
+    KeyImage { position: KeyPosition { level: 1, index }, sequence, sealed }
+}
+
+/// Fails unless the outcome is this error.
+macro_rules! refused {
+    ($outcome:expr, $pattern:pat) => {
+        match $outcome {
+            Err($pattern) => {}
+            other => panic!("expected {}, got {other:?}", stringify!($pattern)),
+        }
+    };
+}
+use refused;

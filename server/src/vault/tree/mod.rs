@@ -21,7 +21,8 @@ use super::{KeySource, Result, VaultError};
 use crate::sealed::{KeyImage, KeyPosition};
 use node::Node;
 use path::FAN_OUT;
-use state::{Allocation, Hold, Issue, Lookup, State};
+pub(super) use state::ErasureImages;
+use state::{Allocation, Hold, Lookup, State};
 
 /// Nodes of the last level that stay in memory: 9 MiB at most, for the keys of 262,144 check-ins.
 const CACHED_PARENTS: usize = 4096;
@@ -57,13 +58,6 @@ impl Drop for Lease {
         // Nothing happens once it was committed or given up.
         self.tree.state.lock().give_back(self.leaf, false);
     }
-}
-
-/// What an erasure's transaction writes.
-pub(super) struct ErasureImages {
-    pub(super) leaves: Vec<u64>,
-    pub(super) images: Vec<KeyImage>,
-    issue: Issue,
 }
 
 impl KeyTree {
@@ -161,8 +155,7 @@ impl KeyTree {
 
     /// An erasure that was staged and is not known to be in the store.
     pub(super) fn staged(&self) -> Result<Option<ErasureImages>> {
-        let staged = self.state.lock().staged_images()?;
-        Ok(staged.map(|(leaves, issue, images)| ErasureImages { leaves, images, issue }))
+        self.state.lock().staged_images()
     }
 
     /// Which root key the store is known to be at.

@@ -59,7 +59,7 @@ impl Node {
         self.present >> slot & 1 == 1
     }
 
-    pub(super) fn put(&mut self, slot: usize, key: &SecretKey) {
+    pub(in crate::vault) fn put(&mut self, slot: usize, key: &SecretKey) {
         self.keys.slots[slot].copy_from_slice(key.expose_bytes());
         self.present |= 1 << slot;
     }
@@ -70,7 +70,7 @@ impl Node {
     }
 
     /// The key in a slot.
-    pub(super) fn expose_slot(&self, slot: usize) -> Option<SecretKey> {
+    pub(in crate::vault) fn expose_slot(&self, slot: usize) -> Option<SecretKey> {
         self.has(slot).then(|| SecretKey::from_exposed(&self.keys.slots[slot]))
     }
 

@@ -34,6 +34,13 @@ pub(super) struct Issue {
     erasure: Option<u64>,
 }
 
+/// What an erasure's transaction writes.
+pub(in crate::vault) struct ErasureImages {
+    pub(in crate::vault) leaves: Vec<u64>,
+    pub(in crate::vault) images: Vec<KeyImage>,
+    pub(super) issue: Issue,
+}
+
 /// An erasure that the store is not known to have.
 struct Staged {
     id: u64,
@@ -168,10 +175,13 @@ impl State {
             }
         };
         match position.level {
-            LAST_LEVEL => drop(self.parents.put(position.index, node)),
+            LAST_LEVEL => {
+                // Room first: a node that was just brought must not be the one that goes.
+                self.evict(self.capacity.saturating_sub(1));
+                self.parents.put(position.index, node);
+            }
             _ => drop(self.interior.insert(position, node)),
         }
-        self.evict();
         Ok(true)
     }
 
@@ -181,10 +191,10 @@ impl State {
         node
     }
 
-    /// Lets idle nodes of the last level go while there are too many. The latest one always stays.
-    fn evict(&mut self) {
+    /// Lets idle nodes of the last level go while there are more than `room`; looks at a few at a time.
+    fn evict(&mut self, room: usize) {
         for _ in 0..8 {
-            if self.parents.len() <= self.capacity.max(1) {
+            if self.parents.len() <= room {
                 return;
             }
             match self.parents.peek_lru().map(|(index, node)| (*index, node.is_idle())) {
@@ -281,7 +291,7 @@ impl State {
         if let Some(staged) = self.staged.take_if(|staged| issue.erasure == Some(staged.id)) {
             self.epoch = staged.epoch;
         }
-        self.evict();
+        self.evict(self.capacity);
     }
 
     /// The images that the leaf's sealer was given last are in the store.
@@ -351,7 +361,7 @@ impl State {
     /// Lets go of what [`State::hold`] kept.
     pub(super) fn release(&mut self, held: &[u64]) {
         held.iter().for_each(|leaf| self.unpin(*leaf));
-        self.evict();
+        self.evict(self.capacity);
     }
 
     /// Takes the leaves out and gives every node on their paths a fresh key, the root this one. `held` are those of
@@ -392,12 +402,12 @@ impl State {
         Ok(())
     }
 
-    /// The staged erasure's leaves and its images as of now; `None` if there is none.
-    pub(super) fn staged_images(&mut self) -> Result<Option<(Vec<u64>, Issue, Vec<KeyImage>)>> {
+    /// The staged erasure's images as of now; `None` if there is none.
+    pub(super) fn staged_images(&mut self) -> Result<Option<ErasureImages>> {
         let Some(staged) = &self.staged else { return Ok(None) };
         let (leaves, nodes) = (staged.leaves.clone(), staged.nodes.clone());
         let (issue, images) = self.issue(nodes)?;
-        Ok(Some((leaves, issue, images)))
+        Ok(Some(ErasureImages { leaves, images, issue }))
     }
 
     /// Which root key the store is known to be at.

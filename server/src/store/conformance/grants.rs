@@ -1,0 +1,188 @@
+use super::*;
+use crate::policy::Grant;
+
+const ENDED: Timestamp = NOW; // a right allows nothing from its end on
+
+pub(super) async fn setting(rig: Rig) {
+    let file = rig.file("a").await;
+    rig.grant(file, "carol", Right::Checkin, LATER).await;
+    rig.grant(file, "bob", Right::Both, ENDED).await;
+    rig.grant(file, "carol", Right::Checkout, ENDED).await;
+    let rows = rig.store.grants(file).await.unwrap();
+    let told: Vec<_> = rows.iter().map(|row| (row.grantee.to_string(), row.right, row.until)).collect();
+    assert_eq!(
+        told,
+        [("bob".into(), Right::Both, ENDED), ("carol".into(), Right::Checkout, ENDED)],
+        "the newest for each, ended ones too"
+    );
+    assert!(rows[1].seq > rows[0].seq);
+    refused!(rig.store.grants(NodeId::random()).await, StoreError::NotFound);
+    let grant = NewGrant { grantee: grantee("bob"), right: Right::Both, until: LATER };
+    refused!(
+        rig.store.set_grant(&proof(NodeId::random(), Action::Own), grant, audit("grant")).await,
+        StoreError::NotFound
+    );
+}
+
+pub(super) async fn all_replaces(rig: Rig) {
+    let (file, other) = (rig.file("a").await, rig.file("b").await);
+    rig.grant(file, "bob", Right::Checkout, LATER).await;
+    rig.grant(other, "bob", Right::Checkout, LATER).await;
+    rig.grant(file, "ALL", Right::Checkin, LATER).await;
+    rig.grant(file, "0carol", Right::Both, LATER).await;
+    let rows = rig.store.grants(file).await.unwrap();
+    assert_eq!(rows.iter().map(|row| row.grantee.to_string()).collect::<Vec<_>>(), ["ALL", "0carol"]);
+    let level = rig.seen(file, "bob").await.facts.levels[0].clone();
+    assert_eq!(level.own, Some(Grant { right: Right::Checkout, until: LATER, seq: 1, revoked: true }));
+    assert_eq!(level.all, Some(Grant { right: Right::Checkin, until: LATER, seq: 3, revoked: false }));
+    assert_eq!(rig.store.grants(other).await.unwrap().len(), 1, "on that document only");
+    rig.grant(file, "bob", Right::Both, LATER).await;
+    assert!(!rig.seen(file, "bob").await.facts.levels[0].own.unwrap().revoked);
+}
+
+pub(super) async fn revoking(rig: Rig) {
+    let file = rig.file("a").await;
+    rig.grant(file, "bob", Right::Both, LATER).await;
+    rig.revoke(file, "bob").await.unwrap();
+    refused!(rig.revoke(file, "bob").await, StoreError::NotFound);
+    refused!(rig.revoke(file, "ALL").await, StoreError::NotFound);
+    refused!(rig.revoke(NodeId::random(), "bob").await, StoreError::NotFound);
+    assert_eq!(rig.store.grants(file).await.unwrap(), []);
+    assert!(rig.seen(file, "bob").await.facts.levels[0].own.unwrap().revoked, "that it had one stays known");
+    assert_eq!(rig.seen(file, "carol").await.facts.levels[0].own, None);
+}
+
+pub(super) async fn facts_have_all_levels(rig: Rig) {
+    let home = rig.home("alice").await;
+    let folder = rig.folder(home, "d").await;
+    let file = rig.make_as("carol", folder, "f", Kind::File).await.unwrap().id;
+    rig.grant(home, "ALL", Right::Checkin, LATER).await;
+    rig.grant(folder, "bob", Right::Both, LATER).await;
+    rig.grant(file, "carol", Right::Both, LATER).await;
+    let facts = rig.seen(file, "bob").await.facts;
+    assert_eq!((facts.user.as_str(), facts.node), ("bob", file));
+    let grant = |right, seq| Some(Grant { right, until: LATER, seq, revoked: false });
+    let level = |owner, own, all| Level { owner: uid(owner), own, all };
+    assert_eq!(
+        facts.levels,
+        [
+            level("carol", None, None),
+            level("alice", grant(Right::Both, 2), None),
+            level("alice", None, grant(Right::Checkin, 1)),
+        ]
+    );
+}
+
+pub(super) async fn below_shows_the_way(rig: Rig) {
+    let home = rig.home("alice").await;
+    let a = rig.folder(home, "a").await;
+    let b = rig.folder(a, "b").await;
+    let beside = rig.folder(home, "beside").await;
+    let file = rig.make(b, "f", Kind::File).await;
+    assert_eq!(rig.below(a, "bob").await, Below::Nothing);
+    rig.grant(file, "bob", Right::Checkout, LATER).await;
+    for folder in [home, a, b] {
+        assert_eq!(rig.below(folder, "bob").await, Below::Live);
+        assert_eq!(rig.below(folder, "carol").await, Below::Nothing);
+    }
+    assert_eq!(rig.below(beside, "bob").await, Below::Nothing);
+    assert_eq!(rig.below(file, "bob").await, Below::Nothing, "nothing lies below a file");
+    rig.grant(file, "bob", Right::Checkout, ENDED).await;
+    assert_eq!(rig.below(a, "bob").await, Below::Had);
+    rig.revoke(file, "bob").await.unwrap();
+    assert_eq!(rig.below(home, "bob").await, Below::Had);
+    rig.grant(b, "ALL", Right::Checkin, LATER).await;
+    assert_eq!((rig.below(a, "bob").await, rig.below(a, "carol").await), (Below::Live, Below::Live));
+    rig.revoke(b, "ALL").await.unwrap();
+    assert_eq!((rig.below(a, "bob").await, rig.below(a, "carol").await), (Below::Had, Below::Had));
+    assert_eq!(rig.below(b, "carol").await, Below::Nothing, "a grant on the folder itself is not below it");
+    rig.make_as("carol", b, "hers", Kind::File).await.unwrap();
+    assert_eq!(rig.below(home, "carol").await, Below::Live, "who owns something finds the way to it");
+}
+
+/// Where the levels give a live right, nothing depends on what lies below.
+pub(super) async fn below_is_asked_when_needed(rig: Rig) {
+    let home = rig.home("alice").await;
+    let a = rig.folder(home, "a").await;
+    let b = rig.folder(a, "b").await;
+    rig.grant(b, "bob", Right::Checkout, LATER).await;
+    assert_eq!(rig.below(a, "bob").await, Below::Live);
+    assert_eq!(rig.below(a, "alice").await, Below::Nothing);
+    rig.grant(home, "bob", Right::Checkout, LATER).await;
+    assert_eq!(rig.below(a, "bob").await, Below::Nothing);
+    rig.grant(home, "bob", Right::Checkout, ENDED).await;
+    assert_eq!(rig.below(a, "bob").await, Below::Live);
+}
+
+/// A user's own later grant goes before ALL's, also once it has run out.
+pub(super) async fn a_later_own_grant_shadows_all(rig: Rig) {
+    let home = rig.home("alice").await;
+    let file = rig.file("a").await;
+    rig.grant(file, "ALL", Right::Both, LATER).await;
+    assert_eq!(rig.below(home, "bob").await, Below::Live);
+    rig.grant(file, "bob", Right::Checkout, ENDED).await;
+    assert_eq!((rig.below(home, "bob").await, rig.below(home, "carol").await), (Below::Had, Below::Live));
+    assert_eq!(rig.store.shared_homes(&uid("bob"), NOW).await.unwrap(), []);
+    rig.revoke(file, "bob").await.unwrap();
+    assert_eq!(rig.below(home, "bob").await, Below::Live, "a revoked one rules nothing");
+    rig.grant(file, "ALL", Right::Both, LATER).await;
+    assert_eq!(rig.below(home, "bob").await, Below::Live);
+}
+
+pub(super) async fn listings_have_the_same_facts(rig: Rig) {
+    let home = rig.home("alice").await;
+    let shared = rig.folder(home, "shared").await;
+    let mixed = rig.folder(home, "mixed").await;
+    rig.folder(home, "private").await;
+    let file = rig.make(mixed, "f", Kind::File).await;
+    rig.make_as("bob", mixed, "his", Kind::Folder).await.unwrap();
+    rig.grant(shared, "ALL", Right::Both, LATER).await;
+    rig.grant(shared, "bob", Right::Checkout, ENDED).await;
+    rig.grant(file, "carol", Right::Both, ENDED).await;
+    for folder in [home, shared, mixed] {
+        for user in ["alice", "bob", "carol"] {
+            let listed = rig.store.children(folder, None, 99, &uid(user), NOW).await.unwrap();
+            for seen in listed {
+                assert_eq!(seen, rig.seen(seen.node.id, user).await);
+            }
+        }
+    }
+    let listed = rig.store.children(home, None, 99, &uid("bob"), NOW).await.unwrap();
+    let below: Vec<_> = listed.iter().map(|seen| seen.facts.below).collect();
+    assert_eq!(below, [Below::Live, Below::Nothing, Below::Nothing]);
+}
+
+pub(super) async fn shared_homes(rig: Rig) {
+    let file = rig.file("a").await;
+    let his = rig.make_as("bob", rig.home("bob").await, "b", Kind::File).await.unwrap().id;
+    let homes = async |user: &str| {
+        let homes = rig.store.shared_homes(&uid(user), NOW).await.unwrap();
+        homes.into_iter().map(|uid| uid.to_string()).collect::<Vec<_>>()
+    };
+    assert_eq!(homes("carol").await, [""; 0]);
+    rig.grant(file, "carol", Right::Checkin, LATER).await;
+    rig.grant(his, "ALL", Right::Checkin, LATER).await;
+    assert_eq!(homes("carol").await, ["alice", "bob"]);
+    assert_eq!(homes("bob").await, [""; 0], "not one's own");
+    assert_eq!(homes("alice").await, ["bob"]);
+    rig.grant(file, "carol", Right::Checkin, ENDED).await;
+    rig.revoke(his, "ALL").await.unwrap();
+    assert_eq!(homes("carol").await, [""; 0]);
+    let home = rig.home("bob").await;
+    rig.make_as("carol", home, "hers", Kind::File).await.unwrap();
+    assert_eq!(homes("carol").await, ["bob"], "owning something there is enough");
+}
+
+pub(super) async fn grants_go_with_the_node(rig: Rig) {
+    let home = rig.home("alice").await;
+    let file = rig.file("a").await;
+    rig.grant(file, "bob", Right::Both, LATER).await;
+    rig.store.set_xattr(&proof(file, Action::Own), "user.x", b"1", XattrMode::Any).await.unwrap();
+    rig.remove(file, home, "a").await.unwrap();
+    assert_eq!(rig.below(home, "bob").await, Below::Nothing);
+    assert_eq!(rig.store.shared_homes(&uid("bob"), NOW).await.unwrap(), []);
+    let again = NewNode { id: file, ..new_node(home, "a", Kind::File) };
+    rig.store.create(&proof(home, Action::Checkin), again, audit("create")).await.unwrap();
+    assert_eq!(rig.store.grants(file).await.unwrap(), []);
+    assert_eq!(rig.store.xattrs(file).await.unwrap(), []);
+}

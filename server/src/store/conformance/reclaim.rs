@@ -1,0 +1,99 @@
+use super::*;
+
+pub(super) async fn removing_queues(rig: Rig) {
+    let home = rig.home("alice").await;
+    let file = rig.file("a").await;
+    let (first, one) = version_with_pack(file, 0, 1, false);
+    let (second, two) = version_with_pack(file, 1, 2, false);
+    rig.commit(first).await.unwrap();
+    rig.commit(second).await.unwrap();
+    assert_eq!(rig.store.erasures(9).await.unwrap(), [0u64; 0]);
+    rig.remove(file, home, "a").await.unwrap();
+    assert_eq!(rig.store.erasures(9).await.unwrap(), [1, 2]);
+    assert_eq!(rig.store.erasures(1).await.unwrap(), [1]);
+    let mut trash = rig.store.trash(9).await.unwrap();
+    trash.sort();
+    let mut packs = [one, two];
+    packs.sort();
+    assert_eq!(trash, packs);
+    assert!(!rig.store.has_pack(one).await.unwrap(), "it has no row any more");
+    assert_eq!(rig.store.version(file, Version(2)).await.unwrap(), None);
+    assert_eq!(rig.store.superseded(LATER, 9).await.unwrap(), []);
+
+    rig.store.trashed(&[one]).await.unwrap();
+    assert_eq!(rig.store.trash(9).await.unwrap(), [two]);
+    rig.store.trashed(&[one, two]).await.unwrap();
+    assert_eq!(rig.store.trash(9).await.unwrap(), []);
+    assert_eq!(rig.store.last_leaf().await.unwrap(), Some(2), "a leaf's number is not used again");
+}
+
+pub(super) async fn inline_packs_are_no_trash(rig: Rig) {
+    let home = rig.home("alice").await;
+    let file = rig.file("a").await;
+    let (commit, pack) = version_with_pack(file, 0, 1, true);
+    rig.commit(commit).await.unwrap();
+    rig.remove(file, home, "a").await.unwrap();
+    assert!(!rig.store.has_pack(pack).await.unwrap());
+    assert_eq!(rig.store.trash(9).await.unwrap(), []);
+    assert_eq!(rig.store.erasures(9).await.unwrap(), [1]);
+}
+
+/// Two documents on one pack: it and its key stay until the second goes too.
+pub(super) async fn shared_packs_stay(rig: Rig) {
+    let home = rig.home("alice").await;
+    let (a, b) = (rig.file("a").await, rig.file("b").await);
+    let (commit, pack) = version_with_pack(a, 0, 1, false);
+    rig.commit(commit).await.unwrap();
+    rig.commit(Commit { uses: vec![pack], ..version(b, 0, 2) }).await.unwrap();
+    rig.remove(a, home, "a").await.unwrap();
+    assert!(rig.store.has_pack(pack).await.unwrap());
+    assert_eq!(rig.store.erasures(9).await.unwrap(), [0u64; 0]);
+    assert_eq!(rig.store.trash(9).await.unwrap(), []);
+    rig.remove(b, home, "b").await.unwrap();
+    assert_eq!(rig.store.erasures(9).await.unwrap(), [1, 2]);
+    assert_eq!(rig.store.trash(9).await.unwrap(), [pack]);
+}
+
+pub(super) async fn dropping_versions(rig: Rig) {
+    let file = rig.file("a").await;
+    let (first, one) = version_with_pack(file, 0, 1, false);
+    let (second, two) = version_with_pack(file, 1, 2, false);
+    rig.commit(first).await.unwrap();
+    rig.commit(second).await.unwrap();
+    let asked = [(file, Version(2)), (file, Version(7)), (NodeId::random(), Version(1))];
+    rig.store.drop_versions(&asked).await.unwrap();
+    assert!(rig.store.version(file, Version(2)).await.unwrap().is_some(), "never the current one");
+    rig.store.drop_versions(&[(file, Version(1)), (file, Version(1))]).await.unwrap();
+    assert_eq!(rig.store.version(file, Version(1)).await.unwrap(), None);
+    assert_eq!(rig.store.trash(9).await.unwrap(), [one]);
+    assert_eq!(rig.store.erasures(9).await.unwrap(), [1]);
+    assert!(rig.store.has_pack(two).await.unwrap());
+}
+
+pub(super) async fn superseded_in_order(rig: Rig) {
+    let (a, b) = (rig.file("a").await, rig.file("b").await);
+    rig.commit(version(b, 0, 1)).await.unwrap();
+    rig.commit(version(b, 1, 2)).await.unwrap(); // version 1 superseded at NOW + 2
+    rig.commit(version(a, 0, 3)).await.unwrap();
+    rig.commit(version(a, 1, 4)).await.unwrap(); // at NOW + 4
+    rig.commit(version(b, 2, 5)).await.unwrap(); // version 2 at NOW + 5
+    let upto =
+        async |millis: i64, limit| rig.store.superseded(Timestamp(NOW.0 + millis), limit).await.unwrap();
+    assert_eq!(upto(1, 9).await, []);
+    assert_eq!(upto(2, 9).await, [(b, Version(1))]);
+    assert_eq!(upto(9, 9).await, [(b, Version(1)), (a, Version(1)), (b, Version(2))]);
+    assert_eq!(upto(9, 2).await, [(b, Version(1)), (a, Version(1))]);
+}
+
+pub(super) async fn erasing(rig: Rig) {
+    let home = rig.home("alice").await;
+    for (leaf, text) in [(3, "a"), (1, "b"), (2, "c")] {
+        let file = rig.file(text).await;
+        rig.commit(version(file, 0, leaf)).await.unwrap();
+        rig.remove(file, home, text).await.unwrap();
+    }
+    assert_eq!(rig.store.erasures(9).await.unwrap(), [3, 1, 2], "in the order in which they came");
+    rig.store.erased(&[3, 2, 99], vec![key(0, 8)]).await.unwrap();
+    assert_eq!(rig.store.erasures(9).await.unwrap(), [1]);
+    assert_eq!(rig.store.key_node(key(0, 8).position).await.unwrap(), Some(key(0, 8)));
+}

@@ -1,0 +1,313 @@
+//! Random sequences of calls give the same on every store, errors included.
+
+use std::fmt::Debug;
+
+use proptest::collection::vec;
+use proptest::prelude::*;
+
+use super::*;
+use crate::store::memory::MemoryStore;
+use crate::store::sqlite::SqliteStore;
+
+/// Users, nodes and packs are numbers here: small ones, so that calls meet one another.
+#[derive(Clone, Debug)]
+enum Step {
+    Create { parent: usize, name: u8, kind: Kind, user: usize },
+    Commit { node: usize, stale: bool, own_pack: bool, shared: Option<usize>, consumes: Option<usize> },
+    Rename { node: usize, to: usize, name: u8, replace: bool },
+    Swap { node: usize, to: usize, name: u8, commit: bool },
+    Remove { node: usize },
+    Grant { node: usize, grantee: usize, until: i64 },
+    Revoke { node: usize, grantee: usize },
+    Flag { node: usize },
+    Xattr { node: usize, name: u8, mode: XattrMode },
+    DropVersions { upto: i64 },
+    Erase,
+    Disable { user: usize, disabled: bool },
+    Login { user: usize, keep: usize, after: i64 },
+}
+
+fn steps() -> impl Strategy<Value = Step> {
+    use Step::*;
+    // Mostly what fits, so that much succeeds: see `Run::new` for the numbers.
+    let node = || 2..14usize;
+    let folder = || prop_oneof![8 => 0..5usize, 1 => 0..14usize];
+    let file = || prop_oneof![8 => 5..14usize, 1 => 0..14usize];
+    let kind = prop_oneof![Just(Kind::File), Just(Kind::Folder), Just(Kind::Folder), Just(Kind::Symlink)];
+    let mode = prop_oneof![Just(XattrMode::Any), Just(XattrMode::Create), Just(XattrMode::Replace)];
+    prop_oneof![
+        6 => (folder(), 0..4u8, kind, 0..3usize)
+            .prop_map(|(parent, name, kind, user)| Create { parent, name, kind, user }),
+        6 => (file(), prop::bool::weighted(0.1), any::<bool>(), prop::option::of(0..8usize),
+              prop::option::weighted(0.2, file()))
+            .prop_map(|(node, stale, own_pack, shared, consumes)| Commit { node, stale, own_pack, shared, consumes }),
+        4 => (node(), folder(), 0..4u8, any::<bool>())
+            .prop_map(|(node, to, name, replace)| Rename { node, to, name, replace }),
+        2 => (file(), folder(), 0..4u8, any::<bool>())
+            .prop_map(|(node, to, name, commit)| Swap { node, to, name, commit }),
+        2 => node().prop_map(|node| Remove { node }),
+        5 => (node(), 0..4usize, 0..3i64).prop_map(|(node, grantee, until)| Grant { node, grantee, until }),
+        2 => (node(), 0..4usize).prop_map(|(node, grantee)| Revoke { node, grantee }),
+        1 => node().prop_map(|node| Flag { node }),
+        1 => (node(), 0..2u8, mode).prop_map(|(node, name, mode)| Xattr { node, name, mode }),
+        1 => (0..40i64).prop_map(|upto| DropVersions { upto }),
+        1 => Just(Erase),
+        1 => (0..3usize, any::<bool>()).prop_map(|(user, disabled)| Disable { user, disabled }),
+        2 => (0..3usize, 0..3usize, 0..90_000_000i64)
+            .prop_map(|(user, keep, after)| Login { user, keep, after }),
+    ]
+}
+
+const USERS: [&str; 4] = ["alice", "bob", "carol", "ALL"];
+
+/// The same run on each store. Ids are numbered, except those of homes, which each store chooses for itself.
+struct Run {
+    rig: Rig,
+    homes: Vec<NodeId>,
+    /// Two homes first, then in the order of creation; removed ones stay.
+    nodes: Vec<NodeId>,
+    packs: Vec<PackId>,
+    leaf: u64,
+    told: Vec<String>,
+}
+
+impl Run {
+    async fn new(store: Arc<dyn MetaStore>) -> Self {
+        let rig = Rig::new(store).await;
+        let homes = vec![rig.home("alice").await, rig.home("bob").await, rig.home("carol").await];
+        let nodes = homes[..2].to_vec();
+        let mut run = Run { rig, nodes, homes, packs: Vec::new(), leaf: 0, told: Vec::new() };
+        // Two homes, three folders, files.
+        for (parent, name) in [(0, 0), (2, 0), (1, 0)] {
+            run.step(&Step::Create { parent, name, kind: Kind::Folder, user: 0 }).await;
+        }
+        for (parent, name) in [(0, 1), (0, 2), (2, 1), (3, 1), (4, 1)] {
+            run.step(&Step::Create { parent, name, kind: Kind::File, user: 0 }).await;
+        }
+        run
+    }
+
+    fn tell(&mut self, what: impl Debug) {
+        let mut text = format!("{what:?}");
+        for (number, home) in self.homes.iter().enumerate() {
+            text = text.replace(&home.to_string(), &format!("home {number}"));
+        }
+        self.told.push(text);
+    }
+
+    fn node(&self, number: usize) -> NodeId {
+        self.nodes[number % self.nodes.len()]
+    }
+
+    fn fresh(&mut self) -> NodeId {
+        let mut id = [0xaa; 16];
+        id[8..].copy_from_slice(&(self.nodes.len() as u64).to_be_bytes());
+        self.nodes.push(NodeId(id));
+        NodeId(id)
+    }
+
+    async fn present(&self, number: usize) -> Option<Node> {
+        let found = self.rig.store.node(self.node(number), &uid("alice"), NOW).await.unwrap();
+        found.map(|seen| seen.node)
+    }
+
+    /// Where a node is; a place that is not for homes and nodes that are gone.
+    async fn place(&self, number: usize) -> (NodeId, Name) {
+        let node = self.present(number).await;
+        let parent = node.as_ref().and_then(|node| node.parent).unwrap_or(NodeId([1; 16]));
+        (parent, node.and_then(|node| node.name).unwrap_or_else(|| name("gone")))
+    }
+
+    fn commit(&mut self, node: NodeId, base: Version, own_pack: bool, shared: Option<usize>) -> Commit {
+        self.leaf += 1;
+        let mut commit = Commit { base, ..version(node, 0, self.leaf) };
+        if own_pack {
+            let mut id = [0xbb; 16];
+            id[8..].copy_from_slice(&self.leaf.to_be_bytes());
+            let inline = (self.leaf % 2 == 0).then(|| Bytes::from_static(b"sealed"));
+            let pack =
+                PackRow { id: PackId(id), document: node, leaf: self.leaf, length: 6, blocks: 1, inline };
+            commit.uses.push(pack.id);
+            commit.pack = Some(pack);
+            self.packs.push(PackId(id));
+        }
+        let known =
+            shared.filter(|_| !self.packs.is_empty()).map(|number| self.packs[number % self.packs.len()]);
+        commit.uses.extend(known.filter(|pack| !commit.uses.contains(pack)));
+        commit.keys = vec![key(self.leaf % 3, self.leaf * 7 % 5)];
+        commit
+    }
+
+    async fn step(&mut self, step: &Step) {
+        let own = |node| proof(node, Action::Own);
+        match *step {
+            Step::Create { parent, name: text, kind, user } => {
+                let parent = self.node(parent);
+                let new = NewNode { id: self.fresh(), ..new_node(parent, &format!("n{text}"), kind) };
+                let allowed = proof_as(USERS[user], parent, Action::Checkin);
+                let outcome = self.rig.store.create(&allowed, new, audit("create")).await;
+                self.tell(outcome);
+            }
+            Step::Commit { node, stale, own_pack, shared, consumes } => {
+                let current = self.present(node).await.map_or(Version(0), |node| node.version);
+                let base = if stale { current.next() } else { current };
+                let source = match consumes {
+                    Some(number) => {
+                        let version = self.present(number).await.map_or(Version(0), |node| node.version);
+                        Some((self.node(number), version))
+                    }
+                    None => None,
+                };
+                let commit = self.commit(self.node(node), base, own_pack, shared);
+                let outcome = self.rig.commit(Commit { consumes: source, ..commit }).await;
+                self.tell(outcome);
+            }
+            Step::Rename { node, to, name: text, replace } => {
+                let ((parent, old), id) = (self.place(node).await, self.node(node));
+                let (new_parent, new_name) = (self.node(to), name(&format!("n{text}")));
+                let there = self.rig.store.child(new_parent, &new_name, &uid("alice"), NOW).await.unwrap();
+                let replacing = there.filter(|_| replace).map(|seen| seen.node.id);
+                let rename =
+                    Rename { node: id, parent, name: old, new_parent, new_name, replacing, now_ns: 8 };
+                let outcome = self.rig.store.rename(&own(id), rename, audit("rename")).await;
+                self.tell(outcome);
+            }
+            Step::Swap { node, to, name: text, commit } => {
+                let ((backup_parent, backup_name), id) = (self.place(node).await, self.node(node));
+                let version = self.present(node).await.map_or(Version(0), |node| node.version);
+                let parent = self.node(to);
+                let copy = NewNode { id: self.fresh(), ..new_node(backup_parent, "copy", Kind::File) };
+                let commit = commit.then(|| self.commit(copy.id, Version(0), true, None));
+                let name = name(&format!("n{text}"));
+                let owner = uid("carol");
+                let swap = Swap {
+                    document: id,
+                    backup_parent,
+                    backup_name,
+                    parent,
+                    name,
+                    copy,
+                    owner,
+                    commit,
+                    version,
+                };
+                let outcome = self.rig.store.swap(&own(id), swap, audit("swap")).await;
+                self.tell(outcome);
+            }
+            Step::Remove { node } => {
+                let ((parent, name), node) = (self.place(node).await, self.node(node));
+                let remove = Remove { node, parent, name, now_ns: 9 };
+                let outcome = self.rig.store.remove(&own(node), remove, audit("remove")).await;
+                self.tell(outcome);
+            }
+            Step::Grant { node, grantee, until } => {
+                let until = Timestamp(NOW.0 + until - 1);
+                let grant = NewGrant { grantee: self::grantee(USERS[grantee]), right: Right::Both, until };
+                let outcome = self.rig.store.set_grant(&own(self.node(node)), grant, audit("grant")).await;
+                self.tell(outcome);
+            }
+            Step::Revoke { node, grantee } => {
+                let outcome = self.rig.revoke(self.node(node), USERS[grantee]).await;
+                self.tell(outcome);
+            }
+            Step::Flag { node } => {
+                let allowed = own(self.node(node));
+                let outcome = self.rig.store.set_flag(&allowed, Flag::Integrity, audit("flag")).await;
+                self.tell(outcome);
+            }
+            Step::Xattr { node, name, mode } => {
+                let allowed = own(self.node(node));
+                let outcome = self.rig.store.set_xattr(&allowed, &format!("user.{name}"), b"v", mode).await;
+                self.tell(outcome);
+            }
+            Step::DropVersions { upto } => {
+                let old = self.rig.store.superseded(Timestamp(NOW.0 + upto), 3).await.unwrap();
+                let outcome = self.rig.store.drop_versions(&old).await;
+                self.tell((old, outcome));
+            }
+            Step::Erase => {
+                let leaves = self.rig.store.erasures(2).await.unwrap();
+                let trash = self.rig.store.trash(1).await.unwrap();
+                let outcome = self.rig.store.erased(&leaves, vec![key(0, self.leaf)]).await;
+                self.rig.store.trashed(&trash).await.unwrap();
+                self.tell((leaves, trash, outcome));
+            }
+            Step::Disable { user, disabled } => {
+                let outcome = self.rig.store.set_disabled(&uid(USERS[user]), disabled).await;
+                self.tell(outcome);
+            }
+            Step::Login { user, keep, after } => {
+                let now = Timestamp(NOW.0 + after);
+                let new = NewSession {
+                    token: TokenHash([self.told.len() as u8; 32]),
+                    uid: uid(USERS[user]),
+                    node: "client1".parse().unwrap(),
+                    certificate: [1; 32],
+                    now,
+                    expires: Timestamp(now.0 + 1000),
+                };
+                let outcome = self.rig.store.begin_session(new, keep).await;
+                self.tell(
+                    outcome.map(|replaced| replaced.into_iter().map(|hash| hash.0[0]).collect::<Vec<_>>()),
+                );
+            }
+        }
+    }
+
+    /// All that can be asked.
+    async fn look_around(&mut self) {
+        let store = self.rig.store.clone();
+        for user in ["alice", "bob", "carol"] {
+            let user = uid(user);
+            self.tell(store.shared_homes(&user, NOW).await);
+            for id in self.nodes.clone() {
+                self.tell(store.node(id, &user, NOW).await);
+                self.tell(store.children(id, None, 99, &user, NOW).await);
+            }
+        }
+        for id in self.nodes.clone() {
+            self.tell((store.path(id).await, store.grants(id).await, store.xattrs(id).await));
+            for version in 0..9 {
+                self.tell(store.version(id, Version(version)).await);
+            }
+        }
+        self.tell(store.packs(&self.packs.clone()).await);
+        self.tell((store.erasures(99).await, store.trash(99).await, store.last_leaf().await));
+        self.tell(store.superseded(LATER, 99).await);
+        for index in 0..3 {
+            self.tell(store.key_node(key(index, 0).position).await);
+        }
+        for byte in 0..60 {
+            self.tell(store.session(&TokenHash([byte; 32])).await);
+        }
+        self.tell(store.users().await);
+    }
+}
+
+async fn told(store: Arc<dyn MetaStore>, steps: &[Step]) -> Vec<String> {
+    let mut run = Run::new(store).await;
+    for step in steps {
+        run.step(step).await;
+    }
+    run.look_around().await;
+    run.told
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
+    #[test]
+    fn memory_and_sqlite_agree(steps in vec(steps(), 1..60)) {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        runtime.block_on(async {
+            let folder = tempfile::tempdir().unwrap();
+            let sqlite = SqliteStore::create(&folder.path().join("meta.db")).unwrap();
+            let real = told(Arc::new(sqlite), &steps).await;
+            let twin = told(Arc::new(MemoryStore::new()), &steps).await;
+            for (real, twin) in real.iter().zip(&twin) {
+                prop_assert_eq!(real, twin);
+            }
+            prop_assert_eq!(real.len(), twin.len());
+            Ok(())
+        })?;
+    }
+}
