@@ -2,3 +2,4 @@
 
 mod openapi;
 mod outside;
+mod whole;

@@ -36,3 +36,44 @@ async fn a_taken_port_is_told() {
     assert!(refused.contains("cannot listen on") && refused.lines().count() == 2, "{refused}");
     drop(held);
 }
+
+#[tokio::test]
+async fn a_store_that_was_made_opens_once_made_and_is_never_made_twice() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path().join("data");
+    let none = words(&compose::open_meta(&data).err().unwrap());
+    assert!(none.contains("3s-server init"), "{none}");
+
+    compose::init(&data, None).unwrap();
+    for name in ["meta.db", "packs", "server.key", "server.pub", "keyring"] {
+        assert!(data.join(name).exists(), "{name}");
+    }
+    let keyring = std::fs::read(data.join("keyring")).unwrap();
+    let twice = words(&compose::init(&data, None).unwrap_err());
+    assert!(twice.contains("already there") && twice.lines().count() == 2, "{twice}");
+    assert_eq!(std::fs::read(data.join("keyring")).unwrap(), keyring);
+    let opened = compose::open(&data, None, crate::service::Settings::default()).await.unwrap();
+    assert!(opened.meta.users().await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn a_keyring_lies_where_it_was_put_and_a_missing_one_is_told() {
+    let dir = tempfile::tempdir().unwrap();
+    let (data, keyring) = (dir.path().join("data"), dir.path().join("stick"));
+    compose::init(&data, Some(keyring.clone())).unwrap();
+    assert!(keyring.exists() && !data.join("keyring").exists());
+    let settings = crate::service::Settings::default;
+    let missing = words(&compose::open(&data, None, settings()).await.err().unwrap());
+    assert!(missing.contains("keyring"), "{missing}");
+    assert!(missing.lines().count() >= 2, "{missing}");
+    assert!(compose::open(&data, Some(keyring), settings()).await.is_ok());
+}
+
+#[test]
+fn an_init_that_fails_leaves_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path().join("data");
+    let nowhere = dir.path().join("no/such/medium/keyring");
+    assert!(compose::init(&data, Some(nowhere)).is_err());
+    assert_eq!(std::fs::read_dir(&data).unwrap().count(), 0);
+}
