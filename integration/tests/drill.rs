@@ -85,7 +85,7 @@ fn what_was_deleted_does_not_open_with_any_copy_but_the_old_keyring() {
     Cmd::new("cp").args(["-an"]).arg(old.join("packs/.")).arg(data.join("packs/")).ok();
     Cmd::new("python3").args(["-c", MERGE]).arg(data.join("meta.db")).arg(old.join("meta.db")).ok();
     let seen = read_with_a_server(&mut store, &names).unwrap();
-    assert_eq!(seen[..2], [Err(Errno::IO), Err(Errno::IO)], "the rows are back and the keys are not");
+    assert!(seen[..2].iter().all(Result::is_err), "the rows are back and the keys are not: {:?}", &seen[..2]);
     assert!(seen[2].as_ref() == Ok(&kept), "a document that was kept opens, or the drill proves nothing");
 }
 

@@ -131,7 +131,7 @@ impl Fs {
     pub fn bind(&self, folder: u64, entry: &Entry, at: Instant) -> Answer<(FileAttr, Duration)> {
         let ino = self.seen(folder, entry.name.clone(), entry.attr.clone());
         let attr = self.shown(ino)?;
-        Ok((attr, TTL.saturating_sub(at.elapsed())))
+        Ok((attr, self.believed(ino).saturating_sub(at.elapsed())))
     }
 
     /// An entry's inode number and kind for a listing without attributes; counts nothing.

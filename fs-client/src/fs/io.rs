@@ -4,6 +4,7 @@
 //! is dirty and none when nothing is, `release` none.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use bytes::Bytes;
@@ -29,6 +30,8 @@ pub struct OpenFile {
     reader: Reader,
     reads: bool,
     writes: bool,
+    /// Made or emptied by this very `open`, and not closed once since.
+    untouched: AtomicBool,
 }
 
 /// What `open` wants, from its flags.
@@ -40,14 +43,16 @@ pub struct Access {
     pub write: bool,
     /// To empty it first.
     pub truncate: bool,
+    /// To make it.
+    pub create: bool,
 }
 
 impl Access {
     /// `open(2)`'s flags.
     pub fn from_flags(flags: i32) -> Access {
         let mode = flags & libc::O_ACCMODE;
-        let truncate = flags & libc::O_TRUNC != 0;
-        Access { read: mode != libc::O_WRONLY, write: mode != libc::O_RDONLY || truncate, truncate }
+        let (truncate, create) = (flags & libc::O_TRUNC != 0, flags & libc::O_CREAT != 0);
+        Access { read: mode != libc::O_WRONLY, write: mode != libc::O_RDONLY || truncate, truncate, create }
     }
 
     fn want(self) -> Right {
@@ -135,8 +140,14 @@ impl Fs {
     /// Registers a handle on a document that is retained for it already.
     pub(super) fn opened(&self, ino: u64, document: Arc<Document>, access: Access) -> u64 {
         let fh = self.handle();
-        let file =
-            OpenFile { ino, document, reader: Reader::default(), reads: access.read, writes: access.write };
+        let file = OpenFile {
+            ino,
+            document,
+            reader: Reader::default(),
+            reads: access.read,
+            writes: access.write,
+            untouched: AtomicBool::new(access.truncate || access.create),
+        };
         self.files.insert(fh, Arc::new(file));
         fh
     }
@@ -175,8 +186,15 @@ impl Fs {
     }
 
     /// Each `close`: checks in when a writing handle finds something dirty, and answers once that is durable.
+    ///
+    /// A shell's `>` opens, duplicates and closes before the program writes. What `open` made or emptied is
+    /// therefore not checked in by the first `close` that finds it still empty, or everyone would see an empty version in
+    /// between: by the second, by the first write's `close`, by `fsync`, or when the last descriptor goes.
     pub async fn flush(self: &Arc<Self>, fh: u64) -> Answer<()> {
         let file = self.file(fh)?;
+        if file.untouched.swap(false, Ordering::Relaxed) && file.document.attr().size == 0 {
+            return Ok(());
+        }
         let answer = match file.writes {
             true => self.checkin(file.ino, &file.document).await,
             false => Ok(()),
@@ -195,7 +213,9 @@ impl Fs {
     pub async fn release(self: &Arc<Self>, fh: u64) {
         let Some((_, file)) = self.files.remove(&fh) else { return };
         let (ino, document) = (file.ino, &file.document);
-        if file.writes && document.is_dirty() {
+        // As long as others can write, what is dirty is theirs to close.
+        let last = || !self.files.iter().any(|other| other.ino == ino && other.writes);
+        if file.writes && document.is_dirty() && last() {
             let answer = self.checkin(ino, document).await;
             let _ = self.noted(ino, "release", answer);
         }
@@ -247,7 +267,7 @@ impl Fs {
         if let Some(fh) = fh {
             return self.file(fh)?.document.truncate(size).map_err(|error| self.failed(error));
         }
-        let access = Access { read: false, write: true, truncate: false };
+        let access = Access { read: false, write: true, truncate: false, create: false };
         let fh = self.checkout(caller, ino, access).await?;
         let file = self.file(fh)?;
         let answer = file.document.truncate(size).map_err(|error| self.failed(error));

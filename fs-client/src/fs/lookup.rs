@@ -1,13 +1,13 @@
 //! Names and attributes.
 
 use std::ffi::OsStr;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use fuser::{AccessFlags, Errno, FileAttr};
 use sss_common::wire::fs::{Attr, Kind, LookupRequest, SetAttrRequest};
 use sss_common::{Code, Name, Uid};
 
-use super::{Answer, Caller, Failure, Fs, name_of};
+use super::{Answer, Caller, Failure, Fs, TTL, name_of};
 use crate::remote::RemoteError;
 use crate::tree::mode::{file_attr, nanos, shown_mode};
 use crate::tree::{ROOT, SELF};
@@ -98,6 +98,13 @@ impl Fs {
             attr = Attr { right, ..document.attr() };
         }
         Ok(file_attr(ino, &attr, self.options.owner))
+    }
+
+    /// How long the kernel may believe what it was told of an inode: what somebody else owns, and may share or
+    /// change at any time, not at all.
+    pub fn believed(&self, ino: u64) -> Duration {
+        let owned = self.tree.lock().inode(ino).is_some_and(|inode| inode.attr.right.owner);
+        if owned || ino == SELF { TTL } else { Duration::ZERO }
     }
 
     /// Attributes. No round trip for what is open and dirty; else one.

@@ -81,7 +81,7 @@ impl Fs {
                 _ => return Err(Failure::new(Errno::EPERM, "a store holds files, folders and links only")),
             }
             let ino = self.make(parent, &new_name(parent, name)?, Kind::File, mode, None).await?;
-            let access = Access { read: false, write: true, truncate: false };
+            let access = Access { read: false, write: true, truncate: false, create: false };
             let fh = self.open_new(ino, access)?;
             let saved = self.flush(fh).await;
             self.release(fh).await;

@@ -18,10 +18,10 @@ use crate::remote::fault::FaultRemote;
 use crate::remote::memory::MemoryServer;
 
 const ME: Caller = Caller { uid: 1000 };
-pub(super) const READ: Access = Access { read: true, write: false, truncate: false };
-pub(super) const WRITE: Access = Access { read: false, write: true, truncate: false };
-pub(super) const BOTH: Access = Access { read: true, write: true, truncate: false };
-pub(super) const EMPTY: Access = Access { read: false, write: true, truncate: true };
+pub(super) const READ: Access = Access { read: true, write: false, truncate: false, create: false };
+pub(super) const WRITE: Access = Access { read: false, write: true, truncate: false, create: false };
+pub(super) const BOTH: Access = Access { read: true, write: true, truncate: false, create: false };
+pub(super) const EMPTY: Access = Access { read: false, write: true, truncate: true, create: false };
 
 /// A server and the time on it.
 pub(super) struct Site {

@@ -16,7 +16,7 @@ use sss_common::wire::fs::*;
 use sss_common::{Code, Flag, GrantText, Grantee, NodeId};
 
 use super::{Answer, Failure, Fs, TTL};
-use crate::remote::RemoteError;
+use crate::remote::{self, RemoteError};
 use crate::tree::{ROOT, SELF};
 
 /// What was asked a moment ago.
@@ -336,11 +336,28 @@ impl Fs {
             Kind3s::Other(name) => {
                 self.remote.removexattr(RemoveXattrRequest { node, name: name.into() }).await
             }
+            Kind3s::Flag => self.reset_flag(ino, node).await,
             Kind3s::Unknown => return Err(no_data()),
             _ => return Err(read_only(name)),
         };
         self.attributes.forget(node);
         done.map_err(|error| self.other_refused(error))
+    }
+
+    /// Without a flag of its own a document has what it would have got where it lies. `rsync -X` removes the flag of
+    /// what it has just made, when its source has none.
+    async fn reset_flag(&self, ino: u64, node: NodeId) -> remote::Result<()> {
+        let folder = self.known(ino).ok().and_then(|inode| inode.place).map(|(parent, _)| parent);
+        let folder = folder.and_then(|parent| self.known(parent).ok()).map(|inode| inode.attr.node);
+        let inherited = match folder {
+            Some(folder) => self.remote.attr(folder).await?.flag,
+            None => None,
+        };
+        let flag = inherited.or(self.options.flag).unwrap_or_default();
+        if self.remote.attr(node).await?.flag != Some(flag) {
+            self.remote.setflag(node, flag).await?;
+        }
+        Ok(())
     }
 
     /// `xattr(7)`'s numbers where they differ: what is not there is ENODATA, what is too much is ENOSPC.

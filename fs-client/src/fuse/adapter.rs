@@ -16,7 +16,7 @@ use crate::fs::dir::DirItem;
 use crate::fs::io::Access;
 use crate::fs::lookup::Changes;
 use crate::fs::xattr::SetMode;
-use crate::fs::{Answer, Caller, Fs, TTL};
+use crate::fs::{Answer, Caller, Fs};
 
 /// Largest write that the kernel sends at once.
 const MAX_WRITE: u32 = 1024 * 1024;
@@ -47,16 +47,16 @@ fn caller(req: &Request) -> Caller {
     Caller { uid: req.uid() }
 }
 
-fn entry(answer: Answer<FileAttr>, reply: ReplyEntry) {
+fn entry(fs: &Fs, answer: Answer<FileAttr>, reply: ReplyEntry) {
     match answer {
-        Ok(attr) => reply.entry(&TTL, &attr, GENERATION),
+        Ok(attr) => reply.entry(&fs.believed(attr.ino.0), &attr, GENERATION),
         Err(failure) => reply.error(failure.errno),
     }
 }
 
-fn attr(answer: Answer<FileAttr>, reply: ReplyAttr) {
+fn attr(fs: &Fs, answer: Answer<FileAttr>, reply: ReplyAttr) {
     match answer {
-        Ok(attr) => reply.attr(&TTL, &attr),
+        Ok(attr) => reply.attr(&fs.believed(attr.ino.0), &attr),
         Err(failure) => reply.error(failure.errno),
     }
 }
@@ -115,7 +115,7 @@ impl Filesystem for Adapter {
 
     fn lookup(&self, _req: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEntry) {
         let name = name.to_owned();
-        self.run(|fs| async move { entry(fs.lookup(parent.0, &name).await, reply) });
+        self.run(|fs| async move { entry(&fs, fs.lookup(parent.0, &name).await, reply) });
     }
 
     fn forget(&self, _req: &Request, ino: INodeNo, nlookup: u64) {
@@ -123,7 +123,7 @@ impl Filesystem for Adapter {
     }
 
     fn getattr(&self, _req: &Request, ino: INodeNo, _fh: Option<FileHandle>, reply: ReplyAttr) {
-        self.run(|fs| async move { attr(fs.getattr(ino.0).await, reply) });
+        self.run(|fs| async move { attr(&fs, fs.getattr(ino.0).await, reply) });
     }
 
     fn setattr(
@@ -147,7 +147,7 @@ impl Filesystem for Adapter {
         let caller = caller(req);
         let changes = Changes { mode, uid, gid, size, mtime: mtime.map(now_or) };
         self.run(|fs| async move {
-            attr(fs.setattr(caller, ino.0, fh.map(|fh| fh.0), changes).await, reply);
+            attr(&fs, fs.setattr(caller, ino.0, fh.map(|fh| fh.0), changes).await, reply);
         });
     }
 
@@ -166,12 +166,12 @@ impl Filesystem for Adapter {
         reply: ReplyEntry,
     ) {
         let name = name.to_owned();
-        self.run(|fs| async move { entry(fs.mknod(parent.0, &name, mode & !umask).await, reply) });
+        self.run(|fs| async move { entry(&fs, fs.mknod(parent.0, &name, mode & !umask).await, reply) });
     }
 
     fn mkdir(&self, _req: &Request, parent: INodeNo, name: &OsStr, mode: u32, umask: u32, reply: ReplyEntry) {
         let name = name.to_owned();
-        self.run(|fs| async move { entry(fs.mkdir(parent.0, &name, mode & !umask).await, reply) });
+        self.run(|fs| async move { entry(&fs, fs.mkdir(parent.0, &name, mode & !umask).await, reply) });
     }
 
     fn unlink(&self, _req: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEmpty) {
@@ -186,7 +186,7 @@ impl Filesystem for Adapter {
 
     fn symlink(&self, _req: &Request, parent: INodeNo, link_name: &OsStr, target: &Path, reply: ReplyEntry) {
         let (name, target) = (link_name.to_owned(), target.as_os_str().to_owned());
-        self.run(|fs| async move { entry(fs.symlink(parent.0, &name, &target).await, reply) });
+        self.run(|fs| async move { entry(&fs, fs.symlink(parent.0, &name, &target).await, reply) });
     }
 
     fn rename(
@@ -440,7 +440,13 @@ impl Filesystem for Adapter {
         self.run(|fs| async move {
             match fs.create(caller, parent.0, &name, mode & !umask, access, exclusive).await {
                 Ok((attr, fh)) => {
-                    reply.created(&TTL, &attr, GENERATION, FileHandle(fh), FopenFlags::FOPEN_KEEP_CACHE);
+                    reply.created(
+                        &fs.believed(attr.ino.0),
+                        &attr,
+                        GENERATION,
+                        FileHandle(fh),
+                        FopenFlags::FOPEN_KEEP_CACHE,
+                    );
                 }
                 Err(failure) => reply.error(failure.errno),
             }

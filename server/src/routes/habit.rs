@@ -4,14 +4,20 @@
 //! finished, so that no step behind a commit is left out because a client hung up at that moment.
 
 use std::panic::AssertUnwindSafe;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
+use axum::body::{Body, BodyDataStream};
 use axum::extract::{Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use futures::FutureExt;
+use bytes::Bytes;
+use futures::{FutureExt, Stream, StreamExt};
+use parking_lot::Mutex;
 use sss_common::Code;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, timeout, timeout_at};
 use tracing::Instrument;
 
 use super::Running;
@@ -45,6 +51,64 @@ pub(super) async fn act(State(running): State<Running>, mut request: Request, ne
 pub(super) async fn load(State(running): State<Running>, request: Request, next: Next) -> Response {
     let task = running.tasks.spawn(unbroken(next.run(request)).in_current_span());
     task.await.unwrap_or_else(|_| broken())
+}
+
+/// Most of a refused request's body that is read and thrown away.
+const LINGER_BYTES: usize = 64 * 1024 * 1024;
+
+/// The longest that this goes on.
+const LINGER_TIME: Duration = Duration::from_secs(10);
+
+/// Many clients send all of a request before they read the answer. When one is refused early, the rest of its body is read
+/// beside the answer, within limits: else the connection would be cut under such a client, and it would never
+/// see why.
+pub(super) async fn linger(request: Request, next: Next) -> Response {
+    let (parts, body) = request.into_parts();
+    let left = Leftover::default();
+    let lent = Lent { body: Some(body.into_data_stream()), left: left.clone() };
+    let answer = next.run(Request::from_parts(parts, Body::from_stream(lent))).await;
+    if answer.status().is_client_error() || answer.status().is_server_error() {
+        tokio::spawn(timeout(LINGER_TIME, async move {
+            let Some(mut rest) = left.lock().take() else { return };
+            let mut read = 0;
+            while let Some(Ok(chunk)) = rest.next().await {
+                read += chunk.len();
+                if read > LINGER_BYTES {
+                    return;
+                }
+            }
+        }));
+    }
+    answer
+}
+
+type Leftover = Arc<Mutex<Option<BodyDataStream>>>;
+
+/// A body that is given back when its reader drops it unfinished.
+struct Lent {
+    body: Option<BodyDataStream>,
+    left: Leftover,
+}
+
+impl Stream for Lent {
+    type Item = Result<Bytes, axum::Error>;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        match &mut self.body {
+            Some(body) => body.poll_next_unpin(context),
+            None => Poll::Ready(None),
+        }
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        self.body.as_ref().map_or((0, Some(0)), Stream::size_hint)
+    }
+}
+
+impl Drop for Lent {
+    fn drop(&mut self) {
+        *self.left.lock() = self.body.take();
+    }
 }
 
 fn give_deadline(request: &mut Request, limit: Duration) -> Instant {

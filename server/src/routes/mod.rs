@@ -162,6 +162,7 @@ fn dress<S: Clone + Send + Sync + 'static>(router: Router<S>) -> Router<S> {
         .method_not_allowed_fallback(async || {
             Failure::new(Code::MethodNotAllowed, "the method is not for this URL; see the Allow header")
         })
+        .layer(from_fn(habit::linger))
         .layer(from_fn(observe::observe))
 }
 

@@ -10,7 +10,7 @@ use sss_common::{Code, NodeId, Right, Timestamp, Version};
 
 use std::sync::Arc;
 
-use super::content::Content;
+use super::content::{Content, begun};
 use super::{ByteStream, Caller, Checkout, Failure, Outcome, RangeRequest, Service};
 use crate::policy::{self, Action, Allowed};
 use crate::store::{Seen, Stores};
@@ -73,7 +73,8 @@ impl Service {
         }
         let content = self.content(&allowed, node, version).await?;
         let length = length.min(content.size().saturating_sub(offset));
-        Ok((length, self.stream(caller, content, allowed, offset.min(u64::MAX - length), length)))
+        let stream = self.stream(caller, content, allowed, offset.min(u64::MAX - length), length);
+        Ok((length, begun(stream).await?))
     }
 
     /// A check-out of the current version, or a part of it.
@@ -96,7 +97,7 @@ impl Service {
             Box::pin(futures::stream::empty())
         } else {
             let content = self.content(&allowed, seen.node.id, attr.version).await?;
-            self.stream(caller, content, allowed, start, length)
+            begun(self.stream(caller, content, allowed, start, length)).await?
         };
         Ok(Checkout { attr, start, length, size, body })
     }

@@ -237,6 +237,19 @@ struct Run {
     place: Option<(PackId, u64)>,
 }
 
+/// Waits for a stream's first bytes, so that what is wrong with them is an answer of its own and no stream that
+/// breaks off.
+pub(super) async fn begun(mut stream: ByteStream) -> Outcome<ByteStream> {
+    match stream.next().await {
+        None => Ok(stream),
+        Some(Ok(first)) => Ok(stream::once(async move { Ok(first) }).chain(stream).boxed()),
+        Some(Err(error)) => Err(match error.downcast::<StreamFailed>() {
+            Ok(failed) => failed.0,
+            Err(error) => Failure::new(Code::Internal, "the document cannot be read").caused_by(error),
+        }),
+    }
+}
+
 /// Why a stream broke off, inside the `io::Error` that carries it.
 #[derive(Debug)]
 pub struct StreamFailed(pub Failure);

@@ -3,6 +3,7 @@
 use bytes::{Bytes, BytesMut};
 use http::StatusCode;
 use http::header::{CONTENT_RANGE, CONTENT_TYPE};
+use parking_lot::Mutex;
 use reqwest::Response;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -62,14 +63,15 @@ pub async fn json<A: DeserializeOwned>(transport: &Transport, response: Response
     serde_json::from_slice(&body).map_err(|error| transport.not_a_server(&error.to_string()))
 }
 
-/// The bytes of a ranged answer that begins at `offset` and has at most `length` bytes. One copy (from the connection's
-/// buffer into the answer), none when it came in one piece.
+/// The bytes of a ranged answer that begins at `offset` and has at most `length` bytes, appended to `sink` as they
+/// come: what arrived before an answer broke off is kept. One copy, from the connection's buffer.
 pub async fn range(
     transport: &Transport,
-    response: Response,
+    mut response: Response,
     offset: u64,
     length: usize,
-) -> Result<Bytes, Lost> {
+    sink: &Mutex<BytesMut>,
+) -> Result<(), Lost> {
     let announced = response.headers().get(CONTENT_RANGE).and_then(|value| value.to_str().ok());
     let announced = announced.and_then(content_range);
     let fits = |(first, last): (u64, u64)| first == offset && last - first < length as u64;
@@ -77,10 +79,19 @@ pub async fn range(
         return Err(transport.not_a_server("the answer is not the range that was asked for"));
     };
     let size = usize::try_from(last - first + 1).unwrap_or(length);
-    let body = collect(transport, response, size, size).await?;
-    match body.len() == size {
-        true => Ok(body),
-        false => Err(transport.not_a_server("the answer has fewer bytes than it says")),
+    let mut left = size;
+    sink.lock().reserve(size);
+    loop {
+        let next = async { response.chunk().await.map_err(|error| transport.lost(&error)) };
+        let Some(chunk) = transport.within(next).await? else { break };
+        left = left
+            .checked_sub(chunk.len())
+            .ok_or_else(|| transport.not_a_server("the answer is larger than it may be"))?;
+        sink.lock().extend_from_slice(&chunk);
+    }
+    match left {
+        0 => Ok(()),
+        _ => Err(transport.not_a_server("the answer has fewer bytes than it says")),
     }
 }
 

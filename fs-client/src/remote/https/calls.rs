@@ -1,9 +1,10 @@
 //! The `Remote` trait, call by call.
 
 use async_trait::async_trait;
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use futures::stream::BoxStream;
 use http::header::RANGE;
+use parking_lot::Mutex;
 use reqwest::Method;
 use serde::Deserialize;
 use sss_common::limits::READ_MAX;
@@ -63,7 +64,8 @@ impl Remote for Https {
     }
 
     /// A range that begins behind the end is empty. The answer's head must come within the timeout, and so must each
-    /// part of its body.
+    /// part of its body. An answer that breaks off is taken up where it broke, as long as each attempt brings something:
+    /// that is how the server says in the middle of an answer that something is wrong, and the next one says what.
     async fn read(&self, pin: Pin, offset: u64, length: usize) -> Result<Bytes> {
         if length == 0 {
             return Ok(Bytes::new());
@@ -72,20 +74,16 @@ impl Remote for Https {
             let detail = format!("a read of {length} bytes is longer than {READ_MAX}");
             return Err(RemoteError::Refused { code: Code::TooLarge, detail });
         }
-        let path = &format!("/v1/fs/read/{}/{}", pin.node, pin.version);
-        let range = &format!("bytes={offset}-{}", offset.saturating_add(length as u64 - 1));
-        let outcome = self.attempts(Repeat::Once, |token| async move {
-            let _place = self.transport.place().await;
-            let request = self.signed(Method::GET, path, &token)?.header(RANGE, range);
-            let head =
-                async { answer::successful(&self.transport, self.transport.send(request).await?).await };
-            let response = self.transport.within::<_, Lost>(head).await?;
-            answer::range(&self.transport, response, offset, length).await
-        });
-        match outcome.await {
-            Err(RemoteError::Refused { code: Code::BadRange, .. }) => Ok(Bytes::new()),
-            outcome => outcome,
+        let sink = &Mutex::new(BytesMut::new());
+        loop {
+            let before = sink.lock().len();
+            match self.read_on(pin, offset, length, sink).await {
+                Ok(()) | Err(RemoteError::Refused { code: Code::BadRange, .. }) => break,
+                Err(RemoteError::Unreachable(_)) if sink.lock().len() > before => {}
+                Err(error) => return Err(error),
+            }
         }
+        Ok(std::mem::take(&mut *sink.lock()).freeze())
     }
 
     async fn checkin(&self, node: NodeId, base: Version, body: CheckinBody) -> Result<Attr> {
@@ -164,5 +162,29 @@ impl Remote for Https {
             }
         }
         Ok(())
+    }
+}
+
+impl Https {
+    /// What is missing in `sink` of a range, in one or two attempts.
+    async fn read_on(&self, pin: Pin, offset: u64, length: usize, sink: &Mutex<BytesMut>) -> Result<()> {
+        let path = &format!("/v1/fs/read/{}/{}", pin.node, pin.version);
+        self.attempts(Repeat::Once, |token| async move {
+            let _place = self.transport.place().await;
+            let (from, missing) = {
+                let had = sink.lock().len();
+                (offset.saturating_add(had as u64), length - had)
+            };
+            if missing == 0 {
+                return Ok(());
+            }
+            let range = format!("bytes={from}-{}", from.saturating_add(missing as u64 - 1));
+            let request = self.signed(Method::GET, path, &token)?.header(RANGE, range);
+            let head =
+                async { answer::successful(&self.transport, self.transport.send(request).await?).await };
+            let response = self.transport.within::<_, Lost>(head).await?;
+            answer::range(&self.transport, response, from, missing, sink).await
+        })
+        .await
     }
 }
