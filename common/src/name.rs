@@ -136,12 +136,20 @@ impl Name {
     }
 
     /// Whether an editor would call `backup` the backup copy of this name: the name with `~`, `.~N~`, `.bak`, `.orig` or
-    /// `.old` behind it. Only these: `report` and `report2` are two documents.
+    /// `.old` behind it, or, as vim does beside a backup that it must not touch, with another last letter and `~`
+    /// (`a.txz~`). Only these: `report` and `report2` are two documents.
     pub fn has_backup(&self, backup: &Name) -> bool {
-        let Some(suffix) = backup.0.strip_prefix(&*self.0) else { return false };
+        let Some(suffix) = backup.0.strip_prefix(&*self.0) else { return self.has_scratch_backup(backup) };
         let numbered = suffix.strip_prefix(".~").and_then(|rest| rest.strip_suffix('~'));
         matches!(suffix, "~" | ".bak" | ".orig" | ".old")
             || numbered.is_some_and(|n| !n.is_empty() && n.bytes().all(|b| b.is_ascii_digit()))
+    }
+
+    fn has_scratch_backup(&self, backup: &Name) -> bool {
+        match (self.0.as_bytes(), backup.0.as_bytes()) {
+            ([stem @ .., _], [other @ .., b'a'..=b'z', b'~']) => stem == other && !stem.is_empty(),
+            _ => false,
+        }
     }
 }
 
@@ -265,6 +273,9 @@ mod tests {
             ("a.txt.~~", false),
             ("a.txt", false),
             ("a.txt2", false),
+            ("a.txz~", true),
+            ("a.tz~", false),
+            ("a.txZ~", false),
             ("b.txt~", false),
         ] {
             assert_eq!(name.has_backup(&other.parse().unwrap()), is, "{other}");

@@ -127,7 +127,8 @@ fn rsync_with_attributes_copies_once() {
     let rsync =
         || Cmd::new("rsync").args(["-aX", "--itemize-changes"]).arg(local.join("t")).arg(alice.root());
     rsync().ok().says(">f+++++++++ t/1");
-    assert_eq!(rsync().ok().out(), "", "a second run has nothing to do");
+    let again = rsync().ok().out();
+    assert!(!again.contains(">f"), "a second run has nothing to copy: {again}");
     alice.script("diff -r \"$L/t\" t").env("L", &local).ok();
 }
 

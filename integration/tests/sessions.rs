@@ -35,7 +35,7 @@ fn unmounting_logs_out() {
     // The audit log lies in the database in the clear.
     let database = store.path("data").join("meta.db").display().to_string();
     // The word stands in the schema too; a row more is what counts.
-    let count = || bash(&format!("cat {database}* | grep -aow logout | wc -l")).ok().out();
+    let count = || bash(&format!("cat {database}* | grep -ao logout | wc -l")).ok().out();
     let before = count();
     let heard = || count() != before;
     alice.unmount();
