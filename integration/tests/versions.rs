@@ -3,7 +3,6 @@
 #![allow(clippy::unwrap_used)]
 
 use std::fs::{self, File};
-use std::io::Write;
 use std::os::unix::fs::FileExt;
 use std::time::Duration;
 
@@ -84,12 +83,7 @@ fn versions_count_up_and_only_by_check_ins() {
 fn who_checks_in_second_gets_estale_and_a_copy_beside_it() {
     let (_store, alice, bob) = shared(b"base");
     // Alice owns the folder, so her copy stands beside the document.
-    let mut hers = File::options().write(true).open(alice.at("f")).unwrap();
-    hers.write_all_at(b"HERS", 0).unwrap();
-    bob.write("@alice/f", "bob was first");
-    assert_eq!(rustix::fs::fsync(&hers), Err(Errno::STALE));
-    assert!(hers.flush().is_ok(), "flush of a File does nothing");
-    drop(hers);
+    second_comes_too_late(&alice, "f", "HERS", &bob.at("@alice/f"), "bob was first");
     assert_eq!(alice.read("f"), b"bob was first", "the server's version stays");
     eventually(Duration::from_secs(10), "the draft is kept", || conflicts(&alice, ".").len() == 1);
     let copy = conflicts(&alice, ".").remove(0);
@@ -103,11 +97,7 @@ fn a_conflict_in_a_folder_that_may_not_be_written_goes_to_the_own_home() {
     let (alice, bob) = (store.mount("alice"), store.mount("bob"));
     alice.write("notes.txt", "base");
     alice.grant("notes.txt", "bob", "both,1h");
-    let his = File::options().write(true).open(bob.at("@alice/notes.txt")).unwrap();
-    his.write_all_at(b"his!", 0).unwrap();
-    alice.write("notes.txt", "alice was first");
-    assert_eq!(rustix::fs::fsync(&his), Err(Errno::STALE));
-    drop(his);
+    second_comes_too_late(&bob, "@alice/notes.txt", "his!", &alice.at("notes.txt"), "alice was first");
     eventually(Duration::from_secs(10), "the draft is kept", || conflicts(&bob, ".").len() == 1);
     let copy = conflicts(&bob, ".").remove(0);
     assert!(copy.starts_with("notes (conflict bob client2 ") && copy.ends_with(").txt"), "{copy}");
@@ -140,20 +130,46 @@ fn close_itself_reports_the_conflict() {
     child.wait().unwrap();
 }
 
+/// In a process of its own: where this one starts another, a copy of every descriptor is closed in it, and each
+/// `close` checks in.
+fn python(mount: &Mount, script: &str) {
+    mount.script("exec python3 -c \"$SCRIPT\"").env("SCRIPT", script).ok();
+}
+
+/// Opens and writes on one mount, saves on the other, and has the first one's `fsync` refused.
+fn second_comes_too_late(late: &Mount, name: &str, words: &str, there: &std::path::Path, first: &str) {
+    let script = format!(
+        "import os, errno
+fd = os.open('{name}', os.O_WRONLY)
+os.write(fd, b'{words}')
+with open('{}', 'w') as other: other.write('{first}')
+try:
+    os.fsync(fd)
+    raise SystemExit('checked in over the other version')
+except OSError as e:
+    assert e.errno == errno.ESTALE, e
+try: os.close(fd)
+except OSError as e: assert e.errno == errno.ESTALE, e",
+        there.display()
+    );
+    python(late, &script);
+}
+
 #[test]
 fn two_handles_of_one_mount_share_a_draft() {
     let store = Store::start();
     let alice = store.mount("alice");
     alice.write("f", "aaaa");
-    let one = File::options().read(true).write(true).open(alice.at("f")).unwrap();
-    let two = File::options().read(true).write(true).open(alice.at("f")).unwrap();
-    one.write_all_at(b"1", 0).unwrap();
-    two.write_all_at(b"2", 3).unwrap();
-    let mut seen = [0; 4];
-    one.read_exact_at(&mut seen, 0).unwrap();
-    assert_eq!(&seen, b"1aa2");
-    drop(one);
-    drop(two);
+    python(
+        &alice,
+        "import os
+one, two = os.open('f', os.O_RDWR), os.open('f', os.O_RDWR)
+os.pwrite(one, b'1', 0)
+os.pwrite(two, b'2', 3)
+assert os.pread(one, 4, 0) == b'1aa2'
+os.close(one)
+os.close(two)",
+    );
     assert_eq!(alice.read("f"), b"1aa2");
     assert!(conflicts(&alice, ".").is_empty(), "no conflict with oneself");
 }

@@ -61,6 +61,11 @@ impl Document {
         Ok(None)
     }
 
+    /// Waits for a check-in that is under way and keeps others from beginning while the guard lives.
+    pub async fn hold_checkins(&self) -> tokio::sync::MutexGuard<'_, ()> {
+        self.commit.lock().await
+    }
+
     fn begin(&self) -> Result<Option<Start>> {
         let mut state = self.state.lock();
         state.usable()?;

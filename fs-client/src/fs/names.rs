@@ -170,6 +170,13 @@ impl Fs {
             _ => failure,
         })?;
         let request = RemoveRequest { parent: self.node(parent).await?, name: name.clone(), folder };
+        // A check-in of it comes first or not at all: one that met the removal half-way would take it for a deletion
+        // by somebody else, and keep its draft as a copy.
+        let named = self.tree.lock().child(parent, &name).and_then(|ino| self.document(ino));
+        let _turn = match &named {
+            Some(document) => Some(document.hold_checkins().await),
+            None => None,
+        };
         self.remote.remove(request).await.map_err(|error| self.refused(error))?;
         let removed = self.tree.lock().removed(parent, &name);
         if let Some(document) = removed.and_then(|ino| self.document(ino)) {
