@@ -62,4 +62,15 @@ for tool in "$@"; do
         echo "  hint: load the kernel module (modprobe fuse); a container needs --device /dev/fuse --cap-add SYS_ADMIN" >&2
         exit 1
     fi
+    # fusermount3 opens it as the user who mounts. Distributions make it readable and writable for everyone; a
+    # container may not.
+    if [ "$(id -u)" = 0 ] && [ "$(stat -c %a /dev/fuse)" != 666 ]; then
+        echo "letting every user open /dev/fuse, as distributions do"
+        chmod 666 /dev/fuse
+    fi
+    if ! [ -r /dev/fuse ] || ! [ -w /dev/fuse ]; then
+        echo "setup: you may not open /dev/fuse, so nothing can be mounted" >&2
+        echo "  hint: ask root to run: chmod 666 /dev/fuse" >&2
+        exit 1
+    fi
 done
