@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use fuser::Errno;
 use sss_common::limits::NAME_MAX;
-use sss_common::wire::fs::{CreateRequest, Kind};
+use sss_common::wire::fs::{CreateRequest, Kind, RemoveRequest};
 use sss_common::{Clock, Code, Name, NodeId, SystemClock, Timestamp};
 
 use super::{Failure, Fs};
@@ -79,17 +79,17 @@ impl Fs {
         };
         let beside = match self.node(folder).await {
             Ok(node) => self.copy_into(node, name, document).await,
-            Err(failure) => Err(failure),
+            Err(_) => Err(Failure::new(Errno::ENOENT, "its folder is not known here any more")),
         };
         match beside {
             Ok(copy) if folder == ROOT => Ok(format!("/{copy}")),
             Ok(copy) => Ok(format!("{}/{copy}", self.path(folder))),
-            Err(failure) if folder == ROOT || failure.errno == Errno::ETIMEDOUT => Err(failure),
-            // The folder may not be written: the user's own home may.
-            Err(_) => {
+            // The folder may not be written, or is gone: the user's own home may and is not.
+            Err(failure) if folder != ROOT && is_about_the_folder(&failure) => {
                 let home = self.node(ROOT).await?;
                 Ok(format!("/{}", self.copy_into(home, name, document).await?))
             }
+            Err(failure) => Err(failure),
         }
     }
 
@@ -112,14 +112,27 @@ impl Fs {
             };
             match self.remote.create(request).await {
                 Ok(created) => {
-                    document.copy_to(created.attr.node).await.map_err(Failure::from)?;
-                    return Ok(copy);
+                    return match document.copy_to(created.attr.node).await {
+                        Ok(_) => Ok(copy),
+                        Err(error) => {
+                            self.take_back(folder, copy).await;
+                            Err(self.failed(error))
+                        }
+                    };
                 }
                 Err(RemoteError::Refused { code: Code::Exists, .. }) => {}
                 Err(error) => return Err(self.refused(error)),
             }
         }
         Err(Failure::new(Errno::EEXIST, "no name is left for the conflict copy"))
+    }
+
+    /// Removes a copy that stayed empty; the draft is still here and gets another one.
+    async fn take_back(&self, folder: NodeId, copy: Name) {
+        let request = RemoveRequest { parent: folder, name: copy.clone(), folder: false };
+        if let Err(error) = self.remote.remove(request).await {
+            tracing::warn!(%copy, %error, "an empty conflict copy was left behind");
+        }
     }
 
     /// Tries drafts of closed files again until none is left. Files that are open are tried again by their own `close`.
@@ -163,6 +176,11 @@ impl Fs {
             }
         }
     }
+}
+
+/// Whether another folder may take what this one did not.
+fn is_about_the_folder(failure: &Failure) -> bool {
+    matches!(failure.errno, Errno::EACCES | Errno::ENOENT | Errno::ENOTDIR)
 }
 
 #[cfg(test)]

@@ -11,7 +11,7 @@ use bytes::Bytes;
 use fuser::Errno;
 use sss_common::limits::DOCUMENT_MAX;
 use sss_common::wire::fs::{Attr, Kind, OpenRequest, Pin};
-use sss_common::{Code, Right};
+use sss_common::{Code, Right, Version};
 
 use super::{Answer, Caller, Failure, Fs};
 use crate::document::checkin::is_final;
@@ -30,7 +30,7 @@ pub struct OpenFile {
     reader: Reader,
     reads: bool,
     writes: bool,
-    /// Made or emptied by this very `open`, and not closed once since.
+    /// Made by this very `open`, and not closed once since.
     untouched: AtomicBool,
 }
 
@@ -140,13 +140,14 @@ impl Fs {
     /// Registers a handle on a document that is retained for it already.
     pub(super) fn opened(&self, ino: u64, document: Arc<Document>, access: Access) -> u64 {
         let fh = self.handle();
+        let new = access.create && document.attr().version == Version::NONE;
         let file = OpenFile {
             ino,
             document,
             reader: Reader::default(),
             reads: access.read,
             writes: access.write,
-            untouched: AtomicBool::new(access.truncate || access.create),
+            untouched: AtomicBool::new(new),
         };
         self.files.insert(fh, Arc::new(file));
         fh
@@ -187,9 +188,10 @@ impl Fs {
 
     /// Each `close`: checks in when a writing handle finds something dirty, and answers once that is durable.
     ///
-    /// A shell's `>` opens, duplicates and closes before the program writes. What `open` made or emptied is
-    /// therefore not checked in by the first `close` that finds it still empty, or everyone would see an empty version in
-    /// between: by the second, by the first write's `close`, by `fsync`, or when the last descriptor goes.
+    /// A shell's `>` opens, duplicates and closes before the program writes. What `open` made is therefore not checked in by
+    /// the first `close` that finds it still empty, or everyone would see an empty version in between: by the second, by the
+    /// first write's `close`, by `fsync`, or when the last descriptor goes. What `open` emptied had content, and
+    /// a `close` that answers for it says so only once it is gone.
     pub async fn flush(self: &Arc<Self>, fh: u64) -> Answer<()> {
         let file = self.file(fh)?;
         if file.untouched.swap(false, Ordering::Relaxed) && file.document.attr().size == 0 {
