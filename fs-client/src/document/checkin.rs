@@ -122,6 +122,38 @@ impl Document {
         state.local_attr()
     }
 
+    /// Begins to keep a draft that was refused for good: no check-in meanwhile, and writers hear `error`. `None` when
+    /// there is nothing to keep: another `close` kept it, or checked it in after all.
+    pub async fn keeping(&self, error: Error) -> Option<Keeping<'_>> {
+        let turn = self.commit.lock().await;
+        if !self.is_dirty() {
+            return None;
+        }
+        self.state.lock().keeping = Some(error);
+        Some(Keeping { document: self, _turn: turn })
+    }
+
+    /// Why [`Document::lost`] was called, if it was.
+    pub fn lost_why(&self) -> Option<Error> {
+        self.state.lock().lost.clone()
+    }
+
+    /// Where the draft changed last; see [`Document::discard`].
+    pub fn changes(&self) -> u64 {
+        self.state.lock().draft.changes()
+    }
+
+    /// Drops the draft of a call that was refused, unless more was written since `changes`.
+    pub async fn discard(&self, changes: u64) {
+        let _turn = self.commit.lock().await;
+        let mut state = self.state.lock();
+        if state.draft.changes() == changes && state.handles <= 1 {
+            let size = state.attr.size;
+            state.draft = super::draft::Draft::new(self.shared.pool.clone(), size);
+            state.attempt = None;
+        }
+    }
+
     /// The check-in was refused for good: the draft is not this document's any more, and every later call says `why`.
     pub fn lost(&self, cause: RemoteError, why: String) {
         let mut state = self.state.lock();
@@ -208,6 +240,18 @@ fn steps(part: Whole) -> Vec<Whole> {
             }
             steps
         }
+    }
+}
+
+/// While this lives, the document's draft is made a conflict copy.
+pub struct Keeping<'a> {
+    document: &'a Document,
+    _turn: tokio::sync::MutexGuard<'a, ()>,
+}
+
+impl Drop for Keeping<'_> {
+    fn drop(&mut self) {
+        self.document.state.lock().keeping = None;
     }
 }
 

@@ -8,8 +8,8 @@ use sss_common::limits::NAME_MAX;
 use sss_common::wire::fs::{CreateRequest, Kind, RemoveRequest};
 use sss_common::{Clock, Code, Name, NodeId, SystemClock, Timestamp};
 
-use super::{Failure, Fs};
-use crate::document::Document;
+use super::{Answer, Failure, Fs};
+use crate::document::{Document, Error};
 use crate::remote::RemoteError;
 use crate::tree::ROOT;
 
@@ -39,13 +39,13 @@ pub fn conflict_name(name: &str, who: &str, at: Timestamp, again: u32) -> Option
 
 impl Fs {
     /// Keeps a refused draft beside its document, or in the user's own home. Answers the failure that `close` sees,
-    /// now and from then on. One round trip for the name, one for the content, in the worst case twice.
+    /// now and from then on; none when it was checked in by another `close` meanwhile. One round trip for the name, one for the content, in the worst case twice.
     pub(super) async fn keep(
         self: &Arc<Self>,
         ino: u64,
         document: &Arc<Document>,
         cause: RemoteError,
-    ) -> Failure {
+    ) -> Answer<()> {
         let failure = self.refused(cause.clone());
         // A deleted document is ENOENT to a lookup; to a file that is open it is one that moved on.
         let cause = match cause {
@@ -54,19 +54,23 @@ impl Fs {
             }
             cause => cause,
         };
+        let why = format!("{}; what was written before is being kept in a conflict copy", failure.why);
+        let Some(_keeping) = document.keeping(Error::Lost { cause: cause.clone(), why }).await else {
+            return document.lost_why().map_or(Ok(()), |error| Err(self.failed(error)));
+        };
         match self.save_copy(ino, document).await {
             Ok(place) => {
                 let why = format!("{}; what was written is kept in {place}", failure.why);
                 tracing::warn!(path = %self.path(ino), copy = %place, "a draft was kept as a conflict copy");
                 document.lost(cause.clone(), why.clone());
                 self.tree.lock().retire(ino);
-                Failure { why, ..Failure::from(cause) }
+                Err(Failure { why, ..Failure::from(cause) })
             }
             Err(error) => {
                 self.retry_later();
                 let why =
                     format!("{}; the draft is still here, it could not be kept: {}", failure.why, error.why);
-                Failure { why, ..Failure::from(cause) }
+                Err(Failure { why, ..Failure::from(cause) })
             }
         }
     }

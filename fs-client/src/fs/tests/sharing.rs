@@ -253,3 +253,96 @@ async fn a_copy_without_its_base_is_not_made() {
     assert_eq!(errno(alice.close(fh).await), libc::ESTALE);
     assert_eq!(site.conflict("alice").1, b"MINE456789");
 }
+
+#[tokio::test]
+async fn two_closes_make_one_copy_and_writers_wait_for_neither() {
+    let site = Site::new();
+    let (alice, bob) = (site.mount("alice"), site.mount("bob"));
+    alice.save("a", "0123456789").await.unwrap();
+    alice.grant("a", "bob", "both").await;
+    let (one, two) = (alice.open("a", BOTH).await.unwrap(), alice.open("a", BOTH).await.unwrap());
+    alice.put(one, 0, "MINE");
+    bob.save("@alice/a", "his").await.unwrap();
+    let (fs, written) = (alice.fs.clone(), Arc::new(parking_lot::Mutex::new(Vec::new())));
+    let seen = written.clone();
+    alice.fault.plan(move |call| {
+        if call == "create" {
+            seen.lock().push(errno(fs.write(two, 4, &Bytes::from_static(b"late"))));
+        }
+        None
+    });
+    let (first, second) = tokio::join!(alice.fs.flush(one), alice.fs.flush(two));
+    alice.fault.plug();
+    assert_eq!((errno(first), errno(second)), (libc::ESTALE, libc::ESTALE));
+    assert_eq!(*written.lock(), [libc::ESTALE], "what would be in no copy is refused");
+    assert_eq!(site.conflict("alice").1, b"MINE456789");
+}
+
+#[tokio::test]
+async fn a_refused_truncation_does_not_happen_later() {
+    let site = Site::new();
+    let alice = site.mount("alice");
+    alice.save("a", "0123456789").await.unwrap();
+    let ino = alice.ino("a").await;
+    let three = lookup::Changes { size: Some(3), ..Default::default() };
+    site.server.set_quota(Some(1));
+    assert_eq!(errno(alice.fs.setattr(ME, ino, None, three).await), libc::EDQUOT);
+    site.server.set_quota(None);
+    assert!(alice.fs.documents.is_empty());
+    assert_eq!(alice.cat("a").await.unwrap(), "0123456789");
+    alice.fault.plan(|call| {
+        let away = RemoteError::Unreachable("away".into());
+        (call == "checkin").then_some(Fault::Before(away))
+    });
+    assert_eq!(errno(alice.fs.setattr(ME, ino, None, three).await), libc::ETIMEDOUT);
+    alice.fault.plug();
+    alice.fs.retry_now().await;
+    assert!(alice.fs.documents.is_empty());
+    assert_eq!(site.content("alice", "a"), b"012", "what may have happened does");
+}
+
+#[tokio::test]
+async fn an_own_rename_does_not_show_a_foreign_version_under_old_pages() {
+    let site = Site::new();
+    let (alice, bob) = (site.mount("alice"), site.mount("bob"));
+    alice.save("a", "one").await.unwrap();
+    alice.grant("a", "bob", "both").await;
+    let (ino, reader) = (alice.ino("a").await, alice.open("a", READ).await.unwrap());
+    bob.save("@alice/a", "three").await.unwrap();
+    alice.mv("a", "b").await.unwrap();
+    assert_eq!(alice.fs.read(reader, 0, 100).await.unwrap(), "one", "what was opened, whole");
+    assert_ne!(alice.ino("b").await, ino);
+    assert_eq!(alice.cat("b").await.unwrap(), "three");
+    alice.close(reader).await.unwrap();
+}
+
+#[tokio::test]
+async fn what_is_written_to_an_open_backup_stays_in_the_backup() {
+    let site = Site::new();
+    let alice = site.mount("alice");
+    alice.save("a", "old").await.unwrap();
+    let open = alice.open("a", BOTH).await.unwrap();
+    alice.mv("a", "a~").await.unwrap();
+    alice.save("a", "new").await.unwrap();
+    alice.put(open, 3, "er");
+    assert_eq!(alice.fs.read(open, 0, 100).await.unwrap(), "older");
+    alice.close(open).await.unwrap();
+    assert_eq!(site.content("alice", "a~"), b"older");
+    assert_eq!(site.content("alice", "a"), b"new");
+}
+
+#[tokio::test]
+async fn taking_the_flag_away_keeps_the_inode_and_what_is_open() {
+    let site = Site::new();
+    let alice = site.mount("alice");
+    alice.save("a", "text").await.unwrap();
+    let ino = alice.ino("a").await;
+    let set = super::super::xattr::SetMode::from_flags(0);
+    alice.fs.setxattr(ino, "user.3s.flag", b"integrity", set).await.unwrap();
+    let open = alice.open("a", BOTH).await.unwrap();
+    alice.fs.removexattr(ino, "user.3s.flag").await.unwrap();
+    assert_eq!(alice.ino("a").await, ino);
+    alice.put(open, 4, "!");
+    alice.close(open).await.unwrap();
+    assert_eq!(alice.cat("a").await.unwrap(), "text!");
+}
