@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use futures::StreamExt;
 use futures::stream;
-use sss_common::wire::fs::{Attr, Pin};
+use sss_common::wire::fs::Attr;
 use sss_common::{Code, NodeId, Version};
 
 use super::body::{Snapshot, encode};
@@ -13,7 +13,7 @@ use super::draft::Whole;
 use super::error::{Error, Result};
 use super::reader::Reader;
 use super::{Document, State, upload};
-use crate::remote::{self, CheckinBody, RemoteError};
+use crate::remote::{CheckinBody, RemoteError};
 
 /// A check-in whose answer never came: it may or may not have happened.
 #[derive(Clone, Copy)]
@@ -36,12 +36,14 @@ impl Document {
     /// the draft goes (see [`Document::lost`]). When the server is not reached the draft stays dirty.
     pub async fn checkin(&self) -> Result<Option<Attr>> {
         let _turn = self.commit.lock().await;
-        self.settle().await?;
+        let settled = self.settle().await?;
         for tries in 1.. {
-            let Some((node, base, snapshot, running)) = self.begin()? else { return Ok(None) };
+            let Some((node, base, snapshot, running)) = self.begin()? else {
+                return Ok(settled.then(|| self.attr()));
+            };
             let _flight = Flight(self);
-            let streamed =
-                running.is_some() || snapshot.weight() > upload::WHOLE_MAX || snapshot.is_spooled();
+            let early = running.is_some();
+            let streamed = early || snapshot.weight() > upload::WHOLE_MAX || snapshot.is_spooled();
             let answer = match running {
                 Some(upload) => upload.finish(&snapshot).await,
                 None => upload::send(&*self.shared.remote, node, base, &snapshot).await,
@@ -54,6 +56,13 @@ impl Document {
                         return Err(error.into());
                     }
                     self.settle().await?;
+                }
+                // A program that pauses for long breaks the upload that began while it wrote.
+                Err(error) if early && tries < STREAM_TRIES && is_mended_by_repeating(&error) => {}
+                // Its own repetition, or a server that was started anew, may have taken an own version for a foreign one.
+                Err(error @ RemoteError::Refused { code: Code::VersionMoved, .. }) => {
+                    self.doubt(&snapshot);
+                    return if self.settle().await? { Ok(Some(self.attr())) } else { Err(error.into()) };
                 }
                 Err(error) => return Err(error.into()),
             }
@@ -90,36 +99,71 @@ impl Document {
     }
 
     /// Finds out what became of a check-in without an answer, before anything else is sent on top of it. It happened if
-    /// the next version is mine and has exactly the size and the nanosecond that I sent.
-    pub(super) async fn settle(&self) -> Result<()> {
+    /// the next version is mine and has exactly the size and the nanosecond that I sent; then the answer is true.
+    pub(super) async fn settle(&self) -> Result<bool> {
         let (node, base, attempt) = {
             let state = self.state.lock();
             match state.attempt {
                 Some(attempt) => (state.attr.node, state.attr.version, attempt),
-                None => return Ok(()),
+                None => return Ok(false),
             }
         };
         let attr = self.shared.remote.attr(node).await?;
         let mine = attr.author.as_ref() == Some(self.shared.remote.uid());
         let same = attr.size == attempt.size && attr.mtime_ns == attempt.mtime_ns;
-        if attr.version == base.next() && mine && same {
-            self.state.lock().committed(&self.shared, attempt.seq, attr);
+        let happened = attr.version == base.next() && mine && same;
+        let mut state = self.state.lock();
+        state.attempt = None;
+        if happened {
+            state.committed(attempt.seq, attr);
         }
-        self.state.lock().attempt = None;
-        Ok(())
+        Ok(happened)
     }
 
     fn committed(&self, snapshot: &Snapshot, attr: Attr) -> Attr {
         let mut state = self.state.lock();
         state.attempt = None;
-        state.committed(&self.shared, snapshot.seq, Attr { size: snapshot.size, ..attr });
+        state.committed(snapshot.seq, Attr { size: snapshot.size, ..attr });
         state.local_attr()
+    }
+
+    /// Begins to keep a draft that was refused for good: no check-in meanwhile, and writers hear `error`. `None` when
+    /// there is nothing to keep: another `close` kept it, or checked it in after all.
+    pub async fn keeping(&self, error: Error) -> Option<Keeping<'_>> {
+        let turn = self.commit.lock().await;
+        if !self.is_dirty() {
+            return None;
+        }
+        self.state.lock().keeping = Some(error);
+        Some(Keeping { document: self, _turn: turn })
+    }
+
+    /// Why [`Document::lost`] was called, if it was.
+    pub fn lost_why(&self) -> Option<Error> {
+        self.state.lock().lost.clone()
+    }
+
+    /// Where the draft changed last; see [`Document::discard`].
+    pub fn changes(&self) -> u64 {
+        self.state.lock().draft.changes()
+    }
+
+    /// Drops the draft of a call that was refused, unless more was written since `changes`.
+    pub async fn discard(&self, changes: u64) {
+        let _turn = self.commit.lock().await;
+        let mut state = self.state.lock();
+        if state.draft.changes() == changes && state.handles <= 1 {
+            let size = state.attr.size;
+            state.draft = super::draft::Draft::new(self.shared.pool.clone(), size);
+            state.attempt = None;
+        }
     }
 
     /// The check-in was refused for good: the draft is not this document's any more, and every later call says `why`.
     pub fn lost(&self, cause: RemoteError, why: String) {
         let mut state = self.state.lock();
         state.lost = Some(Error::Lost { cause, why });
+        state.attempt = None;
         let size = state.attr.size;
         state.draft = super::draft::Draft::new(self.shared.pool.clone(), size);
     }
@@ -130,13 +174,21 @@ impl Document {
     }
 
     /// Checks the draft's whole content in as the first version of `node`: what the base has where nothing was
-    /// written, as far as it may be read.
-    pub async fn copy_to(self: &Arc<Self>, node: NodeId) -> remote::Result<Attr> {
-        let (parts, snapshot) = {
+    /// written, as far as it may be read. Fails when the base may be read and cannot be: a copy without it would be damage.
+    pub async fn copy_to(self: &Arc<Self>, node: NodeId) -> Result<Attr> {
+        let (mut parts, snapshot) = {
             let mut state = self.state.lock();
             (state.draft.whole(), state.draft.snapshot(|_, _| true))
         };
         let reader = Arc::new(Reader::default());
+        let of_base = |part: &Whole| matches!(part, Whole::Base(..));
+        if parts.iter().any(of_base) {
+            match self.asked(&reader, State::needs_pin).await {
+                Ok(()) => {}
+                Err(Error::Remote(error)) if may_not_read(&error) => parts.retain(|part| !of_base(part)),
+                Err(error) => return Err(error),
+            }
+        }
         let this = self.clone();
         let frames = stream::iter(parts)
             .flat_map(move |part| stream::iter(steps(part)))
@@ -150,7 +202,7 @@ impl Document {
             });
         let end = snapshot.end();
         let body = frames.chain(stream::once(async move { Ok(end) })).boxed();
-        self.shared.remote.checkin(node, Version::NONE, CheckinBody::Stream(body)).await
+        Ok(self.shared.remote.checkin(node, Version::NONE, CheckinBody::Stream(body)).await?)
     }
 
     async fn copied(&self, reader: &Reader, step: Whole) -> std::io::Result<Vec<Bytes>> {
@@ -164,13 +216,19 @@ impl Document {
                         offset: from,
                         source: super::body::Source::Bytes(bytes),
                     }]),
-                    // Who may not read the base gets a copy of what was written.
-                    Ok(_) | Err(RemoteError::Refused { .. }) => Ok(Vec::new()),
+                    Ok(_) => Ok(Vec::new()),
+                    Err(error) if may_not_read(&error) => Ok(Vec::new()),
                     Err(error) => Err(std::io::Error::other(error)),
                 }
             }
         }
     }
+}
+
+/// Who may not read the base, or finds it deleted, gets a copy of what was written.
+fn may_not_read(error: &RemoteError) -> bool {
+    let for_good = |code: &Code| matches!(code, Code::NoRight | Code::GrantEnded | Code::NotFound);
+    matches!(error, RemoteError::Refused { code, .. } if for_good(code))
 }
 
 /// A long part in steps that do not cross a block's border.
@@ -190,6 +248,18 @@ fn steps(part: Whole) -> Vec<Whole> {
     }
 }
 
+/// While this lives, the document's draft is made a conflict copy.
+pub struct Keeping<'a> {
+    document: &'a Document,
+    _turn: tokio::sync::MutexGuard<'a, ()>,
+}
+
+impl Drop for Keeping<'_> {
+    fn drop(&mut self) {
+        self.document.state.lock().keeping = None;
+    }
+}
+
 /// While this lives, the server may already show the version that a check-in makes.
 struct Flight<'a>(&'a Document);
 
@@ -200,13 +270,24 @@ impl Drop for Flight<'_> {
 }
 
 impl State {
-    fn committed(&mut self, shared: &super::Shared, seq: u64, attr: Attr) {
-        if let Some(version) = self.pin.take() {
-            shared.closer.give_back(Pin { node: self.attr.node, version });
+    /// The server carried the session's pins along to the new version.
+    fn committed(&mut self, seq: u64, attr: Attr) {
+        if self.pin.is_some() {
+            self.pin = Some(attr.version);
         }
         self.draft.committed(seq, attr.size);
         self.row = (0, 0);
         self.attr = attr;
+    }
+}
+
+/// Whether sending all of it again may succeed where an upload that began early was refused.
+fn is_mended_by_repeating(error: &RemoteError) -> bool {
+    match error {
+        RemoteError::Unreachable(_) => true,
+        RemoteError::Refused { code, .. } => {
+            !is_final(error) && !matches!(code, Code::Quota | Code::DiskFull | Code::TooLarge)
+        }
     }
 }
 

@@ -86,6 +86,11 @@ impl Draft {
         self.seq > self.saved
     }
 
+    /// Counts changes.
+    pub fn changes(&self) -> u64 {
+        self.seq
+    }
+
     /// Marks the draft as something to check in though nothing was written: a document that was just created.
     pub fn touch(&mut self) {
         self.seq += 1;

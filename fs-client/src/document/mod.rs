@@ -25,7 +25,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use parking_lot::Mutex;
 use sss_common::limits::BLOCK_SIZE;
-use sss_common::wire::fs::{Attr, Effective, Pin};
+use sss_common::wire::fs::{Attr, Effective, Kind, Pin};
 use sss_common::{NodeId, Version};
 use tokio::runtime::Handle;
 
@@ -75,6 +75,8 @@ struct State {
     in_flight: bool,
     attempt: Option<Attempt>,
     lost: Option<Error>,
+    /// What writers hear while the draft is made a conflict copy.
+    keeping: Option<Error>,
     unlinked: bool,
     must_ask: bool,
     ends_at: Option<Instant>,
@@ -93,6 +95,7 @@ impl Document {
             in_flight: false,
             attempt: None,
             lost: None,
+            keeping: None,
             unlinked: false,
             must_ask: !attr.right.checkout,
             ends_at: end_of(&attr.right, asked_at),
@@ -192,19 +195,26 @@ impl Document {
         }
     }
 
-    /// The name now belongs to this node and version, with the content that is here: an own rename or a new flag.
-    pub fn rebind(&self, attr: &Attr) {
+    /// The name now belongs to this node and version, after an own rename or with a new flag. False, and nothing changes, when it
+    /// may have other content than the base here.
+    pub fn rebind(&self, attr: &Attr) -> bool {
         let mut state = self.state.lock();
+        if !is_same_content(&state.attr, attr) {
+            return false;
+        }
         let before = Pin { node: state.attr.node, version: state.attr.version };
-        if before != (Pin { node: attr.node, version: attr.version }) {
-            if let Some(version) = state.pin.take() {
-                self.shared.closer.give_back(Pin { version, ..before });
-            }
-            if let Some(upload) = state.upload.take() {
-                upload.abandon();
-            }
+        let moved = before != (Pin { node: attr.node, version: attr.version });
+        if moved && let Some(version) = state.pin.take() {
+            self.shared.closer.give_back(Pin { version, ..before });
+        }
+        // The server seals an upload as the flag was when it began.
+        if (moved || state.attr.flag != attr.flag)
+            && let Some(upload) = state.upload.take()
+        {
+            upload.abandon();
         }
         state.attr = Attr { size: state.attr.size, ..attr.clone() };
+        true
     }
 
     /// This mount deleted it: what is here stays readable until it is closed, and is never checked in.
@@ -254,7 +264,7 @@ impl Document {
     /// Writes into the draft, and begins or feeds an upload when a program writes much in a row. No round trip.
     pub fn write(&self, offset: u64, bytes: &Bytes) -> Result<()> {
         let mut state = self.state.lock();
-        state.usable()?;
+        state.writable()?;
         state.draft.write(offset, bytes)?;
         let end = offset + bytes.len() as u64;
         state.row = if offset == state.row.0 { (end, state.row.1) } else { (end, offset) };
@@ -282,7 +292,7 @@ impl Document {
     /// Makes the document `size` bytes long, in the draft.
     pub fn truncate(&self, size: u64) -> Result<()> {
         let mut state = self.state.lock();
-        state.usable()?;
+        state.writable()?;
         state.draft.truncate(size)?;
         state.row = (size, size);
         if let Some(upload) = state.upload.take_if(|upload| upload.reaches(size)) {
@@ -314,6 +324,12 @@ impl Document {
 impl State {
     fn usable(&self) -> Result<()> {
         self.lost.clone().map_or(Ok(()), Err)
+    }
+
+    /// What would be written while the draft is copied would be in neither.
+    fn writable(&self) -> Result<()> {
+        self.usable()?;
+        self.keeping.clone().map_or(Ok(()), Err)
     }
 
     /// The base is read by its pin; a version of one's own has none until it is needed.
@@ -355,6 +371,13 @@ impl State {
         attr.mode = self.draft.mode().unwrap_or(attr.mode);
         attr
     }
+}
+
+/// Whether two versions have the same content for certain: they are one, or one is a copy of the other, which keeps
+/// the size and the nanosecond.
+pub fn is_same_content(one: &Attr, other: &Attr) -> bool {
+    let is_one = one.node == other.node && (one.kind != Kind::File || one.version == other.version);
+    is_one || (one.size == other.size && one.mtime_ns == other.mtime_ns)
 }
 
 /// Counted from when the question was sent: early rather than late. An owner's right does not end.

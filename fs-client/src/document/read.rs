@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use bytes::{Bytes, BytesMut};
-use sss_common::wire::fs::{Attr, OpenRequest};
+use sss_common::wire::fs::{Attr, OpenRequest, Pin};
 use sss_common::{Code, Right};
 
 use super::draft::Segment;
@@ -71,13 +71,13 @@ impl Document {
         if !matches!(first, Err(RemoteError::Refused { code: Code::VersionGone, .. })) {
             return first.map_err(|error| self.explain(error));
         }
-        self.must_ask();
-        self.asked(reader, State::asks).await?;
+        self.unpinned(source.pin);
+        self.asked(reader, State::needs_pin).await?;
         reader.read(source, runtime, offset, length).await.map_err(|error| self.explain(error))
     }
 
     /// Asks for the right, and pins the base again, when `needed`. No round trip as long as nothing speaks against it.
-    async fn asked(&self, reader: &Reader, needed: impl Fn(&State) -> bool) -> Result<()> {
+    pub(super) async fn asked(&self, reader: &Reader, needed: impl Fn(&State) -> bool) -> Result<()> {
         if !needed(&self.state.lock()) {
             return Ok(());
         }
@@ -97,6 +97,15 @@ impl Document {
         let attr = self.shared.remote.open(request).await.map_err(|error| self.explain(error))?;
         self.joined(&Attr { version, node, ..attr }, asked_at);
         Ok(())
+    }
+
+    /// The server does not hold this pin any more.
+    fn unpinned(&self, pin: Pin) {
+        let mut state = self.state.lock();
+        if state.attr.node == pin.node && state.pin == Some(pin.version) {
+            state.pin = None;
+        }
+        state.must_ask = true;
     }
 
     fn explain(&self, error: RemoteError) -> Error {

@@ -213,6 +213,24 @@ fn a_stream_that_breaks_is_repeated_and_counts_once() {
 }
 
 #[test]
+fn an_early_upload_that_is_refused_is_sent_again_whole() {
+    let world = World::new(1 << 30);
+    world.runtime.block_on(async {
+        let document = world.document("f").await;
+        let mut paused = false;
+        world.fault.plan(move |call| {
+            let late = RemoteError::Refused { code: sss_common::Code::RequestTimeout, detail: "late".into() };
+            (call == "checkin" && !std::mem::replace(&mut paused, true)).then_some(Fault::Before(late))
+        });
+        let bytes: Bytes = vec![7; 5 << 20].into();
+        document.write(0, &bytes).unwrap();
+        assert!(document.state.lock().upload.is_some());
+        document.checkin().await.unwrap();
+        assert!(world.content("f") == bytes);
+    });
+}
+
+#[test]
 fn a_truncation_below_what_was_sent_gives_the_upload_up() {
     let world = World::new(1 << 30);
     world.runtime.block_on(async {

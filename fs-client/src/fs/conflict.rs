@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use fuser::Errno;
 use sss_common::limits::NAME_MAX;
-use sss_common::wire::fs::{CreateRequest, Kind};
+use sss_common::wire::fs::{CreateRequest, Kind, RemoveRequest};
 use sss_common::{Clock, Code, Name, NodeId, SystemClock, Timestamp};
 
-use super::{Failure, Fs};
-use crate::document::Document;
+use super::{Answer, Failure, Fs};
+use crate::document::{Document, Error};
 use crate::remote::RemoteError;
 use crate::tree::ROOT;
 
@@ -39,13 +39,13 @@ pub fn conflict_name(name: &str, who: &str, at: Timestamp, again: u32) -> Option
 
 impl Fs {
     /// Keeps a refused draft beside its document, or in the user's own home. Answers the failure that `close` sees,
-    /// now and from then on. One round trip for the name, one for the content, in the worst case twice.
+    /// now and from then on; none when it was checked in by another `close` meanwhile. One round trip for the name, one for the content, in the worst case twice.
     pub(super) async fn keep(
         self: &Arc<Self>,
         ino: u64,
         document: &Arc<Document>,
         cause: RemoteError,
-    ) -> Failure {
+    ) -> Answer<()> {
         let failure = self.refused(cause.clone());
         // A deleted document is ENOENT to a lookup; to a file that is open it is one that moved on.
         let cause = match cause {
@@ -54,19 +54,23 @@ impl Fs {
             }
             cause => cause,
         };
+        let why = format!("{}; what was written before is being kept in a conflict copy", failure.why);
+        let Some(_keeping) = document.keeping(Error::Lost { cause: cause.clone(), why }).await else {
+            return document.lost_why().map_or(Ok(()), |error| Err(self.failed(error)));
+        };
         match self.save_copy(ino, document).await {
             Ok(place) => {
                 let why = format!("{}; what was written is kept in {place}", failure.why);
                 tracing::warn!(path = %self.path(ino), copy = %place, "a draft was kept as a conflict copy");
                 document.lost(cause.clone(), why.clone());
                 self.tree.lock().retire(ino);
-                Failure { why, ..Failure::from(cause) }
+                Err(Failure { why, ..Failure::from(cause) })
             }
             Err(error) => {
                 self.retry_later();
                 let why =
                     format!("{}; the draft is still here, it could not be kept: {}", failure.why, error.why);
-                Failure { why, ..Failure::from(cause) }
+                Err(Failure { why, ..Failure::from(cause) })
             }
         }
     }
@@ -79,17 +83,17 @@ impl Fs {
         };
         let beside = match self.node(folder).await {
             Ok(node) => self.copy_into(node, name, document).await,
-            Err(failure) => Err(failure),
+            Err(_) => Err(Failure::new(Errno::ENOENT, "its folder is not known here any more")),
         };
         match beside {
             Ok(copy) if folder == ROOT => Ok(format!("/{copy}")),
             Ok(copy) => Ok(format!("{}/{copy}", self.path(folder))),
-            Err(failure) if folder == ROOT || failure.errno == Errno::ETIMEDOUT => Err(failure),
-            // The folder may not be written: the user's own home may.
-            Err(_) => {
+            // The folder may not be written, or is gone: the user's own home may and is not.
+            Err(failure) if folder != ROOT && is_about_the_folder(&failure) => {
                 let home = self.node(ROOT).await?;
                 Ok(format!("/{}", self.copy_into(home, name, document).await?))
             }
+            Err(failure) => Err(failure),
         }
     }
 
@@ -112,14 +116,27 @@ impl Fs {
             };
             match self.remote.create(request).await {
                 Ok(created) => {
-                    document.copy_to(created.attr.node).await.map_err(Failure::from)?;
-                    return Ok(copy);
+                    return match document.copy_to(created.attr.node).await {
+                        Ok(_) => Ok(copy),
+                        Err(error) => {
+                            self.take_back(folder, copy).await;
+                            Err(self.failed(error))
+                        }
+                    };
                 }
                 Err(RemoteError::Refused { code: Code::Exists, .. }) => {}
                 Err(error) => return Err(self.refused(error)),
             }
         }
         Err(Failure::new(Errno::EEXIST, "no name is left for the conflict copy"))
+    }
+
+    /// Removes a copy that stayed empty; the draft is still here and gets another one.
+    async fn take_back(&self, folder: NodeId, copy: Name) {
+        let request = RemoveRequest { parent: folder, name: copy.clone(), folder: false };
+        if let Err(error) = self.remote.remove(request).await {
+            tracing::warn!(%copy, %error, "an empty conflict copy was left behind");
+        }
     }
 
     /// Tries drafts of closed files again until none is left. Files that are open are tried again by their own `close`.
@@ -163,6 +180,11 @@ impl Fs {
             }
         }
     }
+}
+
+/// Whether another folder may take what this one did not.
+fn is_about_the_folder(failure: &Failure) -> bool {
+    matches!(failure.errno, Errno::EACCES | Errno::ENOENT | Errno::ENOTDIR)
 }
 
 #[cfg(test)]

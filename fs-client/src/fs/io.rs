@@ -11,12 +11,12 @@ use bytes::Bytes;
 use fuser::Errno;
 use sss_common::limits::DOCUMENT_MAX;
 use sss_common::wire::fs::{Attr, Kind, OpenRequest, Pin};
-use sss_common::{Code, Right};
+use sss_common::{Code, Right, Version};
 
 use super::{Answer, Caller, Failure, Fs};
 use crate::document::checkin::is_final;
 use crate::document::reader::Reader;
-use crate::document::{self, Document};
+use crate::document::{self, Document, is_same_content};
 use crate::remote::RemoteError;
 use crate::tree::mode::own_bits_allow;
 use crate::tree::{ROOT, SELF};
@@ -30,7 +30,7 @@ pub struct OpenFile {
     reader: Reader,
     reads: bool,
     writes: bool,
-    /// Made or emptied by this very `open`, and not closed once since.
+    /// Made by this very `open`, and not closed once since.
     untouched: AtomicBool,
 }
 
@@ -140,13 +140,14 @@ impl Fs {
     /// Registers a handle on a document that is retained for it already.
     pub(super) fn opened(&self, ino: u64, document: Arc<Document>, access: Access) -> u64 {
         let fh = self.handle();
+        let new = access.create && document.attr().version == Version::NONE;
         let file = OpenFile {
             ino,
             document,
             reader: Reader::default(),
             reads: access.read,
             writes: access.write,
-            untouched: AtomicBool::new(access.truncate || access.create),
+            untouched: AtomicBool::new(new),
         };
         self.files.insert(fh, Arc::new(file));
         fh
@@ -187,9 +188,10 @@ impl Fs {
 
     /// Each `close`: checks in when a writing handle finds something dirty, and answers once that is durable.
     ///
-    /// A shell's `>` opens, duplicates and closes before the program writes. What `open` made or emptied is
-    /// therefore not checked in by the first `close` that finds it still empty, or everyone would see an empty version in
-    /// between: by the second, by the first write's `close`, by `fsync`, or when the last descriptor goes.
+    /// A shell's `>` opens, duplicates and closes before the program writes. What `open` made is therefore not checked in by
+    /// the first `close` that finds it still empty, or everyone would see an empty version in between: by the second, by the
+    /// first write's `close`, by `fsync`, or when the last descriptor goes. What `open` emptied had content, and
+    /// a `close` that answers for it says so only once it is gone.
     pub async fn flush(self: &Arc<Self>, fh: u64) -> Answer<()> {
         let file = self.file(fh)?;
         if file.untouched.swap(false, Ordering::Relaxed) && file.document.attr().size == 0 {
@@ -219,15 +221,7 @@ impl Fs {
             let answer = self.checkin(ino, document).await;
             let _ = self.noted(ino, "release", answer);
         }
-        let gone = self.documents.remove_if(&ino, |_, open| open.release() == 0 && !open.is_dirty());
-        match gone {
-            Some((_, document)) => {
-                document.unpin();
-                self.forget(ino, 0);
-            }
-            None if document.handles() == 0 => self.retry_later(),
-            None => {}
-        }
+        self.left(ino, document);
     }
 
     /// Checks a document's draft in. A refusal that is final keeps the draft as a conflict copy.
@@ -240,7 +234,7 @@ impl Fs {
                 Ok(())
             }
             Err(document::Error::Remote(error)) if is_final(&error) && !document.is_unlinked() => {
-                Err(self.keep(ino, document, error).await)
+                self.keep(ino, document, error).await
             }
             Err(_) if document.is_unlinked() => Ok(()),
             Err(error) => {
@@ -270,27 +264,54 @@ impl Fs {
         let access = Access { read: false, write: true, truncate: false, create: false };
         let fh = self.checkout(caller, ino, access).await?;
         let file = self.file(fh)?;
-        let answer = file.document.truncate(size).map_err(|error| self.failed(error));
         self.files.remove(&fh);
-        let answer = match answer {
-            Ok(()) => self.saved(ino, &file.document).await,
-            failed => failed,
-        };
-        let gone = self.documents.remove_if(&ino, |_, open| open.release() == 0 && !open.is_dirty());
-        if let Some((_, document)) = gone {
-            document.unpin();
-        }
-        answer
+        let answer = self.resized(ino, &file.document, size).await;
+        self.left(ino, &file.document);
+        answer.map_err(|error| self.failed(error))
     }
 
-    /// A check-in that a path-based call waits for: it has no open file that could say later what became of it.
-    async fn saved(&self, ino: u64, document: &Arc<Document>) -> Answer<()> {
-        match document.checkin().await {
-            Ok(Some(attr)) => self.checked_in(ino, attr),
-            Ok(None) => {}
-            Err(error) => return Err(self.failed(error)),
+    /// A check-in that a path-based call waits for: it has no open file that could say later what became of it. What
+    /// the server refuses is therefore not tried again.
+    async fn resized(&self, ino: u64, document: &Document, size: u64) -> document::Result<()> {
+        let alone = !document.is_dirty() && document.handles() == 1;
+        document.truncate(size)?;
+        let changes = document.changes();
+        let answer = document.checkin().await;
+        match &answer {
+            Ok(Some(attr)) => self.checked_in(ino, attr.clone()),
+            Err(document::Error::Remote(RemoteError::Refused { .. })) if alone => {
+                document.discard(changes).await;
+            }
+            _ => {}
         }
-        Ok(())
+        answer.map(|_| ())
+    }
+
+    /// One handle less on a document: the last one gives the pin back, or leaves the draft to be tried again.
+    fn left(&self, ino: u64, document: &Document) {
+        let gone = self.documents.remove_if(&ino, |_, open| open.release() == 0 && !open.is_dirty());
+        match gone {
+            Some((_, document)) => {
+                document.unpin();
+                self.forget(ino, 0);
+            }
+            None if document.handles() == 0 => self.retry_later(),
+            None => {}
+        }
+    }
+
+    /// An own rename, flag or swap made `attr` what an inode shows. Whoever was faster may have made it something else: then the
+    /// document gets a new inode, and what is open stays on its pinned version.
+    pub(super) fn rebind(&self, ino: u64, attr: Attr) {
+        let mut tree = self.tree.lock();
+        let same = match self.document(ino) {
+            Some(document) => document.rebind(&attr),
+            None => tree.inode(ino).is_some_and(|inode| is_same_content(&inode.attr, &attr)),
+        };
+        match same {
+            true => tree.rebind(ino, attr),
+            false => tree.retire(ino),
+        }
     }
 
     /// `fallocate`: sizes and zeroes; nothing is reserved on the server.

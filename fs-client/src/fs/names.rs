@@ -144,10 +144,12 @@ impl Fs {
     /// The editors' rule: what the kernel knows as the backup is another node now, with the same content, and the
     /// document will get a new inode under its old name.
     fn swap(&self, swapped: Swapped) {
-        let mut tree = self.tree.lock();
-        let backup = tree.current_folder(swapped.folder).and_then(|folder| tree.child(folder, &swapped.name));
+        let backup = {
+            let tree = self.tree.lock();
+            tree.current_folder(swapped.folder).and_then(|folder| tree.child(folder, &swapped.name))
+        };
         if let Some(ino) = backup {
-            tree.rebind(ino, swapped.backup);
+            self.rebind(ino, swapped.backup);
         }
     }
 
@@ -232,14 +234,9 @@ impl Fs {
                 return Err(self.refused(error));
             }
         };
-        let mut tree = self.tree.lock();
-        let (source, _) = tree.renamed((parent, &name), (new_parent, new));
+        let (source, _) = self.tree.lock().renamed((parent, &name), (new_parent, new));
         if let Some(source) = source {
-            tree.rebind(source, renamed.attr.clone());
-        }
-        drop(tree);
-        if let Some((_, document)) = document {
-            document.rebind(&renamed.attr);
+            self.rebind(source, renamed.attr);
         }
         if let Some(swapped) = renamed.swapped {
             self.swap(swapped);

@@ -306,15 +306,13 @@ impl Fs {
                 format!("{text:?} is no flag; it is `confidentiality` or `integrity`"),
             )
         })?;
-        let before = self.known(ino)?.attr.version;
-        let attr = self.remote.setflag(node, flag).await.map_err(|error| self.refused(error))?;
-        // A new version with the same content: the inode moves along unless someone else was there too.
-        if attr.version == before || attr.version == before.next() {
-            if let Some(document) = self.document(ino) {
-                document.rebind(&attr);
-            }
-            self.tree.lock().rebind(ino, attr);
-        }
+        self.protect(ino, node, flag).await.map_err(|error| self.refused(error))
+    }
+
+    /// A new version with the same content: the inode moves along unless someone else was there too.
+    async fn protect(&self, ino: u64, node: NodeId, flag: Flag) -> remote::Result<()> {
+        let attr = self.remote.setflag(node, flag).await?;
+        self.rebind(ino, attr);
         Ok(())
     }
 
@@ -355,7 +353,7 @@ impl Fs {
         };
         let flag = inherited.or(self.options.flag).unwrap_or_default();
         if self.remote.attr(node).await?.flag != Some(flag) {
-            self.remote.setflag(node, flag).await?;
+            self.protect(ino, node, flag).await?;
         }
         Ok(())
     }

@@ -147,6 +147,7 @@ async fn mounted(
     let mut ended = session_end(session).map_err(Unserved::NeverMounted)?;
     let cancel = CancellationToken::new();
     let events = tokio::spawn(fs.clone().run_events(cancel.clone()));
+    let retries = tokio::spawn(fs.clone().run_retries(cancel.clone()));
 
     let outcome = match answers(plan).await.and_then(|()| ready(&plan.mountpoint)) {
         Ok(()) => {
@@ -163,8 +164,13 @@ async fn mounted(
     };
     cancel.cancel();
     events.abort();
+    let finished = async {
+        // A retry that is under way ends by itself; what it leaves is for the shutdown.
+        let _ = retries.await;
+        fs.shutdown().await
+    };
     tokio::select! {
-        left = fs.shutdown() => match left.is_empty() {
+        left = finished => match left.is_empty() {
             true => outcome,
             false => outcome.and(Err(not_checked_in(&left.iter().map(|left| &*left.why).collect::<Vec<_>>().join("; ")))),
         },

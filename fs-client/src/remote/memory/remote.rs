@@ -148,6 +148,8 @@ impl Remote for MemoryRemote {
         let (content, end) = apply(&state.content(node, base)?, chunks)?;
         let mtime_ns = end.mtime_ns.unwrap_or_else(|| self.server.now_ns());
         state.commit(node, content.into(), &self.uid, mtime_ns)?;
+        let made = state.node(node)?.version;
+        state.carry(self.session, Pin { node, version: base }, made);
         if let Some(mode) = end.mode {
             state.node_mut(node)?.mode = mode;
         }
