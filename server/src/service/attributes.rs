@@ -68,6 +68,7 @@ impl Service {
             mtime_ns: seen.node.mtime_ns,
             mode: None,
             consumes: None,
+            create: None,
         };
         let sealer = self.vault.begin(&allowed, seen.node.id, PackId::random()).await?;
         self.make_version(caller, &allowed, new, sealer, "flag").await

@@ -14,7 +14,7 @@ use super::names::facts_of_new;
 use super::versions::NewVersion;
 use super::{Caller, Failure, Outcome, Service};
 use crate::policy::{self, Action};
-use crate::store::{NewNode, Remove, Seen};
+use crate::store::{NewNode, Seen};
 
 impl Service {
     /// A new, empty document, folder or link. A name that an editor has just vacated gets its document back.
@@ -124,14 +124,16 @@ impl Service {
             now_ns,
         };
         let facts = facts_of_new(&parent.facts, id);
-        let created = match self.insert(caller, &parent, node).await {
-            Ok(created) => created,
+        let proven = self
+            .allow(caller, &parent, Action::Checkin)
+            .and_then(|_| Ok(policy::decide(&facts, Action::Checkin, self.now())?));
+        let owned = match proven {
+            Ok(owned) => owned,
             Err(failure) => {
                 self.drop_pack(made.pack).await;
                 return Err(failure);
             }
         };
-        let owned = policy::decide(&facts, Action::Checkin, self.now())?;
         let version = NewVersion {
             node: id,
             base: Version::NONE,
@@ -145,27 +147,23 @@ impl Service {
             mtime_ns: now_ns,
             mode: None,
             consumes: None,
+            create: Some(node),
         };
-        match self.make_version(caller, &owned, version, made.sealer, "checkin").await {
-            Ok(node) => Ok(self.attr(&node, &facts)),
-            Err(failure) => {
-                self.undo_create(caller, &parent, &created, new.name).await;
-                Err(failure)
-            }
-        }
+        let node = self.make_version(caller, &owned, version, made.sealer, "checkin").await?;
+        Ok(self.attr(&node, &facts))
     }
 
     async fn insert(&self, caller: &Caller, parent: &Seen, new: NewNode) -> Outcome<Attr> {
         let allowed = self.allow(caller, parent, Action::Checkin)?;
-        let path = self.path_in(parent, &new.name).await?;
+        let path = self.path_in(new.parent, &new.name).await?;
         let audit = self.audit_row(caller, "create", new.id, path, "allowed");
         let node = self.meta().create(&allowed, new, audit).await?;
         Ok(self.attr(&node, &facts_of_new(&parent.facts, node.id)))
     }
 
     /// The path of a name in a folder, for the audit log.
-    pub(super) async fn path_in(&self, parent: &Seen, name: &Name) -> Outcome<String> {
-        let folder = self.meta().path(parent.node.id).await?.unwrap_or_default();
+    pub(super) async fn path_in(&self, folder: NodeId, name: &Name) -> Outcome<String> {
+        let folder = self.meta().path(folder).await?.unwrap_or_default();
         Ok(format!("{folder}/{name}"))
     }
 
@@ -175,17 +173,6 @@ impl Service {
             if let Err(error) = self.stores.blobs.delete(pack.id).await {
                 tracing::warn!(%error, "an unused pack was not removed; the sweeper will");
             }
-        }
-    }
-
-    async fn undo_create(&self, caller: &Caller, parent: &Seen, created: &Attr, name: Name) {
-        let facts = facts_of_new(&parent.facts, created.node);
-        let Ok(allowed) = policy::decide(&facts, Action::Own, self.now()) else { return };
-        let remove =
-            Remove { node: created.node, parent: parent.node.id, name, now_ns: nanoseconds(self.now()) };
-        let audit = self.audit_row(caller, "create", created.node, String::new(), "undone");
-        if let Err(error) = self.meta().remove(&allowed, remove, audit).await {
-            tracing::warn!(%error, "a document without content was not removed");
         }
     }
 }

@@ -83,16 +83,11 @@ impl Service {
     ) -> Outcome<()> {
         split(path)?;
         let seen = self.seen_path(caller, path).await?;
-        if let Precondition::Version(version) = only_if {
-            self.allow(caller, &seen, Action::Own)?;
-            if version != seen.node.version {
-                return Err(Failure::new(
-                    Code::VersionMoved,
-                    format!("the current version is {}, not {version}", seen.node.version),
-                ));
-            }
-        }
-        self.delete(caller, &seen).await
+        let version = match only_if {
+            Precondition::Version(version) => Some(version),
+            Precondition::None | Precondition::Absent => None,
+        };
+        self.delete(caller, &seen, version).await
     }
 
     async fn replace(

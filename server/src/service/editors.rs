@@ -99,7 +99,7 @@ impl Service {
             commit,
             version: document.version,
         };
-        let path = self.path_in(parent, &vacated.name).await?;
+        let path = self.path_in(vacated.folder, &vacated.name).await?;
         let audit =
             self.audit_row(caller, "restore-name", document.id, path, format!("backup {}", vacated.backup));
         let (document, backup) = self.meta().swap(allowed, swap, audit).await?;
@@ -138,6 +138,7 @@ impl Service {
             mtime_ns: document.mtime_ns,
             mode: None,
             consumes: None,
+            create: None,
         };
         Ok((self.seal_version(caller, new, &sealer).await?, sealer))
     }

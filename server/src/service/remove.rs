@@ -3,7 +3,7 @@
 //! Costs: one round trip; the facts; one transaction.
 
 use sss_common::wire::fs::{Kind, RemoveRequest};
-use sss_common::{Code, Grantee};
+use sss_common::{Code, Grantee, Version};
 
 use super::checkin::nanoseconds;
 use super::{Caller, Failure, Outcome, Service};
@@ -21,10 +21,11 @@ impl Service {
             (false, true) => return Err(Failure::new(Code::NotFolder, "it is not a folder")),
             _ => {}
         }
-        self.delete(caller, &seen).await
+        self.delete(caller, &seen, None).await
     }
 
-    pub(super) async fn delete(&self, caller: &Caller, seen: &Seen) -> Outcome<()> {
+    /// With a `version`: only while it is the current one.
+    pub(super) async fn delete(&self, caller: &Caller, seen: &Seen, version: Option<Version>) -> Outcome<()> {
         let allowed = self.allow(caller, seen, Action::Own)?;
         let (Some(parent), Some(name)) = (seen.node.parent, seen.node.name.clone()) else {
             return Err(Failure::new(Code::NoRight, "a home cannot be removed"));
@@ -32,7 +33,7 @@ impl Service {
         let path = self.meta().path(seen.node.id).await?.unwrap_or_default();
         let audit =
             self.audit_row(caller, "delete", seen.node.id, path, format!("version {}", seen.node.version));
-        let remove = Remove { node: seen.node.id, parent, name, now_ns: nanoseconds(self.now()) };
+        let remove = Remove { node: seen.node.id, parent, name, version, now_ns: nanoseconds(self.now()) };
         self.meta().remove(&allowed, remove, audit).await?;
         self.contents.forget(seen.node.id);
         self.hub.rights_changed(Grantee::All);

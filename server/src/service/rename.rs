@@ -140,6 +140,7 @@ impl Service {
             mtime_ns: source.node.mtime_ns,
             mode: self.attr_of(target).right.owner.then_some(source.node.mode),
             consumes: Some((source.node.id, source.node.version)),
+            create: None,
         };
         let sealer = self.vault.begin(&allowed, target.node.id, PackId::random()).await?;
         let node = self.make_version(caller, &allowed, new, sealer, "checkin by rename").await?;

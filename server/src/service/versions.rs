@@ -10,7 +10,7 @@ use super::assemble::Assembled;
 use super::content::Content;
 use super::{Caller, Failure, Outcome, Service};
 use crate::policy::Allowed;
-use crate::store::{Commit, Node, PackRow};
+use crate::store::{Commit, NewNode, Node, PackRow};
 use crate::vault::layout::Layout;
 use crate::vault::{RecordBody, Sealer};
 
@@ -29,6 +29,8 @@ pub(super) struct NewVersion {
     pub(super) mtime_ns: i64,
     pub(super) mode: Option<u32>,
     pub(super) consumes: Option<(NodeId, Version)>,
+    /// The node itself, where it begins to exist with this version.
+    pub(super) create: Option<NewNode>,
 }
 
 impl NewVersion {
@@ -53,6 +55,7 @@ impl NewVersion {
             mtime_ns,
             mode: None,
             consumes: None,
+            create: None,
         };
         (version, made.sealer)
     }
@@ -105,6 +108,7 @@ impl Service {
             mode: new.mode,
             keys: self.vault.images(sealer).await?,
             consumes: new.consumes,
+            create: new.create,
         })
     }
 
@@ -155,8 +159,13 @@ impl Service {
         sealer: &Sealer,
         action: &'static str,
     ) -> Outcome<(Node, bool)> {
-        let path = self.meta().path(new.node).await?.unwrap_or_default();
-        let outcome = format!("version {}", new.base.next());
+        let (path, outcome) = match &new.create {
+            Some(new) => (self.path_in(new.parent, &new.name).await?, "created, version 1".into()),
+            None => {
+                let path = self.meta().path(new.node).await?.unwrap_or_default();
+                (path, format!("version {}", new.base.next()))
+            }
+        };
         let audit = self.audit_row(caller, action, new.node, path, outcome);
         let commit = self.seal_version(caller, new, sealer).await?;
         let uses_pack = commit.pack.is_some();

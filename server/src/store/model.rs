@@ -185,7 +185,8 @@ pub struct StoredVersion {
     pub superseded: Option<Timestamp>,
 }
 
-/// A new current version. The proof is `Checkin` on `node` (`Own` where only the flag changes).
+/// A new current version. The proof is `Checkin` on `node` (`Own` where only the flag changes; under any other proof the
+/// document must still have the flag `flag`, else `VersionMoved`).
 #[derive(Clone, Debug)]
 pub struct Commit {
     /// Which document.
@@ -217,6 +218,9 @@ pub struct Commit {
     /// A document that is removed in the same transaction, as long as this is its current version: the one that was
     /// renamed onto `node`.
     pub consumes: Option<(NodeId, Version)>,
+    /// `node` itself, when it begins to exist with this version (its `base` is 0): inserted first, in the same transaction,
+    /// and owned by the proof's user. Fails as [`super::MetaStore::create`] does.
+    pub create: Option<NewNode>,
 }
 
 /// A move within one home. The proof is `Own` on `node`; `Checkin` on the new parent was proven too.
@@ -270,6 +274,8 @@ pub struct Remove {
     pub parent: NodeId,
     /// Under which name.
     pub name: Name,
+    /// At which version it must still be, if that matters to the caller.
+    pub version: Option<Version>,
     /// When.
     pub now_ns: i64,
 }

@@ -4,7 +4,7 @@ use sss_common::limits::{XATTR_NAME_MAX, XATTR_TOTAL_MAX, XATTR_VALUE_MAX};
 use sss_common::wire::fs::Kind;
 use sss_common::{NodeId, Timestamp, Uid, Version};
 
-use super::{Node, Result, StoreError};
+use super::{Commit, NewNode, Node, Remove, Result, StoreError};
 use crate::policy::{Action, Allowed, Facts, effective};
 
 /// Permission bits that a node can have.
@@ -18,6 +18,30 @@ pub(super) fn own(allowed: &Allowed, node: NodeId) -> Result<()> {
 /// The proof is of the right to write this node, or an owner's.
 pub(super) fn write(allowed: &Allowed, node: NodeId) -> Result<()> {
     fits(allowed, node, matches!(allowed.action(), Action::Checkin | Action::Own))
+}
+
+/// Whether the document is still the one that a version was made for: at its base, and, unless an owner changes just
+/// that, under its flag.
+pub(super) fn current(allowed: &Allowed, node: &Node, commit: &Commit) -> Result<()> {
+    let own = allowed.action() == Action::Own;
+    let flag = own || node.flag.is_none_or(|flag| flag == commit.flag);
+    if node.version == commit.base && flag { Ok(()) } else { Err(StoreError::VersionMoved(node.version)) }
+}
+
+/// A document that begins to exist with its first version is the version's own.
+pub(super) fn own_creation(commit: &Commit, new: &NewNode) -> Result<()> {
+    if new.id == commit.node && commit.base == Version::NONE {
+        return Ok(());
+    }
+    Err(StoreError::Damaged("a creation that is not its version's".into()))
+}
+
+/// A removal that was meant for one version finds that one.
+pub(super) fn removable(node: &Node, remove: &Remove) -> Result<()> {
+    match remove.version {
+        Some(version) if version != node.version => Err(StoreError::VersionMoved(node.version)),
+        _ => Ok(()),
+    }
 }
 
 /// The node of an owner's proof.

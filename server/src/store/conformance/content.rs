@@ -9,7 +9,8 @@ pub(super) async fn first_version(rig: Rig) {
     commit.mode = Some(0o600);
     commit.keys = vec![key(0, 1)];
     let row = commit.pack.clone().unwrap();
-    let node = rig.commit(commit.clone()).await.unwrap();
+    let own = proof(file, Action::Own);
+    let node = rig.store.commit(&own, commit.clone(), audit("flag")).await.unwrap();
     assert_eq!((node.version, node.size, node.flag), (Version(1), 30, Some(Flag::Integrity)));
     assert_eq!((node.author.clone(), node.mode), (Some(uid("bob")), 0o600));
     assert_eq!((node.mtime_ns, node.ctime_ns), (5, nanos(commit.now)));
@@ -70,6 +71,53 @@ pub(super) async fn commits_that_make_no_sense(rig: Rig) {
     rig.commit(commit.clone()).await.unwrap();
     refused!(rig.commit(Commit { base: Version(1), ..commit }).await, StoreError::Exists);
     assert_eq!(rig.seen(file, "alice").await.node.version, Version(1));
+}
+
+/// A node and its first version: both, or neither.
+pub(super) async fn created_with_content(rig: Rig) {
+    let home = rig.home("alice").await;
+    let new = new_node(home, "a", Kind::File);
+    let (commit, pack) = version_with_pack(new.id, 0, 1, true);
+    let commit = Commit { create: Some(new.clone()), ..commit };
+    let made = |commit: Commit, by: &'static str| {
+        let (store, proof) = (rig.store.clone(), proof_as(by, commit.node, Action::Checkin));
+        async move { store.commit(&proof, commit, audit("checkin")).await }
+    };
+    let wrong = Commit { base: Version(1), ..commit.clone() };
+    refused!(made(wrong, "bob").await, StoreError::Damaged(_));
+    let other = NewNode { id: NodeId::random(), ..new.clone() };
+    refused!(made(Commit { create: Some(other), ..commit.clone() }, "bob").await, StoreError::Damaged(_));
+    let lost = Commit { uses: vec![pack, PackId::random()], ..commit.clone() };
+    refused!(made(lost, "bob").await, StoreError::Damaged(_));
+    assert_eq!(
+        rig.store.node(new.id, &uid("alice"), NOW).await.unwrap(),
+        None,
+        "no node without its version"
+    );
+    let node = made(commit.clone(), "bob").await.unwrap();
+    assert_eq!((node.version, node.owner.clone(), node.name), (Version(1), uid("bob"), Some(name("a"))));
+    let again = new_node(home, "a", Kind::File);
+    let second = Commit { create: Some(again.clone()), ..version(again.id, 0, 2) };
+    refused!(made(second.clone(), "alice").await, StoreError::Exists);
+    for (parent, gone) in [(new.id, false), (NodeId::random(), true)] {
+        let lost = Commit { create: Some(NewNode { parent, ..again.clone() }), ..second.clone() };
+        match made(lost, "alice").await {
+            Err(StoreError::NotFound) if gone => {}
+            Err(StoreError::NotFolder) if !gone => {}
+            other => panic!("{other:?}"),
+        }
+    }
+    assert_eq!(rig.store.last_leaf().await.unwrap(), Some(1));
+}
+
+/// What was made for one flag does not become the other's, unless an owner changes just that.
+pub(super) async fn a_flag_that_moved(rig: Rig) {
+    let file = rig.file("a").await;
+    let own = proof(file, Action::Own);
+    rig.store.set_flag(&own, Flag::Integrity, audit("flag")).await.unwrap();
+    refused!(rig.commit(version(file, 0, 1)).await, StoreError::VersionMoved(Version(0)));
+    let node = rig.store.commit(&own, version(file, 0, 1), audit("flag")).await.unwrap();
+    assert_eq!((node.version, node.flag), (Version(1), Some(Flag::Confidentiality)));
 }
 
 pub(super) async fn older_keys_never_replace_newer(rig: Rig) {
@@ -156,7 +204,7 @@ pub(super) async fn proofs_are_checked(rig: Rig) {
     let (file, other) = (rig.file("a").await, rig.file("b").await);
     let before = rig.seen(file, "alice").await.node;
     let grant = NewGrant { grantee: grantee("ALL"), right: Right::Both, until: LATER };
-    let remove = Remove { node: file, parent: home, name: name("a"), now_ns: 1 };
+    let remove = Remove { node: file, parent: home, name: name("a"), version: None, now_ns: 1 };
     let rename = Rename {
         node: file,
         parent: home,

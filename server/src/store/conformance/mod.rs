@@ -51,8 +51,9 @@ suites! {
     users: adding, sessions_replace, sessions_are_kept, sessions_end, disabling, forgetting_sessions;
     names: creating, creating_where_it_cannot_be, nesting_is_limited, looking_up, listing_pages, paths,
         renaming, renaming_onto, renaming_where_it_cannot_be, renaming_measures_the_subtree, removing,
-        swapping, swapping_too_late, attributes, flags, extended_attributes, extended_attributes_are_limited;
+        removing_a_version, swapping, swapping_too_late, attributes, flags, extended_attributes, extended_attributes_are_limited;
     content: first_version, versions_move, newer_versions_share_packs, commits_that_make_no_sense,
+        created_with_content, a_flag_that_moved,
         older_keys_never_replace_newer, consuming, consuming_too_late, many_at_once, proofs_are_checked;
     grants: setting, all_replaces, revoking, facts_have_all_levels, below_shows_the_way, below_is_asked_when_needed,
         a_later_own_grant_shadows_all, listings_have_the_same_facts, shared_homes, grants_go_with_the_node;
@@ -103,7 +104,7 @@ impl Rig {
     }
 
     pub(super) async fn remove(&self, node: NodeId, parent: NodeId, name: &str) -> Result<()> {
-        let remove = Remove { node, parent, name: self::name(name), now_ns: 9 };
+        let remove = Remove { node, parent, name: self::name(name), version: None, now_ns: 9 };
         self.store.remove(&proof(node, Action::Own), remove, audit("remove")).await
     }
 
@@ -208,6 +209,7 @@ pub(super) fn version(node: NodeId, base: u64, leaf: u64) -> Commit {
         mode: None,
         keys: Vec::new(),
         consumes: None,
+        create: None,
     }
 }
 

@@ -193,6 +193,16 @@ async fn swapped(rig: &Rig, document: NodeId, version: u64, commit: bool) -> (Sw
     (swap, outcome)
 }
 
+pub(super) async fn removing_a_version(rig: Rig) {
+    let (home, file) = (rig.home("alice").await, rig.file("a").await);
+    rig.commit(version(file, 0, 1)).await.unwrap();
+    let remove = |version| Remove { node: file, parent: home, name: name("a"), version, now_ns: 9 };
+    let own = proof(file, Action::Own);
+    let stale = rig.store.remove(&own, remove(Some(Version(0))), audit("remove")).await;
+    refused!(stale, StoreError::VersionMoved(Version(1)));
+    rig.store.remove(&own, remove(Some(Version(1))), audit("remove")).await.unwrap();
+}
+
 pub(super) async fn swapping(rig: Rig) {
     let home = rig.home("alice").await;
     let file = rig.file("a~").await;

@@ -196,7 +196,7 @@ impl Run {
             }
             Step::Remove { node } => {
                 let ((parent, name), node) = (self.place(node).await, self.node(node));
-                let remove = Remove { node, parent, name, now_ns: 9 };
+                let remove = Remove { node, parent, name, version: None, now_ns: 9 };
                 let outcome = self.rig.store.remove(&own(node), remove, audit("remove")).await;
                 self.tell(outcome);
             }

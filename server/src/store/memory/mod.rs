@@ -138,7 +138,7 @@ impl MetaStore for MemoryStore {
 
     async fn commit(&self, allowed: &Allowed, commit: Commit, audit: AuditRow) -> Result<Node> {
         rules::write(allowed, commit.node)?;
-        self.write_audited(audit, |state| state.commit(commit))
+        self.write_audited(audit, |state| state.commit(allowed, commit))
     }
 
     async fn rename(&self, allowed: &Allowed, rename: Rename, audit: AuditRow) -> Result<Node> {
@@ -148,7 +148,7 @@ impl MetaStore for MemoryStore {
 
     async fn swap(&self, allowed: &Allowed, swap: Swap, audit: AuditRow) -> Result<(Node, Node)> {
         rules::own(allowed, swap.document)?;
-        self.write_audited(audit, |state| state.swap(swap))
+        self.write_audited(audit, |state| state.swap(allowed, swap))
     }
 
     async fn remove(&self, allowed: &Allowed, remove: Remove, audit: AuditRow) -> Result<()> {

@@ -7,7 +7,8 @@ use sss_common::wire::fs::Kind;
 use sss_common::{Name, NodeId, Uid, Version};
 
 use super::state::State;
-use crate::store::rules::{MODE_MASK, nanos};
+use crate::policy::Allowed;
+use crate::store::rules::{self, MODE_MASK, nanos};
 use crate::store::{Commit, NewNode, Node, Remove, Rename, Result, StoreError, StoredVersion, Swap};
 
 impl State {
@@ -135,7 +136,7 @@ impl State {
         self.place(node.id, target.id, &rename.new_name, rename.now_ns)
     }
 
-    pub(super) fn swap(&mut self, swap: Swap) -> Result<(Node, Node)> {
+    pub(super) fn swap(&mut self, allowed: &Allowed, swap: Swap) -> Result<(Node, Node)> {
         let document = self.placed(swap.document, swap.backup_parent, &swap.backup_name)?;
         if document.kind == Kind::Folder {
             return Err(StoreError::IsFolder);
@@ -152,16 +153,17 @@ impl State {
         let copy = NewNode { parent: swap.backup_parent, name: swap.backup_name, ..swap.copy };
         let mut copy = self.create(copy, &swap.owner)?;
         if let Some(commit) = swap.commit {
-            if commit.node != copy.id || commit.consumes.is_some() {
+            if commit.node != copy.id || commit.consumes.is_some() || commit.create.is_some() {
                 return Err(StoreError::Damaged("a swap's version is not its copy's".into()));
             }
-            copy = self.commit(commit)?;
+            copy = self.commit(allowed, commit)?;
         }
         Ok((document, copy))
     }
 
     pub(super) fn remove(&mut self, remove: Remove) -> Result<()> {
         let node = self.placed(remove.node, remove.parent, &remove.name)?;
+        rules::removable(&node, &remove)?;
         if self.children(node.id).next().is_some() {
             return Err(StoreError::NotEmpty);
         }
@@ -178,14 +180,16 @@ impl State {
         self.nodes.remove(&id);
     }
 
-    pub(super) fn commit(&mut self, commit: Commit) -> Result<Node> {
+    pub(super) fn commit(&mut self, allowed: &Allowed, mut commit: Commit) -> Result<Node> {
+        if let Some(new) = commit.create.take() {
+            rules::own_creation(&commit, &new)?;
+            self.create(new, allowed.user())?;
+        }
         let node = self.existing(commit.node)?;
         if node.kind == Kind::Folder {
             return Err(StoreError::IsFolder);
         }
-        if node.version != commit.base {
-            return Err(StoreError::VersionMoved(node.version));
-        }
+        rules::current(allowed, node, &commit)?;
         self.add_version(&commit)?;
         self.last_leaf =
             self.last_leaf.max(Some(commit.leaf)).max(commit.pack.as_ref().map(|pack| pack.leaf));

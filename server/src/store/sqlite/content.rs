@@ -7,8 +7,9 @@ use sss_common::{NodeId, PackId, Timestamp, Version};
 
 use super::rows::{change, damaged, get, int, one, pack_id, unsigned, version as version_at};
 use super::{names, nodes};
+use crate::policy::Allowed;
 use crate::sealed::{KeyImage, KeyPosition};
-use crate::store::rules::{MODE_MASK, nanos};
+use crate::store::rules::{self, MODE_MASK, nanos};
 use crate::store::{Commit, Node, PackRow, Result, StoreError, StoredVersion};
 
 pub(super) fn version(c: &Connection, id: NodeId, version: Version) -> Result<Option<StoredVersion>> {
@@ -54,16 +55,18 @@ pub(super) fn has_pack(c: &Connection, id: PackId) -> Result<bool> {
     Ok(one(c, "SELECT 1 FROM packs WHERE id = ?", [id.0], |_| Ok(()))?.is_some())
 }
 
-/// The version, its pack and its uses first, then what it consumes: packs that pass from one to the other are never
+/// What it creates first; then the version, its pack and its uses, then what it consumes: packs that pass from one to the other are never
 /// without a use.
-pub(super) fn commit(c: &Connection, commit: &Commit) -> Result<Node> {
+pub(super) fn commit(c: &Connection, allowed: &Allowed, commit: &Commit) -> Result<Node> {
+    if let Some(new) = &commit.create {
+        rules::own_creation(commit, new)?;
+        names::create(c, new, allowed.user())?;
+    }
     let node = nodes::existing(c, commit.node)?;
     if node.kind == Kind::Folder {
         return Err(StoreError::IsFolder);
     }
-    if node.version != commit.base {
-        return Err(StoreError::VersionMoved(node.version));
-    }
+    rules::current(allowed, &node, commit)?;
     add_version(c, commit)?;
     make_current(c, commit)?;
     write_keys(c, &commit.keys)?;

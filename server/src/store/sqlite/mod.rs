@@ -176,7 +176,8 @@ impl MetaStore for SqliteStore {
 
     async fn commit(&self, allowed: &Allowed, commit: Commit, audit: AuditRow) -> Result<Node> {
         rules::write(allowed, commit.node)?;
-        self.write_audited(audit, move |c| content::commit(c, &commit)).await
+        let proof = allowed.clone();
+        self.write_audited(audit, move |c| content::commit(c, &proof, &commit)).await
     }
 
     async fn rename(&self, allowed: &Allowed, rename: Rename, audit: AuditRow) -> Result<Node> {
@@ -186,7 +187,8 @@ impl MetaStore for SqliteStore {
 
     async fn swap(&self, allowed: &Allowed, swap: Swap, audit: AuditRow) -> Result<(Node, Node)> {
         rules::own(allowed, swap.document)?;
-        self.write_audited(audit, move |c| names::swap(c, &swap)).await
+        let proof = allowed.clone();
+        self.write_audited(audit, move |c| names::swap(c, &proof, &swap)).await
     }
 
     async fn remove(&self, allowed: &Allowed, remove: Remove, audit: AuditRow) -> Result<()> {

@@ -7,7 +7,8 @@ use sss_common::{Name, NodeId, Uid, Version};
 use super::reclaim::Loose;
 use super::rows::change;
 use super::{content, nodes};
-use crate::store::rules::MODE_MASK;
+use crate::policy::Allowed;
+use crate::store::rules::{self, MODE_MASK};
 use crate::store::{NewNode, Node, Remove, Rename, Result, StoreError, Swap};
 
 pub(super) fn create(c: &Connection, new: &NewNode, owner: &Uid) -> Result<Node> {
@@ -90,7 +91,7 @@ fn replaceable(c: &Connection, node: &Node, there: &Node) -> Result<()> {
     }
 }
 
-pub(super) fn swap(c: &Connection, swap: &Swap) -> Result<(Node, Node)> {
+pub(super) fn swap(c: &Connection, allowed: &Allowed, swap: &Swap) -> Result<(Node, Node)> {
     let document = nodes::placed(c, swap.document, swap.backup_parent, &swap.backup_name)?;
     if document.kind == Kind::Folder {
         return Err(StoreError::IsFolder);
@@ -112,16 +113,17 @@ pub(super) fn swap(c: &Connection, swap: &Swap) -> Result<(Node, Node)> {
     nodes::touch(c, swap.backup_parent, swap.copy.now_ns)?;
     nodes::touch(c, target.id, swap.copy.now_ns)?;
     if let Some(commit) = &swap.commit {
-        if commit.node != copy.id || commit.consumes.is_some() {
+        if commit.node != copy.id || commit.consumes.is_some() || commit.create.is_some() {
             return Err(StoreError::Damaged("a swap's version is not its copy's".into()));
         }
-        content::commit(c, commit)?;
+        content::commit(c, allowed, commit)?;
     }
     Ok((nodes::existing(c, document.id)?, nodes::existing(c, copy.id)?))
 }
 
 pub(super) fn remove(c: &Connection, remove: &Remove) -> Result<()> {
     let node = nodes::placed(c, remove.node, remove.parent, &remove.name)?;
+    rules::removable(&node, remove)?;
     if node.kind == Kind::Folder && !nodes::is_empty(c, node.id)? {
         return Err(StoreError::NotEmpty);
     }
