@@ -88,7 +88,8 @@ Exits with 1 when a mount does not answer.")]
 
 Reads the whole document, computes its hash here, and checks the version's record and its signature with the
 server's public key. That key must have come to you by a way that you trust, not from the server while it is asked:
-have the administrator hand you DATA_DIR/server.pub. A copy at ID_DIR/server.pub is used without --server-key.
+have the administrator hand you DATA_DIR/server.pub. A copy at ID_DIR/server.pub is used without --server-key; \
+where there is none, the first verify keeps the key that the server shows.
 Only documents with the flag `integrity` are signed.")]
     Verify(VerifyArgs),
 }

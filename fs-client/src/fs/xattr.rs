@@ -64,6 +64,8 @@ enum Kind3s<'a> {
     Signature,
     /// The version's record, which the signature is over; for `3s verify`.
     Record,
+    /// The public key that the server shows, for the first `3s verify`.
+    ServerKey,
     Why,
     /// `user.3s.` and something that does not exist.
     Unknown,
@@ -90,6 +92,7 @@ fn sort(name: &str) -> Answer<Kind3s<'_>> {
         "right" => Kind3s::Right,
         "signature" => Kind3s::Signature,
         "record" => Kind3s::Record,
+        "server_key" => Kind3s::ServerKey,
         "why" => Kind3s::Why,
         _ => Kind3s::Unknown,
     })
@@ -148,6 +151,7 @@ impl Fs {
             }
             Kind3s::Signature => self.record(ino).await?.signature.ok_or_else(no_data)?,
             Kind3s::Record => self.record(ino).await?.record,
+            Kind3s::ServerKey => self.record(ino).await?.server_key,
             Kind3s::Flag => self.fresh_attr(ino).await?.flag.ok_or_else(no_data)?.as_str().into(),
             Kind3s::Owner => self.fresh_attr(ino).await?.owner.to_string(),
             Kind3s::Author => self.fresh_attr(ino).await?.author.ok_or_else(no_data)?.to_string(),
@@ -278,6 +282,7 @@ impl Fs {
             | Kind3s::Right
             | Kind3s::Signature
             | Kind3s::Record
+            | Kind3s::ServerKey
             | Kind3s::Why => return Err(read_only(name)),
             Kind3s::Unknown | Kind3s::Foreign => {
                 return Err(Failure::new(Errno::EINVAL, format!("{name} does not exist")));

@@ -1,10 +1,12 @@
 //! `3s verify`: a document's content against the server's signature, checked here.
 //!
 //! Reads the document once, block by block. The record and the signature come from the mount; they prove nothing by
-//! themselves, the public key does, which must come from elsewhere.
+//! themselves, the public key does. Best it comes from the administrator. Without that, the key that the server shows at
+//! the first `verify` is kept beside the identity, and every later version must be signed with the same one: what a
+//! server of the CA's showed once, no other can replace unnoticed.
 
 use std::fs::File;
-use std::io::Read;
+use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 
 use base64::Engine;
@@ -33,7 +35,10 @@ const TRIES: usize = 3;
 pub fn verify(args: &VerifyArgs) -> Result<(), Failure> {
     let file = &args.file;
     let mounted = xattr::mount_of(file)?;
-    let key_path = key_path(args, &mounted)?;
+    let key_path = match key_path(args, &mounted) {
+        KeyAt::Trusted(path) => path,
+        KeyAt::Unknown(keep) => first_use(file, keep)?,
+    };
     let key = server_key(&key_path)?;
     for _ in 0..TRIES {
         let (record, signature) = record(file)?;
@@ -116,20 +121,40 @@ fn show(file: &Path, record: &VersionRecord, key_path: &Path) {
     println!("signature: good (key {})", key_path.display());
 }
 
+/// Where the key to check against lies.
+enum KeyAt {
+    /// Here.
+    Trusted(PathBuf),
+    /// Nowhere yet; it belongs here, if the identity's folder is known.
+    Unknown(Option<PathBuf>),
+}
+
 /// `--server-key`, or the trusted copy beside the identity that the mount was made with.
-fn key_path(args: &VerifyArgs, mounted: &Mounted) -> Result<PathBuf, Failure> {
+fn key_path(args: &VerifyArgs, mounted: &Mounted) -> KeyAt {
     if let Some(path) = &args.server_key {
-        return Ok(path.clone());
+        return KeyAt::Trusted(path.clone());
     }
     let identity = Registry::of(mounted.user).find(&mounted.point).map(|found| found.record.identity);
-    let copy = identity.map(|dir| dir.join(SERVER_KEY)).filter(|path| path.exists());
-    copy.ok_or_else(|| {
-        Failure::new(
-            "there is no server key to check against",
-            "have the administrator hand you the server's DATA_DIR/server.pub; give it with --server-key, \
-             or keep it as ID_DIR/server.pub",
-        )
-    })
+    match identity.map(|dir| dir.join(SERVER_KEY)) {
+        Some(copy) if copy.exists() => KeyAt::Trusted(copy),
+        copy => KeyAt::Unknown(copy),
+    }
+}
+
+/// Takes the key that the server shows and keeps it; one that is there already is never written over.
+fn first_use(file: &Path, keep: Option<PathBuf>) -> Result<PathBuf, Failure> {
+    let hint = "have the administrator hand you the server's DATA_DIR/server.pub; give it with --server-key, \
+                or keep it as ID_DIR/server.pub";
+    let no_key =
+        |what: String| Failure::new(format!("there is no server key to check against: {what}"), hint);
+    let shown =
+        xattr::text(file, "user.3s.server_key")?.ok_or_else(|| no_key("the server shows none".into()))?;
+    let keep = keep.ok_or_else(|| no_key("the mount's identity folder is not known here".into()))?;
+    let written = File::create_new(&keep).and_then(|mut kept| kept.write_all(shown.as_bytes()));
+    written.map_err(|error| no_key(format!("{} cannot be written: {error}", keep.display())))?;
+    println!("first use: the key that the server shows is kept as {}", keep.display());
+    println!("  compare it with the administrator's: sha256sum DATA_DIR/server.pub");
+    Ok(keep)
 }
 
 fn server_key(path: &Path) -> Result<RsaPublicKey, Failure> {

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use futures::StreamExt as _;
 use sss_common::framing::{Decoder, Piece};
 use sss_common::wire::fs::{Attr, CheckinEnd, Kind};
-use sss_common::{Code, NodeId, Version};
+use sss_common::{Code, Flag, NodeId, Version};
 
 use super::assemble::Assembler;
 use super::versions::NewVersion;
@@ -31,7 +31,7 @@ impl Service {
             return Ok(attr);
         }
         let seen = self.seen(caller, node).await?;
-        let attr = self.check_in(caller, &seen, base, Body::Framed(body)).await?;
+        let attr = self.check_in(caller, &seen, base, Body::Framed(body), None).await?;
         self.outcomes.remember(caller.token, id, &attr);
         Ok(attr)
     }
@@ -43,9 +43,12 @@ impl Service {
         seen: &Seen,
         base: Version,
         body: Body,
+        new_flag: Option<Flag>,
     ) -> Outcome<Attr> {
-        let node = &seen.node;
-        let allowed = self.allow(caller, seen, Action::Checkin)?;
+        let node = &Node { flag: new_flag.or(seen.node.flag), ..seen.node.clone() };
+        // Another flag is the owner's to set.
+        let action = if new_flag.is_some() { Action::Own } else { Action::Checkin };
+        let allowed = self.allow(caller, seen, action)?;
         must_be_document(node)?;
         must_be_current(node, base)?;
         self.must_have_room().await?;
@@ -73,7 +76,7 @@ impl Service {
         let made = upload.finish(end.size).await?;
 
         let seen = self.seen(caller, node.id).await?;
-        let allowed = self.allow(caller, &seen, Action::Checkin)?;
+        let allowed = self.allow(caller, &seen, action)?;
         let mtime_ns = end.mtime_ns.unwrap_or_else(|| nanoseconds(self.now()));
         let (mut new, sealer) = NewVersion::assembled(node, &caller.uid, content.as_deref(), made, mtime_ns);
         new.mode = end.mode.filter(|_| self.attr_of(&seen).right.owner).map(|mode| mode & 0o7777);

@@ -105,13 +105,10 @@ impl Service {
             Precondition::Version(version) => version,
             Precondition::None | Precondition::Absent => seen.node.version,
         };
-        if flag.is_some_and(|flag| Some(flag) != seen.node.flag) {
-            return Err(Failure::new(
-                Code::BadRequest,
-                "the document has another flag; its owner changes it with user.3s.flag",
-            ));
+        if let Some(flag) = flag.filter(|flag| Some(*flag) != seen.node.flag) {
+            return self.check_in(caller, &seen, base, Body::Whole(body), Some(flag)).await;
         }
-        self.check_in(caller, &seen, base, Body::Whole(body)).await
+        self.check_in(caller, &seen, base, Body::Whole(body), None).await
     }
 
     /// The last folder on the way that is there, and the names of those that are not.

@@ -33,7 +33,7 @@ impl Pins {
         let mut all = self.0.lock();
         let Some(held) = all.get_mut(&session) else { return };
         let named = held.contains_key(&(node, version)).then_some((node, version));
-        let Some(pin) = named.or_else(|| first_of(held, node)) else { return };
+        let Some(pin) = named.or_else(|| next_of(held, node, version)) else { return };
         if let Some(count) = held.get_mut(&pin) {
             *count -= 1;
             if *count == 0 {
@@ -70,8 +70,9 @@ impl Pins {
     }
 }
 
-fn first_of(held: &Held, node: NodeId) -> Option<(NodeId, Version)> {
-    held.range((node, Version(0))..=(node, Version(u64::MAX))).next().map(|(pin, _)| *pin)
+/// Pins are carried upwards only: what was held as `version` is the next one above it now.
+fn next_of(held: &Held, node: NodeId, version: Version) -> Option<(NodeId, Version)> {
+    held.range((node, version)..=(node, Version(u64::MAX))).next().map(|(pin, _)| *pin)
 }
 
 #[cfg(test)]
@@ -104,6 +105,16 @@ mod tests {
         assert!(pins.is_pinned(NODE, Version(1)), "somebody else still reads it");
         pins.release(SESSION, NODE, Version(1));
         assert!(!pins.is_pinned(NODE, Version(2)), "given back by its old number");
+    }
+
+    #[test]
+    fn a_reader_of_an_older_version_keeps_it_when_a_carried_pin_is_given_back() {
+        let pins = Pins::default();
+        pins.hold(SESSION, NODE, Version(1));
+        pins.hold(SESSION, NODE, Version(2));
+        pins.carry(SESSION, NODE, Version(2), Version(3));
+        pins.release(SESSION, NODE, Version(2));
+        assert!(pins.is_pinned(NODE, Version(1)) && !pins.is_pinned(NODE, Version(3)));
     }
 
     #[test]

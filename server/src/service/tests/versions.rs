@@ -19,6 +19,7 @@ on_both_stores! {
     a_repeated_check_in_is_answered_once
     integrity_versions_are_signed_over_their_content
     a_flag_changes_with_a_new_version
+    a_put_can_change_the_flag
     a_document_has_a_largest_size
     deleted_means_gone
 }
@@ -254,6 +255,23 @@ async fn a_flag_changes_with_a_new_version(world: World) {
     world.service.fs_setflag(&alice(), request).await.unwrap();
     world.put(&alice(), "@alice/signed/sub/f", b"x").await.unwrap();
     assert_eq!(world.attr(&alice(), "@alice/signed/sub/f").await.unwrap().flag, Some(Flag::Integrity));
+}
+
+async fn a_put_can_change_the_flag(world: World) {
+    let path: DocPath = "@alice/f".parse().unwrap();
+    let put = |who: Caller, flag| {
+        let (service, path) = (world.service.clone(), path.clone());
+        async move { service.put_document(&who, &path, Some(flag), Precondition::None, whole(b"text")).await }
+    };
+    put(alice(), Flag::Confidentiality).await.unwrap();
+    world.grant(&alice(), "@alice/f", "bob", Right::Both, 100).await;
+    assert_eq!(code(put(bob(), Flag::Integrity).await), Code::NoRight, "the flag is the owner's");
+    assert_eq!(put(alice(), Flag::Integrity).await.unwrap().0.version, Version(2));
+    assert_eq!(put(bob(), Flag::Integrity).await.unwrap().0.version, Version(3));
+    let attr = world.attr(&alice(), "@alice/f").await.unwrap();
+    assert_eq!(attr.flag, Some(Flag::Integrity));
+    let record = RecordRequest { node: attr.node, version: None };
+    assert!(world.service.fs_record(&alice(), record).await.unwrap().signature.is_some());
 }
 
 async fn a_document_has_a_largest_size(world: World) {
