@@ -296,6 +296,26 @@ fn a_sequential_reader_fetches_ahead_and_a_random_one_a_block() {
 }
 
 #[test]
+fn a_reader_gives_memory_back_when_all_hold_too_much() {
+    let world = World::new(1 << 30);
+    world.runtime.block_on(async {
+        let document = world.document("f").await;
+        document.write(0, &vec![7; 4 << 20].into()).unwrap();
+        document.checkin().await.unwrap();
+        let reader = Reader::default();
+        for at in (0..4 << 20).step_by(128 << 10) {
+            document.read(&reader, at, 128 << 10).await.unwrap();
+        }
+        let held = || world.shared.held.load(std::sync::atomic::Ordering::Relaxed);
+        assert!(held() > 1 << 20);
+        let others = 256 << 20;
+        world.shared.held.fetch_add(others, std::sync::atomic::Ordering::Relaxed);
+        document.read(&reader, 0, 4096).await.unwrap();
+        assert!(held() - others <= 128 << 10, "{} bytes are held", held() - others);
+    });
+}
+
+#[test]
 fn zeroes_over_a_hole_cost_nothing() {
     let world = World::new(1 << 30);
     world.runtime.block_on(async {
