@@ -32,7 +32,7 @@ const STREAM_TRIES: usize = 2;
 impl Document {
     /// Checks in what is dirty and returns once it is durable: the new attributes, or `None` when nothing was dirty.
     ///
-    /// One round trip. A definite refusal leaves the draft as it is and the document usable: the caller decides where
+    /// One round trip; one more to find out whose the version is that was faster. A definite refusal leaves the draft as it is and the document usable: the caller decides where
     /// the draft goes (see [`Document::lost`]). When the server is not reached the draft stays dirty.
     pub async fn checkin(&self) -> Result<Option<Attr>> {
         let _turn = self.commit.lock().await;

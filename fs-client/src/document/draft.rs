@@ -163,6 +163,12 @@ impl Draft {
         Ok(())
     }
 
+    /// Whether nothing was written to `from..to` and the base does not show there either.
+    pub fn is_hole(&self, from: u64, to: u64) -> bool {
+        let blocks = place(from).0..to.div_ceil(BLOCK_SIZE as u64);
+        from >= self.base_len && self.blocks.range(blocks).next().is_none()
+    }
+
     /// Makes the document `size` bytes long.
     pub fn truncate(&mut self, size: u64) -> Result<()> {
         if size > DOCUMENT_MAX {

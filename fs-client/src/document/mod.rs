@@ -306,7 +306,7 @@ impl Document {
         if self.state.lock().draft.size() < size { self.truncate(size) } else { Ok(()) }
     }
 
-    /// Overwrites with zeroes, inside the document's size.
+    /// Overwrites with zeroes, inside the document's size. What is a hole already stays one.
     pub fn zero(&self, offset: u64, length: u64) -> Result<()> {
         const STEP: u64 = 1024 * 1024;
         static ZEROES: [u8; STEP as usize] = [0; STEP as usize];
@@ -314,7 +314,9 @@ impl Document {
         let mut at = offset;
         while at < end {
             let step = (STEP - at % STEP).min(end - at);
-            self.write(at, &Bytes::from_static(&ZEROES[..step as usize]))?;
+            if !self.state.lock().draft.is_hole(at, at + step) {
+                self.write(at, &Bytes::from_static(&ZEROES[..step as usize]))?;
+            }
             at += step;
         }
         Ok(())

@@ -12,10 +12,15 @@ use super::reader::{Pinned, Reader};
 use super::{Document, State};
 use crate::remote::RemoteError;
 
+/// So many own check-ins may overtake one read.
+const MOVES: usize = 3;
+
 impl Document {
     /// Reads, the draft over the base. Asks for the right again first when it may have ended.
     pub async fn read(&self, reader: &Reader, offset: u64, length: usize) -> Result<Bytes> {
+        let mut moves = 0;
         loop {
+            let base = self.base_pin();
             match self.read_once(reader, offset, length).await {
                 // A check-in whose answer was lost may have made the next version: then that one is the base.
                 Err(Error::Remote(RemoteError::Refused { code: Code::VersionGone, .. }))
@@ -24,11 +29,20 @@ impl Document {
                     let _turn = self.commit.lock().await;
                     self.settle().await?;
                 }
+                // An own check-in made the next version while the bytes were asked for: they are that one's now.
+                Err(Error::Remote(RemoteError::Refused {
+                    code: Code::VersionGone | Code::NotFound, ..
+                })) if moves < MOVES && self.base_pin() != base => moves += 1,
                 // The right may have ended while the bytes were on their way.
                 Ok(_) if self.state.lock().asks() => {}
                 answer => return answer,
             }
         }
+    }
+
+    fn base_pin(&self) -> Pin {
+        let state = self.state.lock();
+        Pin { node: state.attr.node, version: state.attr.version }
     }
 
     async fn read_once(&self, reader: &Reader, offset: u64, length: usize) -> Result<Bytes> {

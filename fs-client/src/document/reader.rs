@@ -62,10 +62,23 @@ struct State {
     fetches: BTreeMap<u64, Fetch>,
 }
 
+/// Bytes that are there or on their way.
+type Fetched = Shared<BoxFuture<'static, Result<Bytes, Unfetched>>>;
+
+#[derive(Clone)]
+enum Unfetched {
+    /// Another read of the handle dropped it.
+    GivenUp,
+    Failed(RemoteError),
+}
+
+/// So often a read begins again because another one dropped what it waited for.
+const AGAIN: usize = 3;
+
 struct Fetch {
     end: u64,
     used: u64,
-    bytes: Shared<BoxFuture<'static, remote::Result<Bytes>>>,
+    bytes: Fetched,
     task: AbortHandle,
     held: Arc<AtomicUsize>,
     length: usize,
@@ -73,7 +86,10 @@ struct Fetch {
 
 impl Drop for Fetch {
     fn drop(&mut self) {
-        self.task.abort();
+        // Another read of this handle may wait for it still.
+        if self.bytes.strong_count().is_none_or(|waiting| waiting <= 1) {
+            self.task.abort();
+        }
         self.held.fetch_sub(self.length, Ordering::Relaxed);
     }
 }
@@ -91,15 +107,23 @@ impl Reader {
         if offset >= end {
             return Ok(Bytes::new());
         }
-        let (parts, fresh) = self.state.lock().cover(source, runtime, offset, end);
-        match join(parts, offset, end).await {
+        let (mut given_up, mut old) = (0, true);
+        loop {
+            let (parts, fresh) = self.state.lock().cover(source, runtime, offset, end);
+            let error = match join(parts, offset, end).await {
+                Ok(bytes) => return Ok(bytes),
+                Err(Unfetched::GivenUp) if given_up < AGAIN => {
+                    given_up += 1;
+                    continue;
+                }
+                Err(Unfetched::GivenUp) => RemoteError::Unreachable("the read was given up".into()),
+                Err(Unfetched::Failed(error)) => error,
+            };
+            self.forget();
             // What was fetched ahead may have failed long ago.
-            Err(RemoteError::Unreachable(_)) if !fresh => {
-                self.forget();
-                let (parts, _) = self.state.lock().cover(source, runtime, offset, end);
-                join(parts, offset, end).await.inspect_err(|_| self.forget())
+            if fresh || !matches!(error, RemoteError::Unreachable(_)) || !std::mem::take(&mut old) {
+                return Err(error);
             }
-            other => other.inspect_err(|_| self.forget()),
         }
     }
 
@@ -109,9 +133,9 @@ impl Reader {
     }
 }
 
-type Part = (u64, Shared<BoxFuture<'static, remote::Result<Bytes>>>);
+type Part = (u64, Fetched);
 
-async fn join(parts: Vec<Part>, offset: u64, end: u64) -> remote::Result<Bytes> {
+async fn join(parts: Vec<Part>, offset: u64, end: u64) -> Result<Bytes, Unfetched> {
     let mut whole = BytesMut::new();
     for (start, bytes) in parts {
         let bytes = bytes.await?;
@@ -146,7 +170,7 @@ impl State {
                 parts.push((start, fetch.bytes.clone()));
             }
         }
-        self.evict(end);
+        self.evict(offset, end, source.held.load(Ordering::Relaxed) > KEEP_ALL);
         (parts, fresh)
     }
 
@@ -201,8 +225,13 @@ impl State {
         began
     }
 
-    /// Drops what was not used for longest until the rest is within the budget.
-    fn evict(&mut self, end: u64) {
+    /// Drops what was not used for longest until the rest is within the budget; when all handles together are beyond
+    /// theirs (`short`), everything that is there and that this read does not need.
+    fn evict(&mut self, offset: u64, end: u64, short: bool) {
+        if short {
+            let needed = |start: u64, fetch: &Fetch| start < end && fetch.end > offset;
+            self.fetches.retain(|start, fetch| needed(*start, fetch) || !fetch.task.is_finished());
+        }
         let mut held: usize = self.fetches.values().map(|fetch| fetch.length).sum();
         // Behind a sequential reader nothing is needed again: the kernel has it.
         if self.window > BLOCK_SIZE {
@@ -239,9 +268,9 @@ fn begin(source: &Pinned, runtime: &Handle, offset: u64, length: usize, used: u6
     }
 }
 
-async fn outcome(task: tokio::task::JoinHandle<remote::Result<Bytes>>) -> remote::Result<Bytes> {
+async fn outcome(task: tokio::task::JoinHandle<remote::Result<Bytes>>) -> Result<Bytes, Unfetched> {
     match task.await {
-        Ok(outcome) => outcome,
-        Err(_) => Err(RemoteError::Unreachable("the read was given up".into())),
+        Ok(outcome) => outcome.map_err(Unfetched::Failed),
+        Err(_) => Err(Unfetched::GivenUp),
     }
 }

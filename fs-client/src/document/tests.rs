@@ -59,6 +59,14 @@ impl World {
         Document::new(self.shared.clone(), attr, false, Instant::now())
     }
 
+    /// Makes a version that `document` does not know of yet.
+    async fn commit_again(&self, document: &Document) {
+        let attr = document.attr();
+        let other = Document::new(self.shared.clone(), attr, false, Instant::now());
+        other.write(0, &Bytes::from_static(b"two")).unwrap();
+        other.checkin().await.unwrap();
+    }
+
     fn content(&self, name: &str) -> Vec<u8> {
         self.server.files("alice").remove(name).unwrap()
     }
@@ -288,6 +296,41 @@ fn a_sequential_reader_fetches_ahead_and_a_random_one_a_block() {
 }
 
 #[test]
+fn a_reader_gives_memory_back_when_all_hold_too_much() {
+    let world = World::new(1 << 30);
+    world.runtime.block_on(async {
+        let document = world.document("f").await;
+        document.write(0, &vec![7; 4 << 20].into()).unwrap();
+        document.checkin().await.unwrap();
+        let reader = Reader::default();
+        for at in (0..4 << 20).step_by(128 << 10) {
+            document.read(&reader, at, 128 << 10).await.unwrap();
+        }
+        let held = || world.shared.held.load(std::sync::atomic::Ordering::Relaxed);
+        assert!(held() > 1 << 20);
+        let others = 256 << 20;
+        world.shared.held.fetch_add(others, std::sync::atomic::Ordering::Relaxed);
+        document.read(&reader, 0, 4096).await.unwrap();
+        assert!(held() - others <= 128 << 10, "{} bytes are held", held() - others);
+    });
+}
+
+#[test]
+fn zeroes_over_a_hole_cost_nothing() {
+    let world = World::new(1 << 30);
+    world.runtime.block_on(async {
+        let document = world.document("f").await;
+        document.write(10 << 20, &Bytes::from_static(b"x")).unwrap();
+        let used = world.shared.pool.used();
+        document.zero(0, 10 << 20).unwrap();
+        assert_eq!(world.shared.pool.used(), used);
+        document.zero(0, u64::MAX).unwrap();
+        document.checkin().await.unwrap();
+        assert!(world.content("f") == vec![0; (10 << 20) + 1]);
+    });
+}
+
+#[test]
 fn nothing_past_the_largest_document_is_taken() {
     let world = World::new(1 << 30);
     world.runtime.block_on(async {
@@ -296,5 +339,49 @@ fn nothing_past_the_largest_document_is_taken() {
         assert_eq!(document.write(most, &Bytes::from_static(b"x")), Err(Error::TooLarge));
         assert_eq!(document.write(u64::MAX, &Bytes::from_static(b"x")), Err(Error::TooLarge));
         assert_eq!(document.truncate(most + 1), Err(Error::TooLarge));
+    });
+}
+
+#[test]
+fn a_read_that_an_own_check_in_overtook_reads_the_new_version() {
+    let world = World::new(1 << 30);
+    world.runtime.block_on(async {
+        let document = world.document("f").await;
+        document.write(0, &Bytes::from_static(b"one")).unwrap();
+        document.checkin().await.unwrap();
+        assert_eq!(document.read(&Reader::default(), 0, 3).await.unwrap(), "one");
+        let (moved, mut overtaken) = (document.clone(), false);
+        world.fault.plan(move |call| {
+            let gone = RemoteError::Refused { code: sss_common::Code::NotFound, detail: "gone".into() };
+            (call == "read" && !std::mem::replace(&mut overtaken, true)).then(|| {
+                let mut state = moved.state.lock();
+                state.attr.version = state.attr.version.next();
+                state.pin = Some(state.attr.version);
+                Fault::Before(gone)
+            })
+        });
+        // The server has version 2 already: another check-in of this document brought it.
+        world.commit_again(&document).await;
+        let bytes = document.read(&Reader::default(), 0, 3).await.unwrap();
+        assert_eq!(bytes, "two");
+    });
+}
+
+#[test]
+fn a_read_that_fails_does_not_give_up_the_others_of_its_handle() {
+    let world = World::new(1 << 30);
+    world.runtime.block_on(async {
+        let document = world.document("f").await;
+        document.write(0, &vec![7; 4 << 20].into()).unwrap();
+        document.checkin().await.unwrap();
+        let reader = Reader::default();
+        let mut calls = 0;
+        world.fault.plan(move |call| {
+            calls += u32::from(call == "read");
+            (call == "read" && calls == 1).then(|| Fault::Before(unreachable()))
+        });
+        let reads = (0..8).map(|i| document.read(&reader, i * (512 << 10), 128 << 10));
+        let failed = futures::future::join_all(reads).await.iter().filter(|read| read.is_err()).count();
+        assert!(failed <= 1, "{failed} reads failed with one call");
     });
 }

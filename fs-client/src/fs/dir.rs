@@ -81,6 +81,10 @@ impl Fs {
         let dir = self.dirs.get(&fh).map(|dir| dir.value().clone());
         let dir = dir.ok_or_else(|| Failure::new(Errno::EBADF, "the folder is not open"))?;
         let mut listing = dir.listing.lock().await;
+        if offset == 0 {
+            // rewinddir(3) sees what is there now.
+            *listing = Listing::default();
+        }
         let skip = usize::try_from(offset).unwrap_or(usize::MAX);
         while !listing.complete && listing.entries.len() + 2 <= skip {
             self.page(ino, &mut listing).await?;
@@ -127,9 +131,13 @@ impl Fs {
     }
 
     /// Binds an entry that is about to be shown with its attributes: counts one lookup, which
-    /// [`Fs::forget`] takes back when the entry did not fit. Answers how long the kernel may believe it, too.
+    /// [`Fs::forget`] takes back when the entry did not fit. Answers how long the kernel may believe it, too. A page that
+    /// was read some time ago says nothing about where a document is now, nor what it is.
     pub fn bind(&self, folder: u64, entry: &Entry, at: Instant) -> Answer<(FileAttr, Duration)> {
-        let ino = self.seen(folder, entry.name.clone(), entry.attr.clone());
+        let ino = match at.elapsed() < TTL {
+            true => self.seen(folder, entry.name.clone(), entry.attr.clone()),
+            false => self.tree.lock().heard_of(&entry.attr),
+        };
         let attr = self.shown(ino)?;
         Ok((attr, self.believed(ino).saturating_sub(at.elapsed())))
     }

@@ -9,10 +9,10 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use fuser::Errno;
-use sss_common::limits::DOCUMENT_MAX;
 use sss_common::wire::fs::{Attr, Kind, OpenRequest, Pin};
-use sss_common::{Code, Right, Version};
+use sss_common::{Code, NodeId, Right, Version};
 
+use super::rights::drop_pages;
 use super::{Answer, Caller, Failure, Fs};
 use crate::document::checkin::is_final;
 use crate::document::reader::Reader;
@@ -29,7 +29,7 @@ pub struct OpenFile {
     pub document: Arc<Document>,
     reader: Reader,
     reads: bool,
-    writes: bool,
+    pub(super) writes: bool,
     /// Made by this very `open`, and not closed once since.
     untouched: AtomicBool,
 }
@@ -64,6 +64,21 @@ impl Access {
     }
 }
 
+/// So often `open` asks again when own check-ins overtake its answer.
+const OPEN_TRIES: usize = 3;
+
+/// What an answer to `open` means for the inode.
+enum Current {
+    /// It shows this version.
+    Yes,
+    /// It never was open, so it has no pages, and shows this newer version from now on.
+    Adopted,
+    /// An own check-in was faster than the answer; what it pinned is no base for anything.
+    Overtaken,
+    /// Its pages are an older version's.
+    MovedOn,
+}
+
 impl Fs {
     /// Checks out: pins the version that the inode shows. ESTALE when the document has moved on, and the kernel
     /// then looks the name up again.
@@ -72,7 +87,7 @@ impl Fs {
         self.noted(ino, "open", answer)
     }
 
-    async fn checkout(&self, caller: Caller, ino: u64, access: Access) -> Answer<u64> {
+    pub(super) async fn checkout(&self, caller: Caller, ino: u64, access: Access) -> Answer<u64> {
         if access.write {
             self.writable()?;
         }
@@ -86,10 +101,8 @@ impl Fs {
         if inode.moved_on {
             return Err(Failure::moved_on());
         }
-        let asked_at = Instant::now();
-        let request = OpenRequest { node: inode.attr.node, want: access.want(), version: None };
-        let attr = self.remote.open(request).await.map_err(|error| self.refused(error))?;
-        if let Err(failure) = self.is_current(ino, &attr).and_then(|()| may(caller, &attr, access)) {
+        let (attr, asked_at) = self.pinned(ino, inode.attr.node, access).await?;
+        if let Err(failure) = may(caller, &attr, access) {
             self.shared.closer.give_back(Pin { node: attr.node, version: attr.version });
             return Err(failure);
         }
@@ -102,23 +115,56 @@ impl Fs {
         Ok(fh)
     }
 
-    /// Whether the inode shows the version that was pinned, or an own check-in is making it.
-    fn is_current(&self, ino: u64, attr: &Attr) -> Answer<()> {
-        let mut tree = self.tree.lock();
-        let shown = tree.inode(ino).map(|inode| (inode.attr.node, inode.attr.version));
-        let Some((node, version)) = shown else { return Err(Failure::new(Errno::ESTALE, "forgotten")) };
-        let open = self.documents.contains_key(&ino);
-        if attr.version == version || (attr.version < version && open) || self.is_busy(ino) {
-            return Ok(());
-        }
-        if attr.version < version {
-            // An own check-in was faster than this answer; what it pinned is no base for anything.
-            return Err(Failure::moved_on());
-        }
-        if tree.current(node) == Some(ino) {
-            tree.retire(ino);
+    /// Pins the version that an inode shows, and says when it asked. One round trip, unless an own check-in is faster.
+    async fn pinned(&self, ino: u64, node: NodeId, access: Access) -> Answer<(Attr, Instant)> {
+        for _ in 0..OPEN_TRIES {
+            let asked_at = Instant::now();
+            let request = OpenRequest { node, want: access.want(), version: None };
+            let attr = self.remote.open(request).await.map_err(|error| self.refused(error))?;
+            let current = self.is_current(ino, &attr);
+            if matches!(current, Current::Adopted) {
+                // The kernel's size is the older version's. It has no pages here, so nothing waits for anything.
+                let pages = self.pages.read().clone();
+                drop_pages(pages, vec![ino]).await;
+            }
+            match current {
+                Current::Yes | Current::Adopted => return Ok((attr, asked_at)),
+                Current::Overtaken | Current::MovedOn => {
+                    self.shared.closer.give_back(Pin { node: attr.node, version: attr.version });
+                }
+            }
+            if matches!(current, Current::MovedOn) {
+                break;
+            }
         }
         Err(Failure::moved_on())
+    }
+
+    /// Whether the inode shows the version that was pinned, or an own check-in is making it.
+    fn is_current(&self, ino: u64, attr: &Attr) -> Current {
+        let mut tree = self.tree.lock();
+        let Some(inode) = tree.inode(ino).filter(|inode| inode.attr.node == attr.node) else {
+            return Current::MovedOn;
+        };
+        let (version, opened) = (inode.attr.version, inode.opened);
+        let open = self.documents.contains_key(&ino);
+        let current = if attr.version == version || (attr.version < version && open) || self.is_busy(ino) {
+            Current::Yes
+        } else if attr.version < version {
+            Current::Overtaken
+        } else if tree.current(attr.node) != Some(ino) {
+            Current::MovedOn
+        } else if opened || open {
+            tree.retire(ino);
+            Current::MovedOn
+        } else {
+            tree.rebind(ino, attr.clone());
+            Current::Adopted
+        };
+        if matches!(current, Current::Yes | Current::Adopted) {
+            tree.opened(ino);
+        }
+        current
     }
 
     fn join(&self, ino: u64, attr: &Attr, asked_at: Instant) -> Arc<Document> {
@@ -153,7 +199,7 @@ impl Fs {
         fh
     }
 
-    fn file(&self, fh: u64) -> Answer<Arc<OpenFile>> {
+    pub(super) fn file(&self, fh: u64) -> Answer<Arc<OpenFile>> {
         let file = self.files.get(&fh).map(|file| file.value().clone());
         file.ok_or_else(|| Failure::new(Errno::EBADF, "the file is not open"))
     }
@@ -245,7 +291,7 @@ impl Fs {
     }
 
     /// An own version: the inode moves along with it.
-    fn checked_in(&self, ino: u64, attr: Attr) {
+    pub(super) fn checked_in(&self, ino: u64, attr: Attr) {
         let mut tree = self.tree.lock();
         if tree.inode(ino).is_some_and(|inode| inode.attr.node == attr.node) {
             let named = tree.current(attr.node) == Some(ino);
@@ -257,38 +303,8 @@ impl Fs {
         }
     }
 
-    pub(super) async fn resize(&self, caller: Caller, ino: u64, fh: Option<u64>, size: u64) -> Answer<()> {
-        if let Some(fh) = fh {
-            return self.file(fh)?.document.truncate(size).map_err(|error| self.failed(error));
-        }
-        let access = Access { read: false, write: true, truncate: false, create: false };
-        let fh = self.checkout(caller, ino, access).await?;
-        let file = self.file(fh)?;
-        self.files.remove(&fh);
-        let answer = self.resized(ino, &file.document, size).await;
-        self.left(ino, &file.document);
-        answer.map_err(|error| self.failed(error))
-    }
-
-    /// A check-in that a path-based call waits for: it has no open file that could say later what became of it. What
-    /// the server refuses is therefore not tried again.
-    async fn resized(&self, ino: u64, document: &Document, size: u64) -> document::Result<()> {
-        let alone = !document.is_dirty() && document.handles() == 1;
-        document.truncate(size)?;
-        let changes = document.changes();
-        let answer = document.checkin().await;
-        match &answer {
-            Ok(Some(attr)) => self.checked_in(ino, attr.clone()),
-            Err(document::Error::Remote(RemoteError::Refused { .. })) if alone => {
-                document.discard(changes).await;
-            }
-            _ => {}
-        }
-        answer.map(|_| ())
-    }
-
     /// One handle less on a document: the last one gives the pin back, or leaves the draft to be tried again.
-    fn left(&self, ino: u64, document: &Document) {
+    pub(super) fn left(&self, ino: u64, document: &Document) {
         let gone = self.documents.remove_if(&ino, |_, open| open.release() == 0 && !open.is_dirty());
         match gone {
             Some((_, document)) => {
@@ -312,32 +328,6 @@ impl Fs {
             true => tree.rebind(ino, attr),
             false => tree.retire(ino),
         }
-    }
-
-    /// `fallocate`: sizes and zeroes; nothing is reserved on the server.
-    pub fn fallocate(&self, fh: u64, offset: u64, length: u64, mode: i32) -> Answer<()> {
-        let file = self.file(fh)?;
-        let answer = self.allocate(&file, offset, length, mode);
-        self.noted(file.ino, "fallocate", answer)
-    }
-
-    fn allocate(&self, file: &OpenFile, offset: u64, length: u64, mode: i32) -> Answer<()> {
-        const KEEP: i32 = libc::FALLOC_FL_KEEP_SIZE;
-        const ZERO: i32 = libc::FALLOC_FL_ZERO_RANGE;
-        const PUNCH: i32 = libc::FALLOC_FL_PUNCH_HOLE | KEEP;
-        self.live()?;
-        let too_large = || Failure::new(Errno::EFBIG, "beyond the largest document");
-        let end = offset.checked_add(length).filter(|end| *end <= DOCUMENT_MAX).ok_or_else(too_large)?;
-        let document = &file.document;
-        let done = match mode {
-            _ if !file.writes => return Err(Failure::new(Errno::EBADF, "the file is open for reading only")),
-            0 => document.extend(end),
-            KEEP => Ok(()),
-            ZERO => document.extend(end).and_then(|()| document.zero(offset, length)),
-            _ if mode == PUNCH || mode == ZERO | KEEP => document.zero(offset, length),
-            _ => return Err(Failure::new(Errno::ENOTSUP, "this kind of fallocate is not supported")),
-        };
-        done.map_err(|error| self.failed(error))
     }
 
     /// A symbolic link's target: its content. Two round trips.

@@ -224,8 +224,9 @@ impl Fs {
 
     /// The kernel forgets lookups.
     pub fn forget(&self, ino: u64, count: u64) {
+        let mut tree = self.tree.lock();
         let open = self.documents.contains_key(&ino);
-        if self.tree.lock().forget(ino, count, open) {
+        if tree.forget(ino, count, open) {
             self.whys.remove(&ino);
         }
     }

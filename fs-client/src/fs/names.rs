@@ -65,6 +65,7 @@ impl Fs {
         entry.retain();
         let document = entry.value().clone();
         drop(entry);
+        self.tree.lock().opened(ino);
         document.touch();
         if attr.version != Version::NONE {
             document.truncate(0).map_err(|error| self.failed(error))?;
@@ -82,10 +83,13 @@ impl Fs {
             }
             let ino = self.make(parent, &new_name(parent, name)?, Kind::File, mode, None).await?;
             let access = Access { read: false, write: true, truncate: false, create: false };
-            let fh = self.open_new(ino, access)?;
-            let saved = self.flush(fh).await;
-            self.release(fh).await;
-            saved.and_then(|()| self.shown(ino))
+            let made = async {
+                let fh = self.open_new(ino, access)?;
+                let saved = self.flush(fh).await;
+                self.release(fh).await;
+                saved.and_then(|()| self.shown(ino))
+            };
+            made.await.inspect_err(|_| self.forget(ino, 1))
         };
         let answer = answer.await;
         self.noted(parent, "mknod", answer)

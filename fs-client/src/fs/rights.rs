@@ -147,7 +147,7 @@ impl Fs {
     }
 }
 
-async fn drop_pages(pages: Option<Arc<dyn Pages>>, inos: Vec<u64>) {
+pub(super) async fn drop_pages(pages: Option<Arc<dyn Pages>>, inos: Vec<u64>) {
     let Some(pages) = pages.filter(|_| !inos.is_empty()) else { return };
     let dropped = tokio::task::spawn_blocking(move || {
         for ino in inos {

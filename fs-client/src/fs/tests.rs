@@ -1,6 +1,7 @@
 #![allow(clippy::unwrap_used)]
 //! The file system without a kernel, against the server in this process.
 
+mod conflicts;
 mod rights;
 mod sharing;
 mod xattrs;

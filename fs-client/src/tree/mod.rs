@@ -28,6 +28,8 @@ pub struct Inode {
     pub place: Option<(u64, Name)>,
     /// Another inode shows the document now, or none does: `open` must look the name up again.
     pub moved_on: bool,
+    /// It was open on this mount: the kernel may have pages of the version that it shows.
+    pub opened: bool,
     lookups: u64,
 }
 
@@ -55,7 +57,7 @@ impl Tree {
             flag: None,
             right: Effective { owner: true, checkout: true, checkin: true, ends_in_ms: None },
         };
-        let inode = |attr| Inode { attr, place: None, moved_on: false, lookups: 1 };
+        let inode = |attr| Inode { attr, place: None, moved_on: false, opened: false, lookups: 1 };
         let inodes = HashMap::from([
             (ROOT, inode(blank(Kind::Folder, 0o700, 0))),
             (SELF, inode(blank(Kind::Symlink, 0o777, 1))),
@@ -134,11 +136,25 @@ impl Tree {
         ino
     }
 
+    /// An old listing named a node: counts one lookup of the inode that shows it, and changes nothing that is known.
+    pub fn heard_of(&mut self, attr: &Attr) -> u64 {
+        let ino = self.current(attr.node).unwrap_or_else(|| self.insert(attr.clone()));
+        self.looked_up(ino);
+        ino
+    }
+
+    /// It is being opened: from now on the kernel may have pages of it.
+    pub fn opened(&mut self, ino: u64) {
+        if let Some(inode) = self.inodes.get_mut(&ino) {
+            inode.opened = true;
+        }
+    }
+
     fn insert(&mut self, attr: Attr) -> u64 {
         let ino = self.next;
         self.next += 1;
         self.current.insert(attr.node, ino);
-        self.inodes.insert(ino, Inode { attr, place: None, moved_on: false, lookups: 0 });
+        self.inodes.insert(ino, Inode { attr, place: None, moved_on: false, opened: false, lookups: 0 });
         ino
     }
 
