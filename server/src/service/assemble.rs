@@ -17,6 +17,7 @@ use sss_common::record::{Hash, block_hash};
 use sss_common::{Code, Flag, NodeId, PackId};
 
 use super::content::Content;
+use super::digests::{turn, zero_hash};
 use super::{Failure, Outcome, Service};
 use crate::policy::Allowed;
 use crate::store::{BlobStore, BlobWriter, PackRow};
@@ -121,6 +122,11 @@ impl Assembler {
         Ok(Assembled { sealer, pack, layout: self.layout, digests, size })
     }
 
+    /// The protection that the document gets.
+    pub(super) fn flag(&self) -> Flag {
+        if self.hashes.is_some() { Flag::Integrity } else { Flag::Confidentiality }
+    }
+
     /// Gives the check-in up.
     pub(super) async fn abort(self) {
         self.pack.abort().await;
@@ -186,12 +192,14 @@ impl Assembler {
         let old = self.base.as_ref().map(|base| (base.size(), base.body.digests.clone()));
         let mut digests = Vec::new();
         for block in 0..size.div_ceil(BLOCK) {
+            turn(block).await;
             let length = length_of(block, size);
             let kept = old.as_ref().filter(|(old, _)| length_of(block, *old) == length);
             let kept = kept.and_then(|(_, digests)| digests.get(usize::try_from(block).ok()?));
             digests.push(match (hashes.take(block, length), kept) {
                 (Some(hash), _) => hash,
                 (None, Some(hash)) => *hash,
+                (None, None) if self.layout.find(block).is_none() => zero_hash(length),
                 (None, None) => {
                     let mut data = self.base_block(block).await?;
                     data.resize(length, 0);

@@ -112,7 +112,16 @@ impl Service {
             }
         };
         let made = upload.finish(end.size).await?;
-        let parent = self.seen(caller, parent.node.id).await?;
+        let (parent, owned) = match self.still_allowed(caller, parent.node.id).await {
+            Ok((parent, _)) => {
+                let owned = policy::decide(&facts_of_new(&parent.facts, id), Action::Checkin, self.now())?;
+                (parent, owned)
+            }
+            Err(failure) => {
+                self.drop_pack(made.pack).await;
+                return Err(failure);
+            }
+        };
         let now_ns = nanoseconds(self.now());
         let node = NewNode {
             id,
@@ -124,16 +133,6 @@ impl Service {
             now_ns,
         };
         let facts = facts_of_new(&parent.facts, id);
-        let proven = self
-            .allow(caller, &parent, Action::Checkin)
-            .and_then(|_| Ok(policy::decide(&facts, Action::Checkin, self.now())?));
-        let owned = match proven {
-            Ok(owned) => owned,
-            Err(failure) => {
-                self.drop_pack(made.pack).await;
-                return Err(failure);
-            }
-        };
         let version = NewVersion {
             node: id,
             base: Version::NONE,
@@ -167,7 +166,8 @@ impl Service {
         Ok(format!("{folder}/{name}"))
     }
 
-    async fn drop_pack(&self, pack: Option<crate::store::PackRow>) {
+    /// A pack that no row will name.
+    pub(super) async fn drop_pack(&self, pack: Option<crate::store::PackRow>) {
         let blob = pack.filter(|pack| pack.inline.is_none());
         if let Some(pack) = blob {
             if let Err(error) = self.stores.blobs.delete(pack.id).await {

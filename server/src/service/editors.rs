@@ -123,7 +123,7 @@ impl Service {
         document: &Node,
         copy: NodeId,
     ) -> Outcome<(Commit, Sealer)> {
-        let content = self.content(allowed, document.id, document.version).await?;
+        let content = self.content(caller, allowed, document.id, document.version).await?;
         let sealer = self.vault.begin(allowed, copy, PackId::random()).await?;
         let new = NewVersion {
             node: copy,

@@ -20,6 +20,7 @@ on_both_stores! {
     integrity_versions_are_signed_over_their_content
     a_flag_changes_with_a_new_version
     a_document_has_a_largest_size
+    an_integrity_document_has_a_largest_size
     deleted_means_gone
 }
 
@@ -265,6 +266,25 @@ async fn a_document_has_a_largest_size(world: World) {
     let range = RangeRequest::Last(2);
     let end = world.service.get_document(&alice(), &"@alice/f".parse().unwrap(), range).await.unwrap();
     assert_eq!(collect(end.body).await.unwrap(), b"\0x");
+}
+
+async fn an_integrity_document_has_a_largest_size(world: World) {
+    let over = sss_common::limits::INTEGRITY_MAX + 1;
+    let node = world.create(&alice(), "@alice/large", Kind::File).await.unwrap().attr.node;
+    world.checkin(&alice(), node, Version(0), &[], over).await.unwrap();
+    let request = SetFlagRequest { node, flag: Flag::Integrity };
+    assert_eq!(code(world.service.fs_setflag(&alice(), request).await), Code::TooLarge);
+    let signed = world.create(&alice(), "@alice/signed", Kind::File).await.unwrap().attr.node;
+    let request = SetFlagRequest { node: signed, flag: Flag::Integrity };
+    world.service.fs_setflag(&alice(), request).await.unwrap();
+    assert_eq!(code(world.checkin(&alice(), signed, Version(0), &[], over).await), Code::TooLarge);
+    assert_eq!(code(world.rename(&alice(), "@alice/large", "@alice/signed").await), Code::TooLarge);
+    let holes = 100 << 20;
+    world.checkin(&alice(), signed, Version(0), &[], holes).await.unwrap();
+    let record = RecordRequest { node: signed, version: None };
+    let response = world.service.fs_record(&alice(), record).await.unwrap();
+    let leaves = vec![block_hash(&[0; BLOCK_SIZE]); holes as usize / BLOCK_SIZE];
+    assert_eq!(VersionRecord::decode(&base64_of(&response.record)).unwrap().root, merkle_root(&leaves));
 }
 
 async fn deleted_means_gone(world: World) {
