@@ -30,6 +30,9 @@ const INLINE_MAX: usize = 65 * 1024;
 /// Bytes that are handed to the blob store at a time.
 const PART: usize = 1024 * 1024;
 
+/// Most ranges apart from one another in one block; a client that has more sends the block whole.
+const RANGES_MAX: usize = 1024;
+
 const BLOCK: u64 = BLOCK_SIZE as u64;
 
 /// A check-in's content on its way into a pack.
@@ -100,7 +103,12 @@ impl Assembler {
             if self.current.as_ref().is_some_and(|current| current.block != block) {
                 self.close_block().await?;
             }
-            self.current.get_or_insert_with(|| Gathering::new(block)).put(at, &part);
+            let gathering = self.current.get_or_insert_with(|| Gathering::new(block));
+            gathering.put(at, &part);
+            if gathering.covered.len() > RANGES_MAX {
+                let words = format!("more than {RANGES_MAX} separate ranges in one block of 64 KiB");
+                return Err(Failure::new(Code::BadRequest, words));
+            }
         }
         Ok(())
     }

@@ -101,6 +101,7 @@ impl Service {
         if value.len() > XATTR_VALUE_MAX {
             return Err(Failure::new(Code::TooLarge, format!("a value has at most {XATTR_VALUE_MAX} bytes")));
         }
+        self.must_have_room().await?;
         self.meta().set_xattr(&allowed, name, &value, request.mode).await.map_err(attribute_failure)
     }
 

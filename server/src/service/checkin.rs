@@ -32,7 +32,13 @@ impl Service {
             return Ok(attr);
         }
         let seen = self.seen(caller, node).await?;
-        let attr = self.check_in(caller, &seen, base, Body::Framed(body)).await?;
+        let attr = match self.check_in(caller, &seen, base, Body::Framed(body)).await {
+            // The same check-in, sent twice at once: the other one made it.
+            Err(failure) if failure.code == Code::VersionMoved => {
+                return self.outcomes.of(caller.token, id).ok_or(failure);
+            }
+            outcome => outcome?,
+        };
         self.outcomes.remember(caller.token, id, &attr);
         Ok(attr)
     }

@@ -24,7 +24,7 @@ impl Service {
         let flag = parent.node.flag.or(request.flag);
         let attr = match (request.kind, request.target) {
             (Kind::File, None) => {
-                if let Some((attr, swapped)) = self.refill(caller, &parent, &request.name).await? {
+                if let Some((attr, swapped)) = self.refill(caller, &parent, &request.name, None).await? {
                     return Ok(CreateResponse { attr, swapped: Some(swapped) });
                 }
                 let flag = Some(flag.unwrap_or_default());
@@ -80,6 +80,7 @@ impl Service {
         mode: u32,
         flag: Option<Flag>,
     ) -> Outcome<Attr> {
+        self.must_have_room().await?;
         let new = NewNode {
             id: NodeId::random(),
             parent: parent.node.id,

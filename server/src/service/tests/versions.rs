@@ -22,6 +22,7 @@ on_both_stores! {
     a_document_has_a_largest_size
     an_integrity_document_has_a_largest_size
     deleted_means_gone
+    who_is_gone_pins_nothing
 }
 
 async fn a_put_makes_the_next_version(world: World) {
@@ -180,6 +181,10 @@ async fn an_upload_must_keep_to_the_frames(world: World) {
         let refused = world.checkin(&alice(), attr.node, attr.version, ranges, size).await;
         assert_eq!(code(refused), Code::BadRequest);
     }
+    let scattered = |count: u64| (0..count).map(|n| (n * 3, &b"x"[..])).collect::<Vec<_>>();
+    let refused = world.checkin(&alice(), attr.node, attr.version, &scattered(1025), 200_000).await;
+    assert_eq!(code(refused), Code::BadRequest);
+    let attr = world.checkin(&alice(), attr.node, attr.version, &scattered(1024), 200_000).await.unwrap();
     let block = bytes(BLOCK_SIZE, 5);
     let whole_again: [(u64, &[u8]); 3] = [(0, b"a"), (70_000, b"b"), (0, &block)];
     world.checkin(&alice(), attr.node, attr.version, &whole_again, 200_000).await.unwrap();
@@ -306,6 +311,21 @@ async fn deleted_means_gone(world: World) {
         Code::NotFound,
         "a new document has none of the old one's grants"
     );
+}
+
+async fn who_is_gone_pins_nothing(world: World) {
+    world.put(&alice(), "@alice/f", &bytes(200_000, 1)).await.unwrap();
+    world.grant(&alice(), "@alice/f", "bob", Right::Checkout, 10_000).await;
+    let node = world.attr(&bob(), "@alice/f").await.unwrap().node;
+    let open = OpenRequest { node, want: Right::Checkout, version: None };
+    world.service.fs_open(&bob(), open).await.unwrap();
+    world.put(&alice(), "@alice/f", b"new").await.unwrap();
+    world.wait(1000);
+    world.service.maintain().await.unwrap();
+    assert_eq!(world.service.stores.blobs.list().await.unwrap().len(), 1, "bob reads it");
+    world.service.stores.meta.set_disabled(&uid("bob"), true).await.unwrap();
+    world.service.maintain().await.unwrap();
+    assert_eq!(world.service.stores.blobs.list().await.unwrap().len(), 0);
 }
 
 fn base64_of(text: &str) -> Vec<u8> {
