@@ -27,6 +27,9 @@ pub const XATTR_TOTAL_MAX: usize = 256 * 1024;
 /// Largest document in bytes (1 TiB).
 pub const DOCUMENT_MAX: u64 = 1 << 40;
 
+/// Largest document under the flag `integrity` in bytes (64 GiB): its record holds a hash of every block.
+pub const INTEGRITY_MAX: u64 = 1 << 36;
+
 /// Most bytes in one data frame of a check-in body.
 pub const FRAME_MAX: usize = 1024 * 1024;
 

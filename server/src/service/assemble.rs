@@ -17,6 +17,7 @@ use sss_common::record::{Hash, block_hash};
 use sss_common::{Code, Flag, NodeId, PackId};
 
 use super::content::Content;
+use super::digests::{turn, zero_hash};
 use super::{Failure, Outcome, Service};
 use crate::policy::Allowed;
 use crate::store::{BlobStore, BlobWriter, PackRow};
@@ -28,6 +29,9 @@ const INLINE_MAX: usize = 65 * 1024;
 
 /// Bytes that are handed to the blob store at a time.
 const PART: usize = 1024 * 1024;
+
+/// Most ranges apart from one another in one block; a client that has more sends the block whole.
+const RANGES_MAX: usize = 1024;
 
 const BLOCK: u64 = BLOCK_SIZE as u64;
 
@@ -99,7 +103,12 @@ impl Assembler {
             if self.current.as_ref().is_some_and(|current| current.block != block) {
                 self.close_block().await?;
             }
-            self.current.get_or_insert_with(|| Gathering::new(block)).put(at, &part);
+            let gathering = self.current.get_or_insert_with(|| Gathering::new(block));
+            gathering.put(at, &part);
+            if gathering.covered.len() > RANGES_MAX {
+                let words = format!("more than {RANGES_MAX} separate ranges in one block of 64 KiB");
+                return Err(Failure::new(Code::BadRequest, words));
+            }
         }
         Ok(())
     }
@@ -110,6 +119,7 @@ impl Assembler {
             return Err(Failure::new(Code::BadRequest, "bytes were sent behind the document's end"));
         }
         self.close_block().await?;
+        self.take_over(size).await?;
         self.extend_old_end(size).await?;
         if let Some((block, mut data)) = self.pending.take() {
             data.truncate(length_of(block, size));
@@ -119,6 +129,11 @@ impl Assembler {
         let digests = self.digests(size).await?;
         let (sealer, pack) = self.pack.finish().await?;
         Ok(Assembled { sealer, pack, layout: self.layout, digests, size })
+    }
+
+    /// The protection that the document gets.
+    pub(super) fn flag(&self) -> Flag {
+        if self.hashes.is_some() { Flag::Integrity } else { Flag::Confidentiality }
     }
 
     /// Gives the check-in up.
@@ -150,6 +165,21 @@ impl Assembler {
         let mut data = self.base_block(block).await?;
         data.resize(BLOCK_SIZE, 0);
         self.push(block, data).await
+    }
+
+    /// A document that many small check-ins have scattered is brought together: what is left of the base goes into this
+    /// pack too. The check-in that finds it scattered pays for it, once.
+    async fn take_over(&mut self, size: u64) -> Outcome<()> {
+        let Some(base) = self.base.clone().filter(|base| base.is_scattered()) else { return Ok(()) };
+        for block in 0..size.min(base.size()).div_ceil(BLOCK) {
+            if self.is_in_this_pack(block) || self.layout.find(block).is_none() {
+                continue;
+            }
+            let mut data = self.base_block(block).await?;
+            data.resize(BLOCK_SIZE, 0);
+            self.push(block, data).await?;
+        }
+        Ok(())
     }
 
     async fn push(&mut self, block: u64, data: Vec<u8>) -> Outcome<()> {
@@ -186,12 +216,14 @@ impl Assembler {
         let old = self.base.as_ref().map(|base| (base.size(), base.body.digests.clone()));
         let mut digests = Vec::new();
         for block in 0..size.div_ceil(BLOCK) {
+            turn(block).await;
             let length = length_of(block, size);
             let kept = old.as_ref().filter(|(old, _)| length_of(block, *old) == length);
             let kept = kept.and_then(|(_, digests)| digests.get(usize::try_from(block).ok()?));
             digests.push(match (hashes.take(block, length), kept) {
                 (Some(hash), _) => hash,
                 (None, Some(hash)) => *hash,
+                (None, None) if self.layout.find(block).is_none() => zero_hash(length),
                 (None, None) => {
                     let mut data = self.base_block(block).await?;
                     data.resize(length, 0);

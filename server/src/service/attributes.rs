@@ -50,9 +50,13 @@ impl Service {
     /// The same content as a new version under the other flag.
     async fn reflag(&self, caller: &Caller, seen: &Seen, flag: Flag) -> Outcome<crate::store::Node> {
         let allowed = self.allow(caller, seen, Action::Own)?;
-        let content = self.content(&allowed, seen.node.id, seen.node.version).await?;
+        let content = self.content(caller, &allowed, seen.node.id, seen.node.version).await?;
+        self.must_fit(content.size(), flag)?;
         let digests = match flag {
-            Flag::Integrity => self.digests_of(&allowed, &content).await?,
+            Flag::Integrity => {
+                let digests = self.digests_of(&allowed, &content).await;
+                digests.inspect_err(|failure| self.note_damage(caller, seen.node.id, failure))?
+            }
             Flag::Confidentiality => Vec::new(),
         };
         let new = NewVersion {
@@ -97,6 +101,7 @@ impl Service {
         if value.len() > XATTR_VALUE_MAX {
             return Err(Failure::new(Code::TooLarge, format!("a value has at most {XATTR_VALUE_MAX} bytes")));
         }
+        self.must_have_room().await?;
         self.meta().set_xattr(&allowed, name, &value, request.mode).await.map_err(attribute_failure)
     }
 
@@ -116,7 +121,7 @@ impl Service {
         if seen.node.kind == Kind::Folder || version == Version::NONE {
             return Err(Failure::new(Code::NotFound, "nothing was checked in under this name"));
         }
-        let content = self.content(&allowed, seen.node.id, version).await?;
+        let content = self.content(caller, &allowed, seen.node.id, version).await?;
         Ok(RecordResponse {
             record: STANDARD.encode(content.body.record.encode()),
             signature: content.body.signature.as_ref().map(|signature| STANDARD.encode(signature)),

@@ -1,9 +1,9 @@
 //! What is written down about each call.
 
-use sss_common::NodeId;
 use sss_common::wire::session::LoginRequest;
+use sss_common::{Code, NodeId};
 
-use super::{Caller, Peer, Service};
+use super::{Caller, Failure, Peer, Service};
 use crate::store::AuditRow;
 
 impl Service {
@@ -55,6 +55,14 @@ impl Service {
                 tracing::error!(%error, "an audit row was not written");
             }
         });
+    }
+
+    /// Writes down that sealed data does not verify; other failures are passed over.
+    pub(super) fn note_damage(&self, caller: &Caller, document: NodeId, failure: &Failure) {
+        if failure.code == Code::Integrity {
+            let cause = failure.cause.as_ref().map_or_else(|| failure.detail.clone(), ToString::to_string);
+            self.audit_later(caller, "integrity", Some(document), cause);
+        }
     }
 
     /// Writes down a login or its refusal.

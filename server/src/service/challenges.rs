@@ -1,5 +1,7 @@
 //! Challenges: random, for one user on one machine, good for one login.
 
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use dashmap::DashMap;
@@ -11,14 +13,18 @@ use crate::store::Fingerprint;
 /// Most challenges that wait for their login at a time.
 const WAITING_MAX: usize = 10_000;
 
+/// Most of them for one machine; beyond it the oldest goes.
+const WAITING_FOR_ONE: usize = 32;
+
 /// Challenges that were given out and not used yet.
 #[derive(Default)]
-pub(super) struct Challenges(DashMap<String, Waiting>);
+pub(super) struct Challenges(DashMap<String, Waiting>, AtomicU64);
 
 struct Waiting {
     uid: Uid,
     machine: Fingerprint,
     until: Timestamp,
+    number: u64,
 }
 
 impl Challenges {
@@ -30,6 +36,7 @@ impl Challenges {
         now: Timestamp,
         until: Timestamp,
     ) -> Option<String> {
+        self.make_room_for(machine);
         if self.0.len() >= WAITING_MAX {
             self.0.retain(|_, waiting| waiting.until > now);
             if self.0.len() >= WAITING_MAX {
@@ -39,8 +46,22 @@ impl Challenges {
         let mut bytes = [0; 32];
         rand::rngs::OsRng.fill_bytes(&mut bytes);
         let challenge = URL_SAFE_NO_PAD.encode(bytes);
-        self.0.insert(challenge.clone(), Waiting { uid, machine, until });
+        self.0.insert(
+            challenge.clone(),
+            Waiting { uid, machine, until, number: self.1.fetch_add(1, Ordering::Relaxed) },
+        );
         Some(challenge)
+    }
+
+    fn make_room_for(&self, machine: Fingerprint) {
+        let its = self.0.iter().filter(|entry| entry.machine == machine);
+        let mut its: Vec<_> = its.map(|entry| (entry.number, entry.key().clone())).collect();
+        if its.len() >= WAITING_FOR_ONE {
+            its.sort_unstable();
+            for (_, oldest) in its.iter().take(its.len() + 1 - WAITING_FOR_ONE) {
+                self.0.remove(oldest);
+            }
+        }
     }
 
     /// Uses one up. Whether it was this user's on this machine and still good.
@@ -73,11 +94,19 @@ mod tests {
     fn only_so_many_wait() {
         let challenges = Challenges::default();
         let alice: Uid = "alice".parse().unwrap();
-        let issue = |now| challenges.issue(alice.clone(), [1; 32], Timestamp(now), Timestamp(now + 10));
-        for _ in 0..WAITING_MAX {
-            assert!(issue(0).is_some());
+        let issue = |now, machine: usize| {
+            let mut certificate = [0; 32];
+            certificate[..8].copy_from_slice(&(machine / WAITING_FOR_ONE).to_be_bytes());
+            challenges.issue(alice.clone(), certificate, Timestamp(now), Timestamp(now + 10))
+        };
+        let first: Vec<_> = (0..WAITING_FOR_ONE + 1).map(|_| issue(0, 0).unwrap()).collect();
+        assert!(!challenges.redeem(&first[0], &alice, [0; 32], Timestamp(1)), "the machine's oldest went");
+        assert!(challenges.redeem(&first[1], &alice, [0; 32], Timestamp(1)));
+        challenges.0.clear();
+        for n in 0..WAITING_MAX {
+            assert!(issue(0, n).is_some());
         }
-        assert!(issue(5).is_none());
-        assert!(issue(10).is_some(), "those that ran out make room");
+        assert!(issue(5, WAITING_MAX * 2).is_none());
+        assert!(issue(10, WAITING_MAX * 2).is_some(), "those that ran out make room");
     }
 }

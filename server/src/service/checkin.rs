@@ -7,13 +7,14 @@
 use bytes::Bytes;
 use futures::StreamExt as _;
 use sss_common::framing::{Decoder, Piece};
+use sss_common::limits::INTEGRITY_MAX;
 use sss_common::wire::fs::{Attr, CheckinEnd, Kind};
 use sss_common::{Code, Flag, NodeId, Version};
 
 use super::assemble::Assembler;
 use super::versions::NewVersion;
 use super::{ByteStream, Caller, CheckinId, Failure, Outcome, Service};
-use crate::policy::Action;
+use crate::policy::{Action, Allowed};
 use crate::store::{Node, Seen};
 
 impl Service {
@@ -31,7 +32,13 @@ impl Service {
             return Ok(attr);
         }
         let seen = self.seen(caller, node).await?;
-        let attr = self.check_in(caller, &seen, base, Body::Framed(body), None).await?;
+        let attr = match self.check_in(caller, &seen, base, Body::Framed(body), None).await {
+            // The same check-in, sent twice at once: the other one made it.
+            Err(failure) if failure.code == Code::VersionMoved => {
+                return self.outcomes.of(caller.token, id).ok_or(failure);
+            }
+            outcome => outcome?,
+        };
         self.outcomes.remember(caller.token, id, &attr);
         Ok(attr)
     }
@@ -55,7 +62,7 @@ impl Service {
 
         let content = match base {
             Version::NONE => None,
-            _ => Some(self.content(&allowed, node.id, base).await?),
+            _ => Some(self.content(caller, &allowed, node.id, base).await?),
         };
         let flag = node.flag.unwrap_or_default();
         let mut upload = Assembler::begin(
@@ -69,19 +76,39 @@ impl Service {
         let end = match self.receive(&mut upload, body).await {
             Ok(end) => end,
             Err(failure) => {
+                self.note_damage(caller, node.id, &failure);
                 upload.abort().await;
                 return Err(failure);
             }
         };
-        let made = upload.finish(end.size).await?;
+        let made = upload.finish(end.size).await;
+        let made = made.inspect_err(|failure| self.note_damage(caller, node.id, failure))?;
 
-        let seen = self.seen(caller, node.id).await?;
-        let allowed = self.allow(caller, &seen, action)?;
+        let (seen, allowed) = match self.still_allowed(caller, node.id, action).await {
+            Ok(allowed) => allowed,
+            Err(failure) => {
+                self.drop_pack(made.pack).await;
+                return Err(failure);
+            }
+        };
         let mtime_ns = end.mtime_ns.unwrap_or_else(|| nanoseconds(self.now()));
         let (mut new, sealer) = NewVersion::assembled(node, &caller.uid, content.as_deref(), made, mtime_ns);
         new.mode = end.mode.filter(|_| self.attr_of(&seen).right.owner).map(|mode| mode & 0o7777);
         let node = self.make_version(caller, &allowed, new, sealer, "checkin").await?;
         Ok(self.attr(&node, &seen.facts))
+    }
+
+    /// Session and right once more, for when the body has arrived: both may have ended meanwhile.
+    pub(super) async fn still_allowed(
+        &self,
+        caller: &Caller,
+        node: NodeId,
+        action: Action,
+    ) -> Outcome<(Seen, Allowed)> {
+        self.still_live(caller).await?;
+        let seen = self.seen(caller, node).await?;
+        let allowed = self.allow(caller, &seen, action)?;
+        Ok((seen, allowed))
     }
 
     /// Takes a body in. What breaks off, or has no end, is no check-in.
@@ -121,23 +148,27 @@ impl Service {
         }
         let end =
             end.ok_or_else(|| Failure::new(Code::BadRequest, "the check-in broke off before its end"))?;
-        self.must_fit(end.size)?;
+        self.must_fit(end.size, upload.flag())?;
         Ok(end)
     }
 
     async fn take(&self, upload: &mut Assembler, offset: u64, bytes: Bytes) -> Outcome<u64> {
         let reach = offset.saturating_add(bytes.len() as u64);
-        self.must_fit(reach)?;
+        self.must_fit(reach, upload.flag())?;
         upload.data(offset, bytes).await?;
         Ok(reach)
     }
 
-    fn must_fit(&self, size: u64) -> Outcome<()> {
-        let most = self.settings.document_max;
+    /// Whether a document of this size can be.
+    pub(super) fn must_fit(&self, size: u64, flag: Flag) -> Outcome<()> {
+        let most = match flag {
+            Flag::Integrity => self.settings.document_max.min(INTEGRITY_MAX),
+            Flag::Confidentiality => self.settings.document_max,
+        };
         if size <= most {
             return Ok(());
         }
-        Err(Failure::new(Code::TooLarge, format!("a document can have {most} bytes on this server")))
+        Err(Failure::new(Code::TooLarge, format!("a document under {flag} has at most {most} bytes here")))
     }
 
     /// Refuses what would fill the disk to the brim: the database must be able to go on.

@@ -3,17 +3,18 @@
 //! Costs: `open` is one round trip and one read of the facts; a `read` is one round trip, the facts, and what
 //! `content` says. The audit row of an open is gathered and keeps nobody waiting.
 
-use futures::FutureExt as _;
+use futures::{FutureExt as _, StreamExt as _};
 use sss_common::limits::READ_MAX;
 use sss_common::wire::fs::{Attr, CloseRequest, Kind, OpenRequest};
 use sss_common::{Code, NodeId, Right, Timestamp, Version};
 
 use std::sync::Arc;
 
-use super::content::{Content, begun};
+use super::content::{Content, StreamFailed, begun};
 use super::{ByteStream, Caller, Checkout, Failure, Outcome, RangeRequest, Service};
 use crate::policy::{self, Action, Allowed};
 use crate::store::{Seen, Stores};
+use crate::vault::VaultError;
 
 impl Service {
     /// Checks a version out and pins it for the caller's session.
@@ -27,7 +28,7 @@ impl Service {
         }
         let mut attr = self.attr_of(&seen);
         if let Some(version) = request.version.filter(|version| *version != attr.version) {
-            attr.size = self.kept_size(&seen, version).await?;
+            attr.size = self.kept_size(caller, &seen, version).await?;
             attr.version = version;
         }
         if !self.pins.hold(caller.token, request.node, attr.version) {
@@ -63,17 +64,24 @@ impl Service {
         if length > READ_MAX as u64 {
             return Err(Failure::new(Code::BadRange, format!("at most {READ_MAX} bytes at a time")));
         }
+        let generation = self.hub.generation();
         let seen = self.seen(caller, node).await?;
         let allowed = self.allow(caller, &seen, Action::Checkout)?;
-        if version != seen.node.version && !self.pins.holds(&caller.token, node, version) {
+        let pinned = self.pins.holds(&caller.token, node, version);
+        if version != seen.node.version && !pinned {
             return Err(Failure::new(Code::VersionGone, "this version is neither current nor pinned"));
+        }
+        if !pinned {
+            // An open that pinned it has its own row.
+            self.audit_later(caller, "checkout", Some(node), format!("version {version} from byte {offset}"));
         }
         if version == Version::NONE {
             return Ok((0, Box::pin(futures::stream::empty())));
         }
-        let content = self.content(&allowed, node, version).await?;
+        let content = self.content(caller, &allowed, node, version).await?;
         let length = length.min(content.size().saturating_sub(offset));
-        let stream = self.stream(caller, content, allowed, offset.min(u64::MAX - length), length);
+        let start = offset.min(u64::MAX - length);
+        let stream = self.stream(caller, content, allowed, generation, start, length);
         Ok((length, begun(stream).await?))
     }
 
@@ -82,6 +90,7 @@ impl Service {
         self: &Arc<Self>,
         caller: &Caller,
         seen: &Seen,
+        generation: u64,
         range: RangeRequest,
     ) -> Outcome<Checkout> {
         let allowed = self.allow(caller, seen, Action::Checkout)?;
@@ -89,15 +98,22 @@ impl Service {
             return Err(Failure::new(Code::IsFolder, "it is a folder"));
         }
         let attr = self.attr_of(seen);
-        let size = attr.size;
+        let content = match attr.version {
+            Version::NONE => None,
+            version => Some(self.content(caller, &allowed, seen.node.id, version).await?),
+        };
+        let size = content.as_ref().map_or(0, |content| content.size());
+        if size != seen.node.size {
+            let failure = Failure::from(VaultError::Integrity("a version's size"));
+            self.note_damage(caller, seen.node.id, &failure);
+            return Err(failure);
+        }
         let (start, length) = resolve(range, size)
             .ok_or_else(|| Failure::new(Code::BadRange, format!("the document has {size} bytes")))?;
         self.audit_later(caller, "checkout", Some(seen.node.id), format!("version {}", attr.version));
-        let body: ByteStream = if attr.version == Version::NONE {
-            Box::pin(futures::stream::empty())
-        } else {
-            let content = self.content(&allowed, seen.node.id, attr.version).await?;
-            begun(self.stream(caller, content, allowed, start, length)).await?
+        let body: ByteStream = match content {
+            None => Box::pin(futures::stream::empty()),
+            Some(content) => begun(self.stream(caller, content, allowed, generation, start, length)).await?,
         };
         Ok(Checkout { attr, start, length, size, body })
     }
@@ -108,6 +124,7 @@ impl Service {
         caller: &Caller,
         content: Arc<Content>,
         allowed: Allowed,
+        generation: u64,
         start: u64,
         length: u64,
     ) -> ByteStream {
@@ -116,22 +133,30 @@ impl Service {
             service: self.clone(),
             caller: caller.clone(),
             allowed: allowed.clone(),
-            generation: self.hub.generation(),
+            generation,
         };
-        content.stream(allowed, start, length, move || guard.clone().check().boxed())
+        let (service, caller, node) = (self.clone(), caller.clone(), allowed.node());
+        let stream = content.stream(allowed, start, length, move || guard.clone().check().boxed());
+        let noted = stream.inspect(move |chunk| {
+            let error = chunk.as_ref().err().and_then(std::io::Error::get_ref);
+            if let Some(StreamFailed(failure)) = error.and_then(|inner| inner.downcast_ref()) {
+                service.note_damage(&caller, node, failure);
+            }
+        });
+        noted.boxed()
     }
 
-    async fn kept_size(&self, seen: &Seen, version: Version) -> Outcome<u64> {
+    async fn kept_size(&self, caller: &Caller, seen: &Seen, version: Version) -> Outcome<u64> {
         let allowed = policy::decide(&seen.facts, Action::Checkout, self.now())
             .or_else(|_| policy::decide(&seen.facts, Action::Checkin, self.now()))?;
         if version == Version::NONE {
             return Ok(0);
         }
-        Ok(self.content(&allowed, seen.node.id, version).await?.size())
+        Ok(self.content(caller, &allowed, seen.node.id, version).await?.size())
     }
 }
 
-/// Asks the policy again when the right's end has come or anybody's rights have changed since.
+/// Looks at the session again (at most a query each second), and asks the policy again when the right's end has come or anybody's rights have changed since.
 #[derive(Clone)]
 struct Guard {
     stores: Stores,
@@ -143,6 +168,7 @@ struct Guard {
 
 impl Guard {
     async fn check(self) -> Outcome<()> {
+        self.service.still_live(&self.caller).await?;
         let now = self.service.now();
         let ended = self.allowed.until().is_some_and(|until: Timestamp| until <= now);
         if !ended && self.service.hub.generation() == self.generation {

@@ -15,13 +15,19 @@ use parking_lot::Mutex;
 use sss_common::limits::BLOCK_SIZE;
 use sss_common::{Code, Flag, NodeId, PackId, Version};
 
-use super::{ByteStream, Failure, Outcome, Service};
+use super::digests::root_of;
+use super::{ByteStream, Caller, Failure, Outcome, Service};
 use crate::policy::Allowed;
 use crate::store::{BlobStore, PackRow, Stores};
 use crate::vault::{Opener, PACK_HEADER, RecordBody, Vault, VaultError, sealed_block};
 
 /// Most opened versions that are remembered. Each holds its extents and the keys that it used.
 const CACHED: NonZeroUsize = NonZeroUsize::new(256).unwrap();
+
+/// Packs and extents that a version may use before the next check-in brings them together. Packs that lie in their rows
+/// are in memory while a version is open, so this bounds that memory too.
+pub(super) const PACKS_MAX: usize = 256;
+const EXTENTS_MAX: usize = 4096;
 
 /// Blocks that are read from the blob store in one go (1 MiB).
 const RUN: u64 = 16;
@@ -41,6 +47,11 @@ impl Default for ContentCache {
 }
 
 impl ContentCache {
+    /// Forgets one version and its keys.
+    pub(super) fn forget_version(&self, node: NodeId, version: Version) {
+        self.0.lock().pop(&(node, version));
+    }
+
     /// Forgets a document's versions and their keys.
     pub(super) fn forget(&self, node: NodeId) {
         let mut cache = self.0.lock();
@@ -64,10 +75,16 @@ impl Service {
     /// A version of a document, its record opened and its signature checked.
     pub(super) async fn content(
         &self,
+        caller: &Caller,
         allowed: &Allowed,
         node: NodeId,
         version: Version,
     ) -> Outcome<Arc<Content>> {
+        let content = self.open_content(allowed, node, version).await;
+        content.inspect_err(|failure| self.note_damage(caller, node, failure))
+    }
+
+    async fn open_content(&self, allowed: &Allowed, node: NodeId, version: Version) -> Outcome<Arc<Content>> {
         if let Some(content) = self.contents.0.lock().get(&(node, version)) {
             return Ok(content.clone());
         }
@@ -82,12 +99,17 @@ impl Service {
 }
 
 impl Content {
-    async fn open(stores: &Stores, vault: Arc<Vault>, version: Version, body: RecordBody) -> Outcome<Self> {
+    async fn open(
+        stores: &Stores,
+        vault: Arc<Vault>,
+        version: Version,
+        mut body: RecordBody,
+    ) -> Outcome<Self> {
         if body.record.version != version {
             return Err(VaultError::Integrity("a version record").into());
         }
         if body.record.flag == Flag::Integrity {
-            check_signature(&vault, &body)?;
+            check_signature(&vault, &mut body).await?;
         }
         let wanted = body.layout.packs();
         let rows = stores.meta.packs(&wanted).await?;
@@ -101,6 +123,11 @@ impl Content {
     /// Bytes of plaintext.
     pub(super) fn size(&self) -> u64 {
         self.body.record.size
+    }
+
+    /// Whether its blocks lie in so many places that the next check-in brings them together.
+    pub(super) fn is_scattered(&self) -> bool {
+        self.packs.len() > PACKS_MAX || self.body.layout.extents().len() > EXTENTS_MAX
     }
 
     /// A block's plaintext, cut where the document ends; empty behind it.
@@ -225,7 +252,7 @@ impl Content {
         Ok(opener)
     }
 
-    fn block_length(&self, index: u64) -> usize {
+    pub(super) fn block_length(&self, index: u64) -> usize {
         let left = self.size().saturating_sub(index.saturating_mul(BLOCK));
         usize::try_from(left.min(BLOCK)).unwrap_or(BLOCK_SIZE)
     }
@@ -262,9 +289,11 @@ impl std::fmt::Display for StreamFailed {
 
 impl std::error::Error for StreamFailed {}
 
-fn check_signature(vault: &Vault, body: &RecordBody) -> Outcome<()> {
+async fn check_signature(vault: &Vault, body: &mut RecordBody) -> Outcome<()> {
     let signed = body.signature.as_ref().is_some_and(|signature| vault.verify(&body.record, signature));
-    let rooted = sss_common::record::merkle_root(&body.digests) == body.record.root;
+    let (digests, root) = root_of(std::mem::take(&mut body.digests)).await?;
+    body.digests = digests;
+    let rooted = root == body.record.root;
     if signed && rooted { Ok(()) } else { Err(VaultError::Integrity("a version's signature").into()) }
 }
 

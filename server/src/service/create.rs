@@ -24,7 +24,7 @@ impl Service {
         let flag = parent.node.flag.or(request.flag);
         let attr = match (request.kind, request.target) {
             (Kind::File, None) => {
-                if let Some((attr, swapped)) = self.refill(caller, &parent, &request.name).await? {
+                if let Some((attr, swapped)) = self.refill(caller, &parent, &request.name, None).await? {
                     return Ok(CreateResponse { attr, swapped: Some(swapped) });
                 }
                 let flag = Some(flag.unwrap_or_default());
@@ -80,6 +80,7 @@ impl Service {
         mode: u32,
         flag: Option<Flag>,
     ) -> Outcome<Attr> {
+        self.must_have_room().await?;
         let new = NewNode {
             id: NodeId::random(),
             parent: parent.node.id,
@@ -112,7 +113,16 @@ impl Service {
             }
         };
         let made = upload.finish(end.size).await?;
-        let parent = self.seen(caller, parent.node.id).await?;
+        let (parent, owned) = match self.still_allowed(caller, parent.node.id, Action::Checkin).await {
+            Ok((parent, _)) => {
+                let owned = policy::decide(&facts_of_new(&parent.facts, id), Action::Checkin, self.now())?;
+                (parent, owned)
+            }
+            Err(failure) => {
+                self.drop_pack(made.pack).await;
+                return Err(failure);
+            }
+        };
         let now_ns = nanoseconds(self.now());
         let node = NewNode {
             id,
@@ -124,16 +134,6 @@ impl Service {
             now_ns,
         };
         let facts = facts_of_new(&parent.facts, id);
-        let proven = self
-            .allow(caller, &parent, Action::Checkin)
-            .and_then(|_| Ok(policy::decide(&facts, Action::Checkin, self.now())?));
-        let owned = match proven {
-            Ok(owned) => owned,
-            Err(failure) => {
-                self.drop_pack(made.pack).await;
-                return Err(failure);
-            }
-        };
         let version = NewVersion {
             node: id,
             base: Version::NONE,
@@ -167,7 +167,8 @@ impl Service {
         Ok(format!("{folder}/{name}"))
     }
 
-    async fn drop_pack(&self, pack: Option<crate::store::PackRow>) {
+    /// A pack that no row will name.
+    pub(super) async fn drop_pack(&self, pack: Option<crate::store::PackRow>) {
         let blob = pack.filter(|pack| pack.inline.is_none());
         if let Some(pack) = blob {
             if let Err(error) = self.stores.blobs.delete(pack.id).await {

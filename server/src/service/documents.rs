@@ -60,8 +60,9 @@ impl Service {
         path: &DocPath,
         range: RangeRequest,
     ) -> Outcome<Checkout> {
+        let generation = self.hub.generation();
         let seen = self.seen_path(caller, path).await?;
-        self.check_out(caller, &seen, range).await
+        self.check_out(caller, &seen, generation, range).await
     }
 
     /// A document's attributes, for who may check it out.

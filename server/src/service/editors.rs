@@ -37,16 +37,20 @@ impl Service {
     }
 
     /// If this name was vacated by this session a moment ago: puts its document back and leaves a copy as the backup.
-    /// `None`: there is nothing to put back, and the name is to be filled by something new.
+    /// `None`: there is nothing to put back, or `filler` is the document itself on its way back, and the name is to be filled by something new.
     pub(super) async fn refill(
         &self,
         caller: &Caller,
         parent: &Seen,
         name: &Name,
+        filler: Option<NodeId>,
     ) -> Outcome<Option<(Attr, Swapped)>> {
         let Some(vacated) = self.vacated.take(caller.token, parent.node.id, name, self.now()) else {
             return Ok(None);
         };
+        if filler == Some(vacated.document) {
+            return Ok(None);
+        }
         let Some(seen) = self.seen_child(caller, vacated.folder, &vacated.backup).await? else {
             return Ok(None);
         };
@@ -123,7 +127,7 @@ impl Service {
         document: &Node,
         copy: NodeId,
     ) -> Outcome<(Commit, Sealer)> {
-        let content = self.content(allowed, document.id, document.version).await?;
+        let content = self.content(caller, allowed, document.id, document.version).await?;
         let sealer = self.vault.begin(allowed, copy, PackId::random()).await?;
         let new = NewVersion {
             node: copy,

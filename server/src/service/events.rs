@@ -1,5 +1,6 @@
 //! Tells mounts what happens to their rights and sessions, and streams when to ask again.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -121,8 +122,21 @@ impl Listener {
 
 impl Service {
     /// What happens to the caller's rights, until its session ends. The first event comes at once.
-    pub async fn fs_events(&self, caller: &Caller) -> Outcome<BoxStream<'static, Event>> {
-        Ok(self.hub.listen(caller.token, caller.uid.clone()))
+    /// With each sign of life the session is looked at again: it may have run out, or been ended by another process.
+    pub async fn fs_events(self: &Arc<Self>, caller: &Caller) -> Outcome<BoxStream<'static, Event>> {
+        let news = self.hub.listen(caller.token, caller.uid.clone());
+        let watched = stream::unfold(Some((news, self.clone(), caller.clone(), true)), |state| async move {
+            let (mut news, service, caller, greeting) = state?;
+            let event = news.next().await?;
+            if greeting || !matches!(event, Event::Alive { .. }) {
+                return Some((event, Some((news, service, caller, false))));
+            }
+            match service.still_live(&caller).await {
+                Err(failure) if failure.code.status() == 401 => Some((Event::SessionEnded, None)),
+                _ => Some((event, Some((news, service, caller, false)))),
+            }
+        });
+        Ok(watched.boxed())
     }
 }
 

@@ -7,6 +7,7 @@ use std::time::Duration;
 use sss_common::{NodeId, Version};
 use tokio_util::sync::CancellationToken;
 
+use super::session::over;
 use super::{Outcome, Service};
 
 /// The pause between two rounds when nothing asks for one.
@@ -27,16 +28,13 @@ const BATCH: usize = 1000;
 impl Service {
     /// Works until it is cancelled. Failures are logged, and tried again in the next round.
     pub async fn run_maintenance(self: Arc<Self>, cancel: CancellationToken) {
-        let mut swept: Option<tokio::time::Instant> = None;
+        tokio::join!(self.rounds(&cancel), self.sweeps(&cancel));
+    }
+
+    async fn rounds(&self, cancel: &CancellationToken) {
         while !cancel.is_cancelled() {
             if let Err(failure) = self.maintain().await {
                 tracing::error!(code = %failure.code, cause = ?failure.cause, "maintenance failed and will be repeated");
-            }
-            if swept.is_none_or(|at| at.elapsed() >= SWEEP) {
-                if let Err(failure) = self.sweep_orphans().await {
-                    tracing::error!(code = %failure.code, cause = ?failure.cause, "the sweep failed and will be repeated");
-                }
-                swept = Some(tokio::time::Instant::now());
             }
             tokio::select! {
                 () = cancel.cancelled() => return,
@@ -46,13 +44,27 @@ impl Service {
         }
     }
 
+    /// Beside the rounds: listing all packs may take long, and no erasure waits for it.
+    async fn sweeps(&self, cancel: &CancellationToken) {
+        while !cancel.is_cancelled() {
+            let swept = cancel.run_until_cancelled(self.sweep_orphans()).await;
+            if let Some(Err(failure)) = swept {
+                tracing::error!(code = %failure.code, cause = ?failure.cause, "the sweep failed and will be repeated");
+            }
+            cancel.run_until_cancelled(tokio::time::sleep(SWEEP)).await;
+        }
+    }
+
     /// One round: drop what is superseded, erase the keys and delete the packs that nothing uses any more. A step that
     /// fails does not keep the others from their work.
     pub async fn maintain(&self) -> Outcome<()> {
-        let dropped = self.drop_superseded().await;
+        // What was deleted goes first, whatever else there is to do.
         let erased = self.erase_keys().await;
+        let unpinned = self.drop_pins().await;
+        let dropped = self.drop_superseded().await;
+        let erased = erased.and(self.erase_keys().await);
         let emptied = self.empty_trash().await;
-        dropped.and(erased).and(emptied)
+        erased.and(unpinned).and(dropped).and(emptied)
     }
 
     /// Makes the key tree and the keyring forget what is queued: all of it in one go, or in as many as it takes.
@@ -72,15 +84,34 @@ impl Service {
         let before = sss_common::Timestamp(
             self.now().millis().saturating_sub(self.settings.keep_superseded.as_millis() as i64),
         );
-        let old = self.meta().superseded(before, BATCH).await?;
-        let unread: Vec<(NodeId, Version)> =
-            old.into_iter().filter(|(node, version)| !self.pins.is_pinned(*node, *version)).collect();
-        if unread.is_empty() {
-            return Ok(());
-        }
+        let mut limit = BATCH;
+        let unread: Vec<(NodeId, Version)> = loop {
+            let mut old = self.meta().superseded(before, limit).await?;
+            let last = old.len() < limit;
+            old.retain(|(node, version)| !self.pins.is_pinned(*node, *version));
+            if !old.is_empty() {
+                break old;
+            }
+            if last {
+                return Ok(());
+            }
+            // All of these are pinned: what lies behind them may not be.
+            limit *= 2;
+        };
         self.meta().drop_versions(&unread).await?;
         for (node, _) in unread {
             self.contents.forget(node);
+        }
+        Ok(())
+    }
+
+    /// Sessions that ran out, or that another process ended, hold nothing.
+    async fn drop_pins(&self) -> Outcome<()> {
+        for token in self.pins.sessions() {
+            let session = self.meta().session(&token).await?;
+            if session.is_none_or(|session| over(&session, self.now()).is_some()) {
+                self.pins.drop_session(&token);
+            }
         }
         Ok(())
     }

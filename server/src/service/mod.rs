@@ -8,6 +8,7 @@ mod checkin;
 mod checkout;
 mod content;
 mod create;
+mod digests;
 mod documents;
 mod editors;
 mod events;

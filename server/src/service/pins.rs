@@ -54,6 +54,11 @@ impl Pins {
         }
     }
 
+    /// Who holds anything.
+    pub(super) fn sessions(&self) -> Vec<TokenHash> {
+        self.0.lock().keys().copied().collect()
+    }
+
     /// A session ended.
     pub(super) fn drop_session(&self, session: &TokenHash) {
         self.0.lock().remove(session);

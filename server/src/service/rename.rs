@@ -32,8 +32,10 @@ impl Service {
         }
         let mut target = self.seen_child(caller, request.new_parent, &request.new_name).await?;
         let mut swapped = None;
-        if target.is_none() && source.node.kind == Kind::File {
-            if let Some((_, swap)) = self.refill(caller, &parent, &request.new_name).await? {
+        if target.is_none() && source.node.kind == Kind::File && !request.no_replace {
+            if let Some((_, swap)) =
+                self.refill(caller, &parent, &request.new_name, Some(source.node.id)).await?
+            {
                 swapped = Some(swap);
                 target = self.seen_child(caller, request.new_parent, &request.new_name).await?;
             }
@@ -114,17 +116,21 @@ impl Service {
         let flag = target.node.flag.unwrap_or_default();
         let previous = match target.node.version {
             Version::NONE => [0; 32],
-            version => self.content(&allowed, target.node.id, version).await?.body.record.hash(),
+            version => self.content(caller, &allowed, target.node.id, version).await?.body.record.hash(),
         };
-        let (layout, digests) = match source.node.version {
+        let (layout, digests, size) = match source.node.version {
             Version::NONE => Default::default(),
             version => {
-                let content = self.content(&owned, source.node.id, version).await?;
+                let content = self.content(caller, &owned, source.node.id, version).await?;
+                self.must_fit(content.size(), flag)?;
                 let digests = match flag {
-                    Flag::Integrity => self.digests_of(&owned, &content).await?,
+                    Flag::Integrity => {
+                        let digests = self.digests_of(&owned, &content).await;
+                        digests.inspect_err(|failure| self.note_damage(caller, source.node.id, failure))?
+                    }
                     Flag::Confidentiality => Vec::new(),
                 };
-                (content.body.layout.clone(), digests)
+                (content.body.layout.clone(), digests, content.size())
             }
         };
         let new = NewVersion {
@@ -133,7 +139,7 @@ impl Service {
             previous,
             flag,
             author: caller.uid.clone(),
-            size: source.node.size,
+            size,
             layout,
             digests,
             pack: None,

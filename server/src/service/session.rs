@@ -1,5 +1,6 @@
 //! Challenge, login, logout, and who a request comes from.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use base64::Engine as _;
@@ -24,22 +25,37 @@ const REMEMBERED_MAX: usize = 10_000;
 
 /// Sessions as the store had them a moment ago.
 #[derive(Default)]
-pub(super) struct SessionCache(DashMap<TokenHash, (Session, Instant)>);
+pub(super) struct SessionCache {
+    sessions: DashMap<TokenHash, (Session, Instant)>,
+    forgotten: AtomicU64,
+}
 
 impl SessionCache {
     fn fresh(&self, token: &TokenHash) -> Option<Session> {
-        self.0.get(token).filter(|entry| entry.1.elapsed() < BELIEVED).map(|entry| entry.0.clone())
+        let entry = self.sessions.get(token).filter(|entry| entry.1.elapsed() < BELIEVED)?;
+        Some(entry.0.clone())
     }
 
-    fn remember(&self, token: TokenHash, session: Session) {
-        if self.0.len() >= REMEMBERED_MAX {
-            self.0.retain(|_, entry| entry.1.elapsed() < BELIEVED);
+    /// How many sessions were forgotten so far; to be asked before one is read from the store.
+    fn forgotten(&self) -> u64 {
+        self.forgotten.load(Ordering::SeqCst)
+    }
+
+    /// Remembers what was read, unless a session ended since: then it may be this one, read before its end.
+    fn remember(&self, token: TokenHash, session: Session, forgotten: u64) {
+        if self.sessions.len() >= REMEMBERED_MAX {
+            self.sessions.retain(|_, entry| entry.1.elapsed() < BELIEVED);
         }
-        self.0.insert(token, (session, Instant::now()));
+        // The entry's lock keeps `forget` out between the comparison and the insertion.
+        let entry = self.sessions.entry(token);
+        if self.forgotten() == forgotten {
+            entry.insert((session, Instant::now()));
+        }
     }
 
     fn forget(&self, token: &TokenHash) {
-        self.0.remove(token);
+        self.forgotten.fetch_add(1, Ordering::SeqCst);
+        self.sessions.remove(token);
     }
 }
 
@@ -84,16 +100,7 @@ impl Service {
     /// Who a request comes from. `token` is the text behind `Bearer `. Usually no query at all, else one.
     pub async fn authenticate(&self, peer: &Peer, token: &str) -> Outcome<Caller> {
         let hash = TokenHash(Sha256::digest(token).into());
-        let session = match self.sessions.fresh(&hash) {
-            Some(session) => session,
-            None => {
-                let session = self.meta().session(&hash).await?;
-                let session = session
-                    .ok_or_else(|| Failure::new(Code::NotLoggedIn, "there is no such session; log in"))?;
-                self.sessions.remember(hash, session.clone());
-                session
-            }
-        };
+        let session = self.session(hash).await?;
         if session.certificate != peer.certificate {
             return Err(Failure::new(Code::NotLoggedIn, "the session belongs to another node's certificate"));
         }
@@ -102,6 +109,31 @@ impl Service {
             return Err(failure);
         }
         Ok(Caller { uid: session.uid, token: hash, peer: peer.clone() })
+    }
+
+    /// Whether the caller's session is still what it was when the request began. Usually no query at all, else one.
+    pub(super) async fn still_live(&self, caller: &Caller) -> Outcome<()> {
+        let session = self.session(caller.token).await?;
+        match over(&session, self.now()) {
+            None => Ok(()),
+            Some(failure) => {
+                self.pins.drop_session(&caller.token);
+                Err(failure)
+            }
+        }
+    }
+
+    /// A session as it was within the last second.
+    async fn session(&self, token: TokenHash) -> Outcome<Session> {
+        if let Some(session) = self.sessions.fresh(&token) {
+            return Ok(session);
+        }
+        let forgotten = self.sessions.forgotten();
+        let session = self.meta().session(&token).await?;
+        let session =
+            session.ok_or_else(|| Failure::new(Code::NotLoggedIn, "there is no such session; log in"))?;
+        self.sessions.remember(token, session.clone(), forgotten);
+        Ok(session)
     }
 
     /// Ends the caller's session and gives back what it pinned.
@@ -140,19 +172,21 @@ impl Service {
         if request.statement != login::statement(&peer.node, &request.uid, challenge) {
             return Ok(Err("the statement names another node or user"));
         }
-        let Some(user) = self.meta().user(&request.uid).await? else {
-            return Ok(Err("unknown user"));
-        };
+        // For an unknown user a key is tried all the same, so that the time tells nothing.
+        let user = self.meta().user(&request.uid).await?;
+        let pem = user.as_ref().map_or(self.vault.public_key_pem(), |user| &user.public_key);
         let Ok(signature) = STANDARD.decode(&request.signature) else {
             return Ok(Err("the signature is not base64"));
         };
-        let key = RsaPublicKey::from_public_key_pem(&user.public_key).map_err(|error| {
+        let key = RsaPublicKey::from_public_key_pem(pem).map_err(|error| {
             Failure::new(Code::Internal, "the stored key cannot be read").caused_by(error)
         })?;
-        if !login::verify(&key, request.statement.as_bytes(), &signature) {
-            return Ok(Err("wrong signature"));
-        }
-        Ok(Ok(user))
+        let fits = login::verify(&key, request.statement.as_bytes(), &signature);
+        Ok(match user {
+            None => Err("unknown user"),
+            Some(_) if !fits => Err("wrong signature"),
+            Some(user) => Ok(user),
+        })
     }
 
     async fn open_session(&self, peer: &Peer, user: User) -> Outcome<String> {
@@ -177,7 +211,8 @@ impl Service {
     }
 }
 
-fn over(session: &Session, now: sss_common::Timestamp) -> Option<Failure> {
+/// Why a session is over, if it is.
+pub(super) fn over(session: &Session, now: sss_common::Timestamp) -> Option<Failure> {
     match &session.ended {
         Some(Ended::Replaced { by, at }) => Some(Failure::new(
             Code::SessionReplaced,

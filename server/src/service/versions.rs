@@ -3,11 +3,12 @@
 use std::sync::Arc;
 
 use sha2::{Digest as _, Sha256};
-use sss_common::record::{Hash, VersionRecord, merkle_root};
+use sss_common::record::{Hash, VersionRecord};
 use sss_common::{Code, Flag, NodeId, Uid, Version};
 
 use super::assemble::Assembled;
 use super::content::Content;
+use super::digests::root_of;
 use super::{Caller, Failure, Outcome, Service};
 use crate::policy::Allowed;
 use crate::store::{Commit, NewNode, Node, PackRow};
@@ -70,9 +71,9 @@ impl Service {
         sealer: &Sealer,
     ) -> Outcome<Commit> {
         let now = self.now();
-        let root = match new.flag {
-            Flag::Integrity => merkle_root(&new.digests),
-            Flag::Confidentiality => layout_root(&new.layout, new.size),
+        let (digests, root) = match new.flag {
+            Flag::Integrity => root_of(new.digests).await?,
+            Flag::Confidentiality => (Vec::new(), layout_root(&new.layout, new.size)),
         };
         let record = VersionRecord {
             document: new.node,
@@ -89,7 +90,6 @@ impl Service {
             Flag::Integrity => Some(self.sign(record.encode()).await?),
             Flag::Confidentiality => None,
         };
-        let digests = if new.flag == Flag::Integrity { new.digests } else { Vec::new() };
         let uses = new.layout.packs();
         let pack = new.pack.filter(|pack| uses.contains(&pack.id));
         let body = RecordBody { record, layout: new.layout, digests, signature };
@@ -147,6 +147,9 @@ impl Service {
         };
         self.vault.committed(sealer);
         self.pins.carry(caller.token, node, base, made.version);
+        if !self.pins.is_pinned(node, base) {
+            self.contents.forget_version(node, base);
+        }
         self.work.notify_one();
         Ok(made)
     }
@@ -177,18 +180,6 @@ impl Service {
         let vault = Arc::clone(&self.vault);
         let signed = tokio::task::spawn_blocking(move || vault.sign(&message)).await;
         Ok(signed.map_err(|error| Failure::new(Code::Internal, "signing failed").caused_by(error))??)
-    }
-
-    /// The digests of a version's blocks: from its record, or by reading all of it.
-    pub(super) async fn digests_of(&self, allowed: &Allowed, content: &Content) -> Outcome<Vec<Hash>> {
-        if content.body.record.flag == Flag::Integrity {
-            return Ok(content.body.digests.clone());
-        }
-        let mut digests = Vec::new();
-        for block in 0..content.size().div_ceil(sss_common::limits::BLOCK_SIZE as u64) {
-            digests.push(sss_common::record::block_hash(&content.block(allowed, block).await?));
-        }
-        Ok(digests)
     }
 }
 

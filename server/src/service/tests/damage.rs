@@ -66,3 +66,20 @@ async fn orphans_are_swept(world: World) {
     assert_eq!(pack_files(&world).len(), 1);
     assert!(world.get(&alice(), "@alice/f").await.is_ok());
 }
+
+#[tokio::test]
+async fn damage_is_written_into_the_audit_log() {
+    let store = Arc::new(MemoryStore::default());
+    let meta = store.clone();
+    let world = World::on(|_| meta).await;
+    world.put(&alice(), "@alice/f", &bytes(200_000, 1)).await.unwrap();
+    let [pack] = &pack_files(&world)[..] else { panic!("one pack") };
+    std::fs::write(pack, b"").unwrap();
+    assert_eq!(code(world.get(&alice(), "@alice/f").await), Code::Integrity);
+    let written = async {
+        while !store.audit_log().iter().any(|row| row.action == "integrity" && row.path == "@alice/f") {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(10), written).await.unwrap();
+}

@@ -9,6 +9,7 @@ on_both_stores! {
     a_name_that_somebody_else_fills_is_a_new_document
     a_name_that_is_filled_later_is_a_new_document
     a_plain_rename_is_no_backup
+    a_document_that_is_moved_back_is_itself
 }
 
 /// What vim does by default: the file becomes `f~`, a new `f` is written, `f~` is deleted.
@@ -84,4 +85,14 @@ async fn a_plain_rename_is_no_backup(world: World) {
     assert!(world.create(&alice(), "@alice/draft", Kind::File).await.unwrap().swapped.is_none());
     assert_eq!(world.get(&bob(), "@alice/final").await.unwrap(), b"old", "the grant went with the document");
     assert_eq!(code(world.get(&bob(), "@alice/draft").await), Code::NotFound);
+}
+
+async fn a_document_that_is_moved_back_is_itself(world: World) {
+    world.put(&alice(), "@alice/f", b"text").await.unwrap();
+    let before = world.attr(&alice(), "@alice/f").await.unwrap();
+    world.rename(&alice(), "@alice/f", "@alice/f~").await.unwrap();
+    let back = world.rename(&alice(), "@alice/f~", "@alice/f").await.unwrap();
+    assert!(back.swapped.is_none());
+    assert_eq!((back.attr.node, back.attr.version), (before.node, before.version));
+    assert_eq!(code(world.get(&alice(), "@alice/f~").await), Code::NotFound, "no copy stays behind");
 }

@@ -64,6 +64,17 @@ impl World {
         for uid in ["alice", "bob", "carol"] {
             let user = NewUser { uid: uid.parse().unwrap(), public_key: user_key(uid).1, now: START };
             meta.add_user(user).await.unwrap();
+            let Caller { uid, token, peer } = caller(uid);
+            let expires = START.after(Duration::from_secs(366 * 24 * 3600));
+            let session = crate::store::NewSession {
+                token,
+                uid,
+                node: peer.node,
+                certificate: peer.certificate,
+                now: START,
+                expires,
+            };
+            meta.begin_session(session, 1).await.unwrap();
         }
         let blobs = Arc::new(LocalBlobs::open(&dir.path().join("packs")).unwrap());
         let vault =

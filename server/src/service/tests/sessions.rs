@@ -14,6 +14,7 @@ on_both_stores! {
     sessions_end
     guessing_is_slowed_down
     a_disabled_user_is_out
+    an_ended_session_ends_what_it_began
 }
 
 async fn signed(world: &World, peer: &Peer, uid: &str, key_of: &str) -> LoginRequest {
@@ -124,4 +125,21 @@ async fn a_disabled_user_is_out(world: World) {
     let token = login_as(&world, &here, "alice").await;
     world.service.stores.meta.set_disabled(&uid("alice"), true).await.unwrap();
     assert_eq!(code(world.service.authenticate(&here, &token).await), Code::SessionRevoked);
+}
+
+async fn an_ended_session_ends_what_it_began(world: World) {
+    world.put(&alice(), "@alice/f", &bytes(12 << 20, 3)).await.unwrap();
+    let path = "@alice/f".parse().unwrap();
+    let mut body = world.service.get_document(&alice(), &path, RangeRequest::All).await.unwrap().body;
+    body.next().await.unwrap().unwrap();
+    let attr = world.attr(&alice(), "@alice/f").await.unwrap();
+    world.service.logout(&alice()).await.unwrap();
+    assert_eq!(code(collect(body).await), Code::SessionExpired);
+    let late = world.checkin(&alice(), attr.node, attr.version, &[(0, b"x")], 1).await;
+    assert_eq!(code(late), Code::SessionExpired);
+    assert_eq!(code(world.put(&alice(), "@alice/new", b"x").await), Code::SessionExpired);
+    let mut events = world.service.fs_events(&alice()).await.unwrap();
+    assert!(matches!(events.next().await, Some(Event::Alive { .. })), "the greeting");
+    assert_eq!(events.next().await, Some(Event::SessionEnded));
+    assert_eq!(events.next().await, None);
 }

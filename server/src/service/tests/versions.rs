@@ -19,9 +19,12 @@ on_both_stores! {
     a_repeated_check_in_is_answered_once
     integrity_versions_are_signed_over_their_content
     a_flag_changes_with_a_new_version
+    many_small_check_ins_are_brought_together
     a_put_can_change_the_flag
     a_document_has_a_largest_size
+    an_integrity_document_has_a_largest_size
     deleted_means_gone
+    who_is_gone_pins_nothing
 }
 
 async fn a_put_makes_the_next_version(world: World) {
@@ -180,6 +183,10 @@ async fn an_upload_must_keep_to_the_frames(world: World) {
         let refused = world.checkin(&alice(), attr.node, attr.version, ranges, size).await;
         assert_eq!(code(refused), Code::BadRequest);
     }
+    let scattered = |count: u64| (0..count).map(|n| (n * 3, &b"x"[..])).collect::<Vec<_>>();
+    let refused = world.checkin(&alice(), attr.node, attr.version, &scattered(1025), 200_000).await;
+    assert_eq!(code(refused), Code::BadRequest);
+    let attr = world.checkin(&alice(), attr.node, attr.version, &scattered(1024), 200_000).await.unwrap();
     let block = bytes(BLOCK_SIZE, 5);
     let whole_again: [(u64, &[u8]); 3] = [(0, b"a"), (70_000, b"b"), (0, &block)];
     world.checkin(&alice(), attr.node, attr.version, &whole_again, 200_000).await.unwrap();
@@ -257,6 +264,27 @@ async fn a_flag_changes_with_a_new_version(world: World) {
     assert_eq!(world.attr(&alice(), "@alice/signed/sub/f").await.unwrap().flag, Some(Flag::Integrity));
 }
 
+async fn many_small_check_ins_are_brought_together(world: World) {
+    let blocks = 300;
+    let mut expected = vec![0; blocks * BLOCK_SIZE + 5];
+    world.put(&alice(), "@alice/f", &expected).await.unwrap();
+    let mut attr = world.attr(&alice(), "@alice/f").await.unwrap();
+    let mut most = 0;
+    for n in 0..blocks {
+        let at = (n * 7 % blocks) * BLOCK_SIZE + n;
+        let ranges: [(u64, &[u8]); 1] = [(at as u64, &[1 + (n % 250) as u8])];
+        expected[at] = ranges[0].1[0];
+        attr =
+            world.checkin(&alice(), attr.node, attr.version, &ranges, expected.len() as u64).await.unwrap();
+        let seen = world.service.seen_path(&alice(), &"@alice/f".parse().unwrap()).await.unwrap();
+        let allowed = world.service.allow(&alice(), &seen, crate::policy::Action::Checkout).unwrap();
+        let content = world.service.content(&alice(), &allowed, attr.node, attr.version).await.unwrap();
+        most = most.max(content.body.layout.packs().len());
+    }
+    assert_eq!(most, content::PACKS_MAX + 1, "and then one");
+    assert!(world.get(&alice(), "@alice/f").await.unwrap() == expected);
+}
+
 async fn a_put_can_change_the_flag(world: World) {
     let path: DocPath = "@alice/f".parse().unwrap();
     let put = |who: Caller, flag| {
@@ -285,6 +313,25 @@ async fn a_document_has_a_largest_size(world: World) {
     assert_eq!(collect(end.body).await.unwrap(), b"\0x");
 }
 
+async fn an_integrity_document_has_a_largest_size(world: World) {
+    let over = sss_common::limits::INTEGRITY_MAX + 1;
+    let node = world.create(&alice(), "@alice/large", Kind::File).await.unwrap().attr.node;
+    world.checkin(&alice(), node, Version(0), &[], over).await.unwrap();
+    let request = SetFlagRequest { node, flag: Flag::Integrity };
+    assert_eq!(code(world.service.fs_setflag(&alice(), request).await), Code::TooLarge);
+    let signed = world.create(&alice(), "@alice/signed", Kind::File).await.unwrap().attr.node;
+    let request = SetFlagRequest { node: signed, flag: Flag::Integrity };
+    world.service.fs_setflag(&alice(), request).await.unwrap();
+    assert_eq!(code(world.checkin(&alice(), signed, Version(0), &[], over).await), Code::TooLarge);
+    assert_eq!(code(world.rename(&alice(), "@alice/large", "@alice/signed").await), Code::TooLarge);
+    let holes = 100 << 20;
+    world.checkin(&alice(), signed, Version(0), &[], holes).await.unwrap();
+    let record = RecordRequest { node: signed, version: None };
+    let response = world.service.fs_record(&alice(), record).await.unwrap();
+    let leaves = vec![block_hash(&[0; BLOCK_SIZE]); holes as usize / BLOCK_SIZE];
+    assert_eq!(VersionRecord::decode(&base64_of(&response.record)).unwrap().root, merkle_root(&leaves));
+}
+
 async fn deleted_means_gone(world: World) {
     world.put(&alice(), "@alice/f", &bytes(300_000, 1)).await.unwrap();
     world.grant(&alice(), "@alice/f", "bob", Right::Both, 100).await;
@@ -304,6 +351,21 @@ async fn deleted_means_gone(world: World) {
         Code::NotFound,
         "a new document has none of the old one's grants"
     );
+}
+
+async fn who_is_gone_pins_nothing(world: World) {
+    world.put(&alice(), "@alice/f", &bytes(200_000, 1)).await.unwrap();
+    world.grant(&alice(), "@alice/f", "bob", Right::Checkout, 10_000).await;
+    let node = world.attr(&bob(), "@alice/f").await.unwrap().node;
+    let open = OpenRequest { node, want: Right::Checkout, version: None };
+    world.service.fs_open(&bob(), open).await.unwrap();
+    world.put(&alice(), "@alice/f", b"new").await.unwrap();
+    world.wait(1000);
+    world.service.maintain().await.unwrap();
+    assert_eq!(world.service.stores.blobs.list().await.unwrap().len(), 1, "bob reads it");
+    world.service.stores.meta.set_disabled(&uid("bob"), true).await.unwrap();
+    world.service.maintain().await.unwrap();
+    assert_eq!(world.service.stores.blobs.list().await.unwrap().len(), 0);
 }
 
 fn base64_of(text: &str) -> Vec<u8> {

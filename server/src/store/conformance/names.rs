@@ -266,7 +266,7 @@ pub(super) async fn flags(rig: Rig) {
     assert_eq!(set(home).await.unwrap().flag, Some(Flag::Integrity));
     let node = set(file).await.unwrap();
     assert_eq!((node.flag, node.ctime_ns), (Some(Flag::Integrity), nanos(NOW)));
-    rig.commit(version(file, 0, 1)).await.unwrap();
+    rig.commit(Commit { flag: Flag::Integrity, ..version(file, 0, 1) }).await.unwrap();
     refused!(set(file).await, StoreError::VersionMoved(Version(1)));
     refused!(set(NodeId::random()).await, StoreError::NotFound);
 }
