@@ -158,7 +158,10 @@ impl Assembler {
     async fn extend_old_end(&mut self, size: u64) -> Outcome<()> {
         let old = self.base.as_ref().map_or(0, |base| base.size());
         let block = old / BLOCK;
-        if size <= old || old % BLOCK == 0 || self.is_in_this_pack(block) || self.layout.find(block).is_none()
+        if size <= old
+            || old.is_multiple_of(BLOCK)
+            || self.is_in_this_pack(block)
+            || self.layout.find(block).is_none()
         {
             return Ok(());
         }
@@ -346,10 +349,10 @@ impl Pack {
     }
 
     async fn abort(self) {
-        if let Some(writer) = self.writer {
-            if let Err(error) = writer.abort().await {
-                tracing::warn!(%error, "an abandoned upload was not cleaned up; the sweeper will");
-            }
+        if let Some(writer) = self.writer
+            && let Err(error) = writer.abort().await
+        {
+            tracing::warn!(%error, "an abandoned upload was not cleaned up; the sweeper will");
         }
     }
 }

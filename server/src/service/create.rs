@@ -170,10 +170,10 @@ impl Service {
     /// A pack that no row will name.
     pub(super) async fn drop_pack(&self, pack: Option<crate::store::PackRow>) {
         let blob = pack.filter(|pack| pack.inline.is_none());
-        if let Some(pack) = blob {
-            if let Err(error) = self.stores.blobs.delete(pack.id).await {
-                tracing::warn!(%error, "an unused pack was not removed; the sweeper will");
-            }
+        if let Some(pack) = blob
+            && let Err(error) = self.stores.blobs.delete(pack.id).await
+        {
+            tracing::warn!(%error, "an unused pack was not removed; the sweeper will");
         }
     }
 }

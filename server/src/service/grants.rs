@@ -74,10 +74,10 @@ impl Service {
                 ),
             ));
         }
-        if let Grantee::User(uid) = &grantee {
-            if self.meta().user(uid).await?.is_none() {
-                return Err(Failure::new(Code::BadGrant, format!("there is no user {uid} on this server")));
-            }
+        if let Grantee::User(uid) = &grantee
+            && self.meta().user(uid).await?.is_none()
+        {
+            return Err(Failure::new(Code::BadGrant, format!("there is no user {uid} on this server")));
         }
         let grant = NewGrant { grantee: grantee.clone(), right, until };
         let path = self.meta().path(seen.node.id).await?.unwrap_or_default();

@@ -32,13 +32,14 @@ impl Service {
         }
         let mut target = self.seen_child(caller, request.new_parent, &request.new_name).await?;
         let mut swapped = None;
-        if target.is_none() && source.node.kind == Kind::File && !request.no_replace {
-            if let Some((_, swap)) =
+        if target.is_none()
+            && source.node.kind == Kind::File
+            && !request.no_replace
+            && let Some((_, swap)) =
                 self.refill(caller, &parent, &request.new_name, Some(source.node.id)).await?
-            {
-                swapped = Some(swap);
-                target = self.seen_child(caller, request.new_parent, &request.new_name).await?;
-            }
+        {
+            swapped = Some(swap);
+            target = self.seen_child(caller, request.new_parent, &request.new_name).await?;
         }
         let attr = self.put_in_place(caller, &request, &source, target).await?;
         Ok(RenameResponse { attr, swapped })

@@ -131,10 +131,10 @@ impl Service {
             Ok((_, used)) => blob.filter(|_| !used),
             Err(_) => blob.filter(|_| !undecided),
         };
-        if let Some(unused) = unused {
-            if let Err(error) = self.stores.blobs.delete(unused).await {
-                tracing::warn!(%error, "an unused pack was not removed; the sweeper will");
-            }
+        if let Some(unused) = unused
+            && let Err(error) = self.stores.blobs.delete(unused).await
+        {
+            tracing::warn!(%error, "an unused pack was not removed; the sweeper will");
         }
         let (made, _) = match committed {
             Ok(made) => made,
