@@ -221,6 +221,20 @@ fn verify_checks_the_servers_signature() {
 }
 
 #[test]
+fn the_first_verify_keeps_the_servers_key_and_later_ones_hold_to_it() {
+    let store = Store::start();
+    let key = store.identity("alice").join("server.pub");
+    fs::remove_file(&key).unwrap();
+    let alice = store.mount("alice");
+    alice.sh("touch signed; setfattr -n user.3s.flag -v integrity signed; echo text > signed");
+    let verify = || store.tool("3s").arg("verify").arg(alice.at("signed"));
+    verify().ok().says("first use");
+    assert_eq!(fs::read(&key).unwrap(), fs::read(store.path("data/server.pub")).unwrap());
+    let again = verify().ok().out();
+    assert!(again.contains("good") && !again.contains("first use"), "{again}");
+}
+
+#[test]
 fn a_folders_flag_and_a_mounts_flag_are_for_what_is_created() {
     let store = Store::start();
     let alice = store.mount_with("alice", &["-o", "flag=integrity"]);
