@@ -3,6 +3,7 @@
 use std::io;
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
 use rustix::mount::UnmountFlags;
 
@@ -22,7 +23,7 @@ pub fn unmount(args: &UnmountArgs) -> Result<(), Failure> {
         ));
     };
     let process = Registry::of(mounted.user).find(&point);
-    detach(&point, false).map_err(|error| refused(&args.mountpoint, &error))?;
+    detach_soon(&point).map_err(|error| refused(&args.mountpoint, &error))?;
     match process {
         Some(process) => finished(process, args),
         // Its process is gone (killed): there is nothing to wait for.
@@ -52,10 +53,29 @@ fn finished(process: Found, args: &UnmountArgs) -> Result<(), Failure> {
     }
 }
 
+/// How long a mount may be in use before that is an error: whoever lists or stats it just now is done by then.
+const BUSY_WAIT: Duration = Duration::from_secs(2);
+
+/// Unmounts, also when something looks at the mount for a moment (a file manager, an indexer, `df`).
+fn detach_soon(point: &Path) -> io::Result<()> {
+    let deadline = Instant::now() + BUSY_WAIT;
+    loop {
+        match detach(point, false) {
+            Err(error) if is_busy(&error) && Instant::now() < deadline => {
+                std::thread::sleep(Duration::from_millis(50));
+            }
+            outcome => return outcome,
+        }
+    }
+}
+
+fn is_busy(error: &io::Error) -> bool {
+    error.raw_os_error() == Some(libc::EBUSY) || error.to_string().contains("busy")
+}
+
 fn refused(point: &Path, error: &io::Error) -> Failure {
     let shown = point.display();
-    let busy = error.raw_os_error() == Some(libc::EBUSY) || error.to_string().contains("busy");
-    if busy {
+    if is_busy(error) {
         return Failure::new(
             format!("{shown} is in use by a program"),
             format!("end what uses it, then unmount again; this lists it: lsof +f -- {shown}"),

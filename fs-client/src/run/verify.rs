@@ -150,7 +150,7 @@ fn first_use(file: &Path, keep: Option<PathBuf>) -> Result<PathBuf, Failure> {
     let shown =
         xattr::text(file, "user.3s.server_key")?.ok_or_else(|| no_key("the server shows none".into()))?;
     let keep = keep.ok_or_else(|| no_key("the mount's identity folder is not known here".into()))?;
-    let written = File::create_new(&keep).and_then(|mut kept| kept.write_all(shown.as_bytes()));
+    let written = File::create_new(&keep).and_then(|mut kept| writeln!(kept, "{}", shown.trim_end()));
     written.map_err(|error| no_key(format!("{} cannot be written: {error}", keep.display())))?;
     println!("first use: the key that the server shows is kept as {}", keep.display());
     println!("  compare it with the administrator's: sha256sum DATA_DIR/server.pub");
