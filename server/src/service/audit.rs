@@ -1,7 +1,7 @@
 //! What is written down about each call.
 
 use sss_common::wire::session::LoginRequest;
-use sss_common::{Code, NodeId};
+use sss_common::{Code, NodeId, Timestamp, Uid};
 
 use super::{Caller, Failure, Peer, Service};
 use crate::store::AuditRow;
@@ -16,16 +16,8 @@ impl Service {
         path: String,
         outcome: impl Into<String>,
     ) -> AuditRow {
-        AuditRow {
-            time: self.now(),
-            user: Some(caller.uid.clone()),
-            node: Some(caller.peer.node.clone()),
-            action,
-            document: Some(document),
-            path,
-            outcome: outcome.into(),
-            request_id: caller.peer.request_id.clone(),
-        }
+        let row = row(&caller.peer, &caller.uid, self.now(), action, Some(document), outcome.into());
+        AuditRow { path, ..row }
     }
 
     /// Writes a row without keeping the caller waiting; its path is looked up on the way.
@@ -36,19 +28,13 @@ impl Service {
         document: Option<NodeId>,
         outcome: impl Into<String>,
     ) {
-        let mut row = AuditRow {
-            time: self.now(),
-            user: Some(caller.uid.clone()),
-            node: Some(caller.peer.node.clone()),
-            action,
-            document,
-            path: String::new(),
-            outcome: outcome.into(),
-            request_id: caller.peer.request_id.clone(),
-        };
+        self.append_later(row(&caller.peer, &caller.uid, self.now(), action, document, outcome.into()));
+    }
+
+    fn append_later(&self, mut row: AuditRow) {
         let meta = self.stores.meta.clone();
         tokio::spawn(async move {
-            if let Some(document) = document {
+            if let Some(document) = row.document {
                 row.path = meta.path(document).await.ok().flatten().unwrap_or_default();
             }
             if let Err(error) = meta.audit(vec![row]).await {
@@ -67,21 +53,27 @@ impl Service {
 
     /// Writes down a login or its refusal.
     pub(super) fn note_login(&self, peer: &Peer, request: &LoginRequest, outcome: &'static str) {
-        let row = AuditRow {
-            time: self.now(),
-            user: Some(request.uid.clone()),
-            node: Some(peer.node.clone()),
-            action: "login",
-            document: None,
-            path: String::new(),
-            outcome: outcome.into(),
-            request_id: peer.request_id.clone(),
-        };
-        let meta = self.stores.meta.clone();
-        tokio::spawn(async move {
-            if let Err(error) = meta.audit(vec![row]).await {
-                tracing::error!(%error, "an audit row was not written");
-            }
-        });
+        self.append_later(row(peer, &request.uid, self.now(), "login", None, outcome.into()));
+    }
+}
+
+/// A row whose path is still to be filled in.
+fn row(
+    peer: &Peer,
+    user: &Uid,
+    time: Timestamp,
+    action: &'static str,
+    document: Option<NodeId>,
+    outcome: String,
+) -> AuditRow {
+    AuditRow {
+        time,
+        user: Some(user.clone()),
+        node: Some(peer.node.clone()),
+        action,
+        document,
+        path: String::new(),
+        outcome,
+        request_id: peer.request_id.clone(),
     }
 }

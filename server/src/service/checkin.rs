@@ -12,7 +12,7 @@ use sss_common::wire::fs::{Attr, CheckinEnd, Kind};
 use sss_common::{Code, Flag, NodeId, Version};
 
 use super::assemble::Assembler;
-use super::versions::NewVersion;
+use super::versions::{NewVersion, blob_of};
 use super::{ByteStream, Caller, CheckinId, Failure, Outcome, Service};
 use crate::policy::{Action, Allowed};
 use crate::store::{Node, Seen};
@@ -87,7 +87,7 @@ impl Service {
         let (seen, allowed) = match self.still_allowed(caller, node.id, action).await {
             Ok(allowed) => allowed,
             Err(failure) => {
-                self.drop_pack(made.pack).await;
+                self.drop_pack(blob_of(made.pack.as_ref())).await;
                 return Err(failure);
             }
         };

@@ -11,7 +11,7 @@ use sss_common::{Code, Flag, Name, NodeId, Version};
 use super::assemble::Assembler;
 use super::checkin::{Body, nanoseconds};
 use super::names::facts_of_new;
-use super::versions::NewVersion;
+use super::versions::{NewVersion, blob_of};
 use super::{Caller, Failure, Outcome, Service};
 use crate::policy::{self, Action};
 use crate::store::{NewNode, Seen};
@@ -119,7 +119,7 @@ impl Service {
                 (parent, owned)
             }
             Err(failure) => {
-                self.drop_pack(made.pack).await;
+                self.drop_pack(blob_of(made.pack.as_ref())).await;
                 return Err(failure);
             }
         };
@@ -165,16 +165,6 @@ impl Service {
     pub(super) async fn path_in(&self, folder: NodeId, name: &Name) -> Outcome<String> {
         let folder = self.meta().path(folder).await?.unwrap_or_default();
         Ok(format!("{folder}/{name}"))
-    }
-
-    /// A pack that no row will name.
-    pub(super) async fn drop_pack(&self, pack: Option<crate::store::PackRow>) {
-        let blob = pack.filter(|pack| pack.inline.is_none());
-        if let Some(pack) = blob
-            && let Err(error) = self.stores.blobs.delete(pack.id).await
-        {
-            tracing::warn!(%error, "an unused pack was not removed; the sweeper will");
-        }
     }
 }
 

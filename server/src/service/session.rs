@@ -104,20 +104,22 @@ impl Service {
         if session.certificate != peer.certificate {
             return Err(Failure::new(Code::NotLoggedIn, "the session belongs to another node's certificate"));
         }
-        if let Some(failure) = over(&session, self.now()) {
-            self.pins.drop_session(&hash);
-            return Err(failure);
-        }
+        self.must_live(hash, &session)?;
         Ok(Caller { uid: session.uid, token: hash, peer: peer.clone() })
     }
 
     /// Whether the caller's session is still what it was when the request began. Usually no query at all, else one.
     pub(super) async fn still_live(&self, caller: &Caller) -> Outcome<()> {
         let session = self.session(caller.token).await?;
-        match over(&session, self.now()) {
+        self.must_live(caller.token, &session)
+    }
+
+    /// A session that is over holds nothing any more.
+    fn must_live(&self, token: TokenHash, session: &Session) -> Outcome<()> {
+        match over(session, self.now()) {
             None => Ok(()),
             Some(failure) => {
-                self.pins.drop_session(&caller.token);
+                self.pins.drop_session(&token);
                 Err(failure)
             }
         }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use sha2::{Digest as _, Sha256};
 use sss_common::record::{Hash, VersionRecord};
-use sss_common::{Code, Flag, NodeId, Uid, Version};
+use sss_common::{Code, Flag, NodeId, PackId, Uid, Version};
 
 use super::assemble::Assembled;
 use super::content::Content;
@@ -122,7 +122,7 @@ impl Service {
         action: &'static str,
     ) -> Outcome<Node> {
         let (node, base) = (new.node, new.base);
-        let blob = new.pack.as_ref().filter(|pack| pack.inline.is_none()).map(|pack| pack.id);
+        let blob = blob_of(new.pack.as_ref());
         let committed = self.commit_version(caller, allowed, new, &sealer, action).await;
         // Where the storage itself failed, the transaction may have happened: its pack and its key stay until the
         // sweeper knows better.
@@ -131,11 +131,7 @@ impl Service {
             Ok((_, used)) => blob.filter(|_| !used),
             Err(_) => blob.filter(|_| !undecided),
         };
-        if let Some(unused) = unused
-            && let Err(error) = self.stores.blobs.delete(unused).await
-        {
-            tracing::warn!(%error, "an unused pack was not removed; the sweeper will");
-        }
+        self.drop_pack(unused).await;
         let (made, _) = match committed {
             Ok(made) => made,
             Err(failure) => {
@@ -152,6 +148,15 @@ impl Service {
         }
         self.work.notify_one();
         Ok(made)
+    }
+
+    /// Deletes a pack that no row will name.
+    pub(super) async fn drop_pack(&self, unused: Option<PackId>) {
+        if let Some(unused) = unused
+            && let Err(error) = self.stores.blobs.delete(unused).await
+        {
+            tracing::warn!(%error, "an unused pack was not removed; the sweeper will");
+        }
     }
 
     async fn commit_version(
@@ -181,6 +186,11 @@ impl Service {
         let signed = tokio::task::spawn_blocking(move || vault.sign(&message)).await;
         Ok(signed.map_err(|error| Failure::new(Code::Internal, "signing failed").caused_by(error))??)
     }
+}
+
+/// A pack's object in the blob store, where it has one.
+pub(super) fn blob_of(pack: Option<&PackRow>) -> Option<PackId> {
+    pack.filter(|pack| pack.inline.is_none()).map(|pack| pack.id)
 }
 
 /// The root hash of a `confidentiality` version: commits to size and extents.
