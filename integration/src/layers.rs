@@ -17,12 +17,12 @@ pub struct Floor {
 
 /// The server's rooms from the top down.
 pub const SERVER: &[Floor] = &[
-    Floor { rooms: &["lib", "main", "cli", "config", "run"], together: true },
+    Floor { rooms: &["lib", "main", "cli", "config", "run", "admin"], together: true },
     Floor { rooms: &["tls"], together: false },
     Floor { rooms: &["routes"], together: false },
     Floor { rooms: &["service"], together: false },
     Floor { rooms: &["vault", "store"], together: false },
-    Floor { rooms: &["policy", "sealed"], together: false },
+    Floor { rooms: &["policy", "sealed", "failpoint"], together: false },
 ];
 
 /// The client's rooms from the top down.

@@ -3,9 +3,6 @@
 use super::*;
 use clap::CommandFactory;
 use clap::error::ErrorKind;
-use rsa::RsaPrivateKey;
-use rsa::pkcs1::EncodeRsaPublicKey;
-use rsa::pkcs8::EncodePrivateKey;
 
 fn parse(line: &str) -> Result<Cli, ErrorKind> {
     Cli::try_parse_from(line.split(' ')).map_err(|error| error.kind())
@@ -51,23 +48,4 @@ fn every_command_has_an_example() {
         }
     }
     check(&Cli::command(), "3s-server");
-}
-
-#[test]
-fn keys() {
-    let mut rng = rand::rngs::OsRng;
-    let key = RsaPrivateKey::new(&mut rng, 2048).unwrap();
-    let public = key.to_public_key();
-    let spki = public.to_public_key_pem(LineEnding::LF).unwrap();
-    assert_eq!(checked_key(&spki).unwrap(), spki);
-    assert_eq!(checked_key(&public.to_pkcs1_pem(LineEnding::LF).unwrap()).unwrap(), spki);
-
-    let small = RsaPrivateKey::new(&mut rng, 1024).unwrap().to_public_key();
-    let words = checked_key(&small.to_public_key_pem(LineEnding::LF).unwrap()).unwrap_err();
-    assert!(words.contains("1024 bits"), "{words}");
-    let private = key.to_pkcs8_pem(LineEnding::LF).unwrap();
-    assert!(checked_key(&private).unwrap_err().contains("private"));
-    for bad in ["", "hello", "-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----\n"] {
-        assert!(checked_key(bad).is_err(), "{bad}");
-    }
 }

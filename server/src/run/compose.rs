@@ -22,16 +22,23 @@ pub struct Opened {
 }
 
 /// Where things lie.
-struct Paths {
-    meta: PathBuf,
-    packs: PathBuf,
-    server_key: PathBuf,
-    server_pub: PathBuf,
-    keyring: PathBuf,
+#[derive(Clone, Debug)]
+pub struct Paths {
+    /// The metadata.
+    pub meta: PathBuf,
+    /// The packs' folder.
+    pub packs: PathBuf,
+    /// The server's private key.
+    pub server_key: PathBuf,
+    /// Its public half.
+    pub server_pub: PathBuf,
+    /// The keyring, perhaps on another medium.
+    pub keyring: PathBuf,
 }
 
 impl Paths {
-    fn of(data_dir: &Path, keyring: Option<PathBuf>) -> Self {
+    /// The places of a data directory.
+    pub fn of(data_dir: &Path, keyring: Option<PathBuf>) -> Self {
         Paths {
             meta: data_dir.join("meta.db"),
             packs: data_dir.join("packs"),
@@ -41,7 +48,8 @@ impl Paths {
         }
     }
 
-    fn vault(&self) -> VaultPaths {
+    /// The vault's part of them.
+    pub fn vault(&self) -> VaultPaths {
         VaultPaths {
             server_key: self.server_key.clone(),
             server_pub: self.server_pub.clone(),
@@ -113,14 +121,16 @@ fn open_metadata(path: &Path) -> anyhow::Result<Arc<dyn MetaStore>> {
     Ok(Arc::new(store))
 }
 
-fn open_blobs(paths: &Paths) -> anyhow::Result<Arc<dyn BlobStore>> {
+/// Opens a data directory's packs. A server must not be running on it.
+pub fn open_blobs(paths: &Paths) -> anyhow::Result<Arc<dyn BlobStore>> {
     let blobs = LocalBlobs::open(&paths.packs)
         .map_err(|error| anyhow::anyhow!("{}: {error}", paths.packs.display()))
         .advice("the server's user must be able to read and write the folder")?;
     Ok(Arc::new(blobs))
 }
 
-async fn open_vault(paths: &Paths, meta: &Arc<dyn MetaStore>) -> anyhow::Result<Vault> {
+/// Opens a data directory's keys, and finishes an erasure that a crash cut short. A server must not be running on it.
+pub async fn open_vault(paths: &Paths, meta: &Arc<dyn MetaStore>) -> anyhow::Result<Vault> {
     let last_leaf = meta.last_leaf().await.advice("the log has the cause")?;
     Ok(Vault::open(paths.vault(), Arc::new(StoredKeys(meta.clone())), last_leaf).await?)
 }

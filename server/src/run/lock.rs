@@ -10,7 +10,7 @@ use rustix::io::Errno;
 use super::Advice;
 
 /// Holds the data directory as long as the file lives; the kernel lets go of it when the process ends.
-pub(super) fn lock(data_dir: &Path) -> anyhow::Result<File> {
+pub fn lock(data_dir: &Path) -> anyhow::Result<File> {
     let path = data_dir.join("lock");
     let file = File::options()
         .create(true)

@@ -1,7 +1,7 @@
 //! The composition root: locks, opens, listens, waits for signals, stops in good order.
 
 pub mod compose;
-mod lock;
+pub mod lock;
 mod notify;
 
 use std::io::Write;

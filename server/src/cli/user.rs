@@ -1,63 +1,23 @@
-//! The command line.
+//! `3s-server user`: who may log in. Works on the data directory, also while a server runs on it.
 
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use anyhow::bail;
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::Subcommand;
 use rsa::RsaPublicKey;
 use rsa::pkcs1::DecodeRsaPublicKey;
 use rsa::pkcs8::{DecodePublicKey, EncodePublicKey, LineEnding};
 use rsa::traits::PublicKeyParts;
 use sss_common::{Clock, SystemClock, Uid};
 
-use crate::config::Config;
-use crate::run::{self, Advice, compose};
+use crate::run::{Advice, compose};
 use crate::store::{NewUser, StoreError};
 
 /// Fewest and most bits of a user's key. More than 4096 make each login slow, and no safer against what is feared.
 const KEY_BITS: std::ops::RangeInclusive<usize> = 2048..=4096;
 
-/// The Secure Shared Store's server.
-#[derive(Debug, Parser)]
-#[command(name = "3s-server", version, after_help = EXAMPLES)]
-pub struct Cli {
-    #[command(subcommand)]
-    command: Command,
-}
-
-const EXAMPLES: &str = "Examples:
-  3s-server init /var/lib/3s
-  3s-server user add /var/lib/3s alice alice/user.pub
-  3s-server run /var/lib/3s --tls /etc/3s/tls --listen 0.0.0.0:8443";
-
 #[derive(Debug, Subcommand)]
-enum Command {
-    /// Make a data directory: document key pair, keyring, database.
-    #[command(after_help = "Examples:
-  3s-server init /var/lib/3s
-  3s-server init /var/lib/3s --keyring /media/usb/keyring")]
-    Init {
-        /// The folder to make; it may be there and empty.
-        data_dir: PathBuf,
-        /// Put the keyring here rather than into DATA_DIR.
-        #[arg(long, value_name = "FILE")]
-        keyring: Option<PathBuf>,
-    },
-    /// Add, list, disable and enable users. Works while the server runs.
-    #[command(subcommand, after_help = "Example: 3s-server user add /var/lib/3s alice alice/user.pub")]
-    User(UserCommand),
-    /// Serve until SIGTERM or SIGINT. SIGHUP reads the files of TLS_DIR again.
-    #[command(after_help = "Examples:
-  3s-server run /var/lib/3s --tls /etc/3s/tls --listen 0.0.0.0:8443
-  3s-server run /var/lib/3s --tls tls --listen 127.0.0.1:0 --http-redirect 127.0.0.1:8080 --config 3s-server.toml
-
-Prints `listening on ADDR:PORT` once it answers. Logs go to stderr; RUST_LOG sets how much, as in RUST_LOG=debug.")]
-    Run(RunArgs),
-}
-
-#[derive(Debug, Subcommand)]
-enum UserCommand {
+pub(super) enum UserCommand {
     /// Add a user with an empty home.
     #[command(after_help = "Example: 3s-server user add /var/lib/3s alice alice/user.pub")]
     Add {
@@ -92,71 +52,8 @@ enum UserCommand {
     },
 }
 
-#[derive(Debug, Args)]
-struct RunArgs {
-    /// The data directory that `init` made.
-    data_dir: PathBuf,
-    /// The folder with server.crt, server.key, ca.crt and ca.crl.
-    #[arg(long, value_name = "TLS_DIR")]
-    tls: PathBuf,
-    /// Where to listen; port 0 takes any free one.
-    #[arg(long, value_name = "ADDR:PORT")]
-    listen: SocketAddr,
-    /// Where to answer plain HTTP with a redirect.
-    #[arg(long, value_name = "ADDR:PORT")]
-    http_redirect: Option<SocketAddr>,
-    /// Limits and habits; see 3s-server.example.toml.
-    #[arg(long, value_name = "FILE")]
-    config: Option<PathBuf>,
-    /// The keyring, where it is not in DATA_DIR.
-    #[arg(long, value_name = "FILE")]
-    keyring: Option<PathBuf>,
-    /// How log lines look.
-    #[arg(long, value_enum, default_value_t = LogFormat::Text)]
-    log_format: LogFormat,
-}
-
-/// How log lines look.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum LogFormat {
-    /// For people.
-    Text,
-    /// One JSON object a line.
-    Json,
-}
-
-impl Cli {
-    /// Does what the command line says.
-    pub fn execute(self) -> anyhow::Result<()> {
-        // Everything that the server writes is its own user's only.
-        rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
-        match self.command {
-            Command::Init { data_dir, keyring } => init(&data_dir, keyring),
-            Command::User(command) => user(command),
-            Command::Run(args) => {
-                run::start_log(args.log_format == LogFormat::Json);
-                let config = args.config.as_deref().map(Config::load).transpose()?.unwrap_or_default();
-                run::run(run::Options {
-                    data_dir: args.data_dir,
-                    tls_dir: args.tls,
-                    listen: args.listen,
-                    redirect: args.http_redirect,
-                    keyring: args.keyring,
-                    config,
-                })
-            }
-        }
-    }
-}
-
-fn init(data_dir: &Path, keyring: Option<PathBuf>) -> anyhow::Result<()> {
-    compose::init(data_dir, keyring)?;
-    println!("made {}", data_dir.display());
-    println!("next: 3s-server user add {} UID PUBLIC_KEY_FILE", data_dir.display());
-    Ok(())
-}
-
-fn user(command: UserCommand) -> anyhow::Result<()> {
+/// Does what the command line says.
+pub(super) fn user(command: UserCommand) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         match command {
@@ -231,4 +128,30 @@ async fn set_disabled(data_dir: &Path, uid: &Uid, disabled: bool) -> anyhow::Res
 }
 
 #[cfg(test)]
-mod tests;
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+    use rsa::RsaPrivateKey;
+    use rsa::pkcs1::EncodeRsaPublicKey;
+    use rsa::pkcs8::EncodePrivateKey;
+
+    #[test]
+    fn keys() {
+        let mut rng = rand::rngs::OsRng;
+        let key = RsaPrivateKey::new(&mut rng, 2048).unwrap();
+        let public = key.to_public_key();
+        let spki = public.to_public_key_pem(LineEnding::LF).unwrap();
+        assert_eq!(checked_key(&spki).unwrap(), spki);
+        assert_eq!(checked_key(&public.to_pkcs1_pem(LineEnding::LF).unwrap()).unwrap(), spki);
+
+        let small = RsaPrivateKey::new(&mut rng, 1024).unwrap().to_public_key();
+        let words = checked_key(&small.to_public_key_pem(LineEnding::LF).unwrap()).unwrap_err();
+        assert!(words.contains("1024 bits"), "{words}");
+        let private = key.to_pkcs8_pem(LineEnding::LF).unwrap();
+        assert!(checked_key(&private).unwrap_err().contains("private"));
+        for bad in ["", "hello", "-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----\n"] {
+            assert!(checked_key(bad).is_err(), "{bad}");
+        }
+    }
+}

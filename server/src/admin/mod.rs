@@ -1,0 +1,4 @@
+//! What an administrator does to a store beside running it: each command a file, each reads as a checklist.
+//!
+//! They work on the data directory, most of them also while a server runs on it; each file says at its head which
+//! locks it takes and what it may change.

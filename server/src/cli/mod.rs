@@ -1,0 +1,117 @@
+//! The command line: one file for each family of commands.
+
+mod user;
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::config::Config;
+use crate::run::{self, compose};
+use user::UserCommand;
+
+/// The Secure Shared Store's server.
+#[derive(Debug, Parser)]
+#[command(name = "3s-server", version, after_help = EXAMPLES)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+const EXAMPLES: &str = "Examples:
+  3s-server init /var/lib/3s
+  3s-server user add /var/lib/3s alice alice/user.pub
+  3s-server run /var/lib/3s --tls /etc/3s/tls --listen 0.0.0.0:8443";
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Make a data directory: document key pair, keyring, database.
+    #[command(after_help = "Examples:
+  3s-server init /var/lib/3s
+  3s-server init /var/lib/3s --keyring /media/usb/keyring")]
+    Init {
+        /// The folder to make; it may be there and empty.
+        data_dir: PathBuf,
+        /// Put the keyring here rather than into DATA_DIR.
+        #[arg(long, value_name = "FILE")]
+        keyring: Option<PathBuf>,
+    },
+    /// Add, list, disable and enable users. Works while the server runs.
+    #[command(subcommand, after_help = "Example: 3s-server user add /var/lib/3s alice alice/user.pub")]
+    User(UserCommand),
+    /// Serve until SIGTERM or SIGINT. SIGHUP reads the files of TLS_DIR again.
+    #[command(after_help = "Examples:
+  3s-server run /var/lib/3s --tls /etc/3s/tls --listen 0.0.0.0:8443
+  3s-server run /var/lib/3s --tls tls --listen 127.0.0.1:0 --http-redirect 127.0.0.1:8080 --config 3s-server.toml
+
+Prints `listening on ADDR:PORT` once it answers. Logs go to stderr; RUST_LOG sets how much, as in RUST_LOG=debug.")]
+    Run(RunArgs),
+}
+
+#[derive(Debug, Args)]
+struct RunArgs {
+    /// The data directory that `init` made.
+    data_dir: PathBuf,
+    /// The folder with server.crt, server.key, ca.crt and ca.crl.
+    #[arg(long, value_name = "TLS_DIR")]
+    tls: PathBuf,
+    /// Where to listen; port 0 takes any free one.
+    #[arg(long, value_name = "ADDR:PORT")]
+    listen: SocketAddr,
+    /// Where to answer plain HTTP with a redirect.
+    #[arg(long, value_name = "ADDR:PORT")]
+    http_redirect: Option<SocketAddr>,
+    /// Limits and habits; see 3s-server.example.toml.
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// The keyring, where it is not in DATA_DIR.
+    #[arg(long, value_name = "FILE")]
+    keyring: Option<PathBuf>,
+    /// How log lines look.
+    #[arg(long, value_enum, default_value_t = LogFormat::Text)]
+    log_format: LogFormat,
+}
+
+/// How log lines look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+impl Cli {
+    /// Does what the command line says.
+    pub fn execute(self) -> anyhow::Result<()> {
+        // Everything that the server writes is its own user's only.
+        rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
+        match self.command {
+            Command::Init { data_dir, keyring } => init(&data_dir, keyring),
+            Command::User(command) => user::user(command),
+            Command::Run(args) => {
+                run::start_log(args.log_format == LogFormat::Json);
+                let config = args.config.as_deref().map(Config::load).transpose()?.unwrap_or_default();
+                run::run(run::Options {
+                    data_dir: args.data_dir,
+                    tls_dir: args.tls,
+                    listen: args.listen,
+                    redirect: args.http_redirect,
+                    keyring: args.keyring,
+                    config,
+                })
+            }
+        }
+    }
+}
+
+fn init(data_dir: &Path, keyring: Option<PathBuf>) -> anyhow::Result<()> {
+    compose::init(data_dir, keyring)?;
+    println!("made {}", data_dir.display());
+    println!("next: 3s-server user add {} UID PUBLIC_KEY_FILE", data_dir.display());
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;
