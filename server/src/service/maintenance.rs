@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::session::over;
 use super::{Outcome, Service};
+use crate::store::Erased;
 
 /// The pause between two rounds when nothing asks for one.
 const ROUND: Duration = Duration::from_secs(5);
@@ -75,7 +76,8 @@ impl Service {
                 return Ok(());
             }
             let erasing = self.vault.begin_erase(&leaves).await?;
-            self.meta().erased(erasing.leaves(), erasing.images()).await?;
+            let at = Erased { epoch: erasing.epoch(), time: self.now() };
+            self.meta().erased(erasing.leaves(), erasing.images(), at).await?;
             self.vault.finish_erase(erasing).await?;
         }
     }
@@ -117,7 +119,7 @@ impl Service {
     }
 
     async fn empty_trash(&self) -> Outcome<()> {
-        let trash = self.meta().trash(BATCH).await?;
+        let trash = self.meta().trash(BATCH, self.now()).await?;
         for pack in &trash {
             self.stores.blobs.delete(*pack).await?;
         }

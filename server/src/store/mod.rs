@@ -146,9 +146,9 @@ pub trait MetaStore: Send + Sync {
     /// its former name is taken, `VersionMoved`, `IsFolder`, `TooDeep`.
     async fn swap(&self, allowed: &Allowed, swap: Swap, audit: AuditRow) -> Result<(Node, Node)>;
     /// Removes a node with its grants, attributes and versions; what only they used goes to the erasure and trash
-    /// queues in the same transaction. `NotEmpty` for a folder with entries, `NotFound` when it is not (or no longer) under
-    /// that parent and name.
-    async fn remove(&self, allowed: &Allowed, remove: Remove, audit: AuditRow) -> Result<()>;
+    /// queues in the same transaction, which writes the deletion log too. `NotEmpty` for a folder with entries, `NotFound`
+    /// when it is not (or no longer) under that parent and name.
+    async fn remove(&self, allowed: &Allowed, remove: Remove, audit: AuditRow) -> Result<Deletion>;
 
     // Attributes and grants.
 
@@ -174,6 +174,8 @@ pub trait MetaStore: Send + Sync {
 
     /// A sealed node of the key tree.
     async fn key_node(&self, position: KeyPosition) -> Result<Option<KeyImage>>;
+    /// The nodes of a level, from this index on, in order.
+    async fn key_nodes(&self, level: u8, from: u64, limit: usize) -> Result<Vec<KeyImage>>;
     /// The largest leaf number ever committed.
     async fn last_leaf(&self) -> Result<Option<u64>>;
 
@@ -185,14 +187,34 @@ pub trait MetaStore: Send + Sync {
     async fn drop_versions(&self, versions: &[(NodeId, Version)]) -> Result<()>;
     /// Leaves whose keys are to be erased, in the order in which they came.
     async fn erasures(&self, limit: usize) -> Result<Vec<u64>>;
-    /// Writes the key tree without these leaves and takes them off the queue.
-    async fn erased(&self, leaves: &[u64], keys: Vec<KeyImage>) -> Result<()>;
-    /// Packs to be deleted from the blob store.
-    async fn trash(&self, limit: usize) -> Result<Vec<PackId>>;
+    /// Writes the key tree without these leaves and takes them off the queue; deletions that have none left on it are
+    /// marked as erased.
+    async fn erased(&self, leaves: &[u64], keys: Vec<KeyImage>, at: Erased) -> Result<()>;
+    /// Queues those of these leaves that no version and no pack uses: what check-ins left that were given up.
+    /// Comes behind every transaction that was begun before.
+    async fn abandon(&self, leaves: &[u64]) -> Result<()>;
+    /// Packs to be deleted from the blob store; none while anybody holds them.
+    async fn trash(&self, limit: usize, now: Timestamp) -> Result<Vec<PackId>>;
     /// Takes packs off that queue.
     async fn trashed(&self, packs: &[PackId]) -> Result<()>;
     /// Whether a pack has a row; the sweeper asks it about objects that may be orphans.
     async fn has_pack(&self, id: PackId) -> Result<bool>;
+    /// Asks that packs stay in the blob store until then, also when nothing uses them any more; asking again under the
+    /// same name moves the end.
+    async fn hold(&self, name: &str, until: Timestamp) -> Result<()>;
+    /// Ends a hold; one that is not there is passed over.
+    async fn release(&self, name: &str) -> Result<()>;
+
+    // The deletion log.
+
+    /// What was logged for a document, link or folder that was removed.
+    async fn deletion(&self, document: NodeId) -> Result<Option<Deletion>>;
+    /// Up to `limit` entries behind `after`, in order.
+    async fn deletions(&self, after: u64, limit: usize) -> Result<Vec<Deletion>>;
+    /// Removes again what this entry of another state of the same store removed, wherever it lies now: `true` when it
+    /// was there. A folder goes when it is empty; one with entries stays, and that is `false`. Its versions' keys and packs go to
+    /// the queues, and the log has the entry, with another `seq` and the keys that there were. For restoring a backup.
+    async fn remove_again(&self, deletion: &Deletion) -> Result<bool>;
 
     // Audit.
 

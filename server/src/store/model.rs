@@ -344,3 +344,37 @@ pub struct Space {
     /// Bytes that can be written.
     pub available: u64,
 }
+
+/// When an erasure was done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Erased {
+    /// The root key (by its epoch) that no longer leads to what was erased.
+    pub epoch: u64,
+    /// When its transaction was made, on the server's clock.
+    pub time: Timestamp,
+}
+
+/// An entry of the deletion log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Deletion {
+    /// Its place in the log, from 1; gaps may be.
+    pub seq: u64,
+    /// What was removed: a document, link or folder.
+    pub document: NodeId,
+    /// Whose home it lay in.
+    pub home: Uid,
+    /// Who removed it.
+    pub user: Uid,
+    /// Its path then.
+    pub path: String,
+    /// When.
+    pub time: Timestamp,
+    /// The versions that it still had, ascending.
+    pub versions: Vec<Version>,
+    /// Leaves of the key tree that nothing uses since, ascending.
+    pub keys: Vec<u64>,
+    /// Leaves that it used and that another document's content still needs (a copy that an editor made), ascending.
+    pub shared: Vec<u64>,
+    /// When the last of `keys` was erased; `None` before, and where there are none.
+    pub erased: Option<Erased>,
+}

@@ -63,6 +63,11 @@ impl Erasing {
         &self.images.leaves
     }
 
+    /// The root key that the store is at with this erasure.
+    pub fn epoch(&self) -> u64 {
+        self.images.epoch
+    }
+
     /// What the same transaction must write.
     pub fn images(&self) -> Vec<KeyImage> {
         self.images.images.clone()

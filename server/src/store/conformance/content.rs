@@ -128,10 +128,10 @@ pub(super) async fn older_keys_never_replace_newer(rig: Rig) {
     assert_eq!(rig.store.key_node(key(0, 0).position).await.unwrap(), Some(key(0, 5)));
     assert_eq!(rig.store.key_node(key(1, 0).position).await.unwrap(), Some(key(1, 6)));
     let same = KeyImage { sealed: Bytes::from_static(b"other"), ..key(0, 5) };
-    rig.store.erased(&[], vec![same, key(1, 3)]).await.unwrap();
+    rig.store.erased(&[], vec![same, key(1, 3)], ERASED).await.unwrap();
     assert_eq!(rig.store.key_node(key(0, 0).position).await.unwrap(), Some(key(0, 5)));
     assert_eq!(rig.store.key_node(key(1, 0).position).await.unwrap(), Some(key(1, 6)));
-    rig.store.erased(&[], vec![key(0, 7)]).await.unwrap();
+    rig.store.erased(&[], vec![key(0, 7)], ERASED).await.unwrap();
     assert_eq!(rig.store.key_node(key(0, 0).position).await.unwrap(), Some(key(0, 7)));
 }
 
@@ -151,7 +151,7 @@ pub(super) async fn consuming(rig: Rig) {
     assert!(rig.store.has_pack(pack).await.unwrap() && rig.store.has_pack(replaced).await.unwrap());
     assert_eq!(rig.store.packs(&[pack]).await.unwrap()[0].document, draft, "what it was sealed for");
     assert_eq!(rig.store.grants(document).await.unwrap().len(), 1);
-    assert_eq!(rig.store.trash(9).await.unwrap(), []);
+    assert_eq!(rig.store.trash(9, NOW).await.unwrap(), []);
     let home = rig.home("alice").await;
     assert_eq!(rig.seen(home, "alice").await.node.mtime_ns, nanos(Timestamp(NOW.0 + 3)));
 }

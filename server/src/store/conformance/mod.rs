@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod content;
+mod deletions;
 mod grants;
 mod names;
 mod reclaim;
@@ -58,7 +59,8 @@ suites! {
     grants: setting, all_replaces, revoking, facts_have_all_levels, below_shows_the_way, below_is_asked_when_needed,
         a_later_own_grant_shadows_all, listings_have_the_same_facts, shared_homes, grants_go_with_the_node;
     reclaim: removing_queues, inline_packs_are_no_trash, shared_packs_stay, dropping_versions,
-        superseded_in_order, erasing;
+        superseded_in_order, erasing, abandoning, holding, key_nodes_in_order;
+    deletions: logging, shared_keys_are_told, erased_when_the_last_key_is, replaced_ones_are_logged, removing_again;
 }
 
 /// A store with users alice, bob and carol, and short words for what the cases do.
@@ -103,7 +105,7 @@ impl Rig {
         self.store.commit(&proof(commit.node, Action::Checkin), commit, audit("checkin")).await
     }
 
-    pub(super) async fn remove(&self, node: NodeId, parent: NodeId, name: &str) -> Result<()> {
+    pub(super) async fn remove(&self, node: NodeId, parent: NodeId, name: &str) -> Result<Deletion> {
         let remove = Remove { node, parent, name: self::name(name), version: None, now_ns: 9 };
         self.store.remove(&proof(node, Action::Own), remove, audit("remove")).await
     }
@@ -220,6 +222,8 @@ pub(super) fn version_with_pack(node: NodeId, base: u64, leaf: u64, inline: bool
     let pack = PackRow { id, document: node, leaf, length: 6, blocks: 1, inline };
     (Commit { pack: Some(pack), uses: vec![id], ..version(node, base, leaf) }, id)
 }
+
+pub(super) const ERASED: Erased = Erased { epoch: 7, time: Timestamp(NOW.0 + 7) };
 
 pub(super) fn key(index: u64, sequence: u64) -> KeyImage {
     let sealed = Bytes::from(format!("image {index} {sequence}"));

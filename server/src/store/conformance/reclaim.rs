@@ -11,7 +11,7 @@ pub(super) async fn removing_queues(rig: Rig) {
     rig.remove(file, home, "a").await.unwrap();
     assert_eq!(rig.store.erasures(9).await.unwrap(), [1, 2]);
     assert_eq!(rig.store.erasures(1).await.unwrap(), [1]);
-    let mut trash = rig.store.trash(9).await.unwrap();
+    let mut trash = rig.store.trash(9, NOW).await.unwrap();
     trash.sort();
     let mut packs = [one, two];
     packs.sort();
@@ -21,9 +21,9 @@ pub(super) async fn removing_queues(rig: Rig) {
     assert_eq!(rig.store.superseded(LATER, 9).await.unwrap(), []);
 
     rig.store.trashed(&[one]).await.unwrap();
-    assert_eq!(rig.store.trash(9).await.unwrap(), [two]);
+    assert_eq!(rig.store.trash(9, NOW).await.unwrap(), [two]);
     rig.store.trashed(&[one, two]).await.unwrap();
-    assert_eq!(rig.store.trash(9).await.unwrap(), []);
+    assert_eq!(rig.store.trash(9, NOW).await.unwrap(), []);
     assert_eq!(rig.store.last_leaf().await.unwrap(), Some(2), "a leaf's number is not used again");
 }
 
@@ -34,7 +34,7 @@ pub(super) async fn inline_packs_are_no_trash(rig: Rig) {
     rig.commit(commit).await.unwrap();
     rig.remove(file, home, "a").await.unwrap();
     assert!(!rig.store.has_pack(pack).await.unwrap());
-    assert_eq!(rig.store.trash(9).await.unwrap(), []);
+    assert_eq!(rig.store.trash(9, NOW).await.unwrap(), []);
     assert_eq!(rig.store.erasures(9).await.unwrap(), [1]);
 }
 
@@ -48,10 +48,10 @@ pub(super) async fn shared_packs_stay(rig: Rig) {
     rig.remove(a, home, "a").await.unwrap();
     assert!(rig.store.has_pack(pack).await.unwrap());
     assert_eq!(rig.store.erasures(9).await.unwrap(), [0u64; 0]);
-    assert_eq!(rig.store.trash(9).await.unwrap(), []);
+    assert_eq!(rig.store.trash(9, NOW).await.unwrap(), []);
     rig.remove(b, home, "b").await.unwrap();
     assert_eq!(rig.store.erasures(9).await.unwrap(), [1, 2]);
-    assert_eq!(rig.store.trash(9).await.unwrap(), [pack]);
+    assert_eq!(rig.store.trash(9, NOW).await.unwrap(), [pack]);
 }
 
 pub(super) async fn dropping_versions(rig: Rig) {
@@ -65,7 +65,7 @@ pub(super) async fn dropping_versions(rig: Rig) {
     assert!(rig.store.version(file, Version(2)).await.unwrap().is_some(), "never the current one");
     rig.store.drop_versions(&[(file, Version(1)), (file, Version(1))]).await.unwrap();
     assert_eq!(rig.store.version(file, Version(1)).await.unwrap(), None);
-    assert_eq!(rig.store.trash(9).await.unwrap(), [one]);
+    assert_eq!(rig.store.trash(9, NOW).await.unwrap(), [one]);
     assert_eq!(rig.store.erasures(9).await.unwrap(), [1]);
     assert!(rig.store.has_pack(two).await.unwrap());
 }
@@ -93,7 +93,51 @@ pub(super) async fn erasing(rig: Rig) {
         rig.remove(file, home, text).await.unwrap();
     }
     assert_eq!(rig.store.erasures(9).await.unwrap(), [3, 1, 2], "in the order in which they came");
-    rig.store.erased(&[3, 2, 99], vec![key(0, 8)]).await.unwrap();
+    rig.store.erased(&[3, 2, 99], vec![key(0, 8)], ERASED).await.unwrap();
     assert_eq!(rig.store.erasures(9).await.unwrap(), [1]);
     assert_eq!(rig.store.key_node(key(0, 8).position).await.unwrap(), Some(key(0, 8)));
+}
+
+pub(super) async fn abandoning(rig: Rig) {
+    let home = rig.home("alice").await;
+    let (a, b) = (rig.file("a").await, rig.file("b").await);
+    let (commit, _) = version_with_pack(a, 0, 4, false);
+    rig.commit(commit).await.unwrap();
+    rig.commit(version(b, 0, 5)).await.unwrap();
+    rig.store.abandon(&[3, 4, 5, 6]).await.unwrap();
+    assert_eq!(rig.store.erasures(9).await.unwrap(), [3, 6], "what is in use stays");
+    rig.store.abandon(&[6]).await.unwrap();
+    rig.remove(b, home, "b").await.unwrap();
+    rig.store.abandon(&[5]).await.unwrap();
+    assert_eq!(rig.store.erasures(9).await.unwrap(), [3, 6, 5], "each once");
+}
+
+pub(super) async fn holding(rig: Rig) {
+    let home = rig.home("alice").await;
+    let file = rig.file("a").await;
+    let (commit, pack) = version_with_pack(file, 0, 1, false);
+    rig.commit(commit).await.unwrap();
+    rig.store.hold("one", LATER).await.unwrap();
+    rig.store.hold("two", NOW).await.unwrap();
+    rig.remove(file, home, "a").await.unwrap();
+    assert_eq!(rig.store.trash(9, NOW).await.unwrap(), []);
+    assert_eq!(rig.store.erasures(9).await.unwrap(), [1], "keys are erased all the same");
+    assert_eq!(rig.store.trash(9, LATER).await.unwrap(), [pack], "a hold ends by itself");
+    rig.store.hold("two", LATER).await.unwrap();
+    rig.store.release("one").await.unwrap();
+    assert_eq!(rig.store.trash(9, NOW).await.unwrap(), [], "moved on");
+    rig.store.release("two").await.unwrap();
+    rig.store.release("two").await.unwrap();
+    assert_eq!(rig.store.trash(9, NOW).await.unwrap(), [pack]);
+}
+
+pub(super) async fn key_nodes_in_order(rig: Rig) {
+    let keys = vec![key(300, 1), key(2, 1), key(7, 1)];
+    let other = KeyImage { position: KeyPosition { level: 2, index: 3 }, ..key(3, 1) };
+    rig.store.erased(&[], [keys.clone(), vec![other.clone()]].concat(), ERASED).await.unwrap();
+    let from = async |level, from, limit| rig.store.key_nodes(level, from, limit).await.unwrap();
+    assert_eq!(from(1, 0, 9).await, [key(2, 1), key(7, 1), key(300, 1)]);
+    assert_eq!(from(1, 3, 1).await, [key(7, 1)]);
+    assert_eq!(from(2, 0, 9).await, [other]);
+    assert_eq!(from(0, 0, 9).await, []);
 }

@@ -23,6 +23,7 @@ enum Step {
     Xattr { node: usize, name: u8, mode: XattrMode },
     DropVersions { upto: i64 },
     Erase,
+    Abandon { leaf: u64 },
     Disable { user: usize, disabled: bool },
     Login { user: usize, keep: usize, after: i64 },
 }
@@ -52,6 +53,7 @@ fn steps() -> impl Strategy<Value = Step> {
         1 => (node(), 0..2u8, mode).prop_map(|(node, name, mode)| Xattr { node, name, mode }),
         1 => (0..40i64).prop_map(|upto| DropVersions { upto }),
         1 => Just(Erase),
+        1 => (0..20u64).prop_map(|leaf| Abandon { leaf }),
         1 => (0..3usize, any::<bool>()).prop_map(|(user, disabled)| Disable { user, disabled }),
         2 => (0..3usize, 0..3usize, 0..90_000_000i64)
             .prop_map(|(user, keep, after)| Login { user, keep, after }),
@@ -227,10 +229,14 @@ impl Run {
             }
             Step::Erase => {
                 let leaves = self.rig.store.erasures(2).await.unwrap();
-                let trash = self.rig.store.trash(1).await.unwrap();
-                let outcome = self.rig.store.erased(&leaves, vec![key(0, self.leaf)]).await;
+                let trash = self.rig.store.trash(1, NOW).await.unwrap();
+                let outcome = self.rig.store.erased(&leaves, vec![key(0, self.leaf)], ERASED).await;
                 self.rig.store.trashed(&trash).await.unwrap();
                 self.tell((leaves, trash, outcome));
+            }
+            Step::Abandon { leaf } => {
+                let outcome = self.rig.store.abandon(&[leaf]).await;
+                self.tell(outcome);
             }
             Step::Disable { user, disabled } => {
                 let outcome = self.rig.store.set_disabled(&uid(USERS[user]), disabled).await;
@@ -272,8 +278,9 @@ impl Run {
             }
         }
         self.tell(store.packs(&self.packs.clone()).await);
-        self.tell((store.erasures(99).await, store.trash(99).await, store.last_leaf().await));
+        self.tell((store.erasures(99).await, store.trash(99, NOW).await, store.last_leaf().await));
         self.tell(store.superseded(LATER, 99).await);
+        self.tell(store.deletions(0, 99).await);
         for index in 0..3 {
             self.tell(store.key_node(key(index, 0).position).await);
         }

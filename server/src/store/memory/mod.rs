@@ -3,6 +3,7 @@
 //! Every change is made to a copy of all that there is, which takes its place when the change succeeded. Nothing is
 //! durable, and nothing is fast.
 
+mod deletions;
 mod facts;
 mod names;
 mod state;
@@ -12,6 +13,7 @@ use parking_lot::Mutex;
 use sss_common::wire::fs::XattrMode;
 use sss_common::{Flag, Grantee, Name, NodeId, PackId, Timestamp, Uid, Version};
 
+use self::deletions::By;
 use self::state::State;
 use super::rules::{self, nanos};
 use super::*;
@@ -143,7 +145,8 @@ impl MetaStore for MemoryStore {
 
     async fn rename(&self, allowed: &Allowed, rename: Rename, audit: AuditRow) -> Result<Node> {
         rules::own(allowed, rename.node)?;
-        self.write_audited(audit, |state| state.rename(rename))
+        let by = By { user: allowed.user().clone(), time: audit.time };
+        self.write_audited(audit, |state| state.rename(rename, &by))
     }
 
     async fn swap(&self, allowed: &Allowed, swap: Swap, audit: AuditRow) -> Result<(Node, Node)> {
@@ -151,9 +154,10 @@ impl MetaStore for MemoryStore {
         self.write_audited(audit, |state| state.swap(allowed, swap))
     }
 
-    async fn remove(&self, allowed: &Allowed, remove: Remove, audit: AuditRow) -> Result<()> {
+    async fn remove(&self, allowed: &Allowed, remove: Remove, audit: AuditRow) -> Result<Deletion> {
         rules::own(allowed, remove.node)?;
-        self.write_audited(audit, |state| state.remove(remove))
+        let by = By { user: allowed.user().clone(), time: audit.time };
+        self.write_audited(audit, |state| state.remove(remove, &by))
     }
 
     async fn set_attr(&self, allowed: &Allowed, set: SetAttr) -> Result<Node> {
@@ -217,6 +221,14 @@ impl MetaStore for MemoryStore {
         Ok(self.read(|state| state.keys.get(&position).cloned()))
     }
 
+    async fn key_nodes(&self, level: u8, from: u64, limit: usize) -> Result<Vec<KeyImage>> {
+        Ok(self.read(|state| {
+            let nodes = state.keys.range(KeyPosition { level, index: from }..);
+            let level = nodes.take_while(|(position, _)| position.level == level);
+            level.take(limit).map(|(_, image)| image.clone()).collect()
+        }))
+    }
+
     async fn last_leaf(&self) -> Result<Option<u64>> {
         Ok(self.read(|state| state.last_leaf))
     }
@@ -237,25 +249,37 @@ impl MetaStore for MemoryStore {
                 state.versions.get(key).is_some_and(|row| row.superseded.is_some())
             };
             let old: Vec<_> = versions.iter().filter(superseded).copied().collect();
-            state.forget_versions(&old);
+            state.forget_versions(&old, None);
             Ok(())
         })
     }
 
     async fn erasures(&self, limit: usize) -> Result<Vec<u64>> {
-        Ok(self.read(|state| state.erasures.iter().take(limit).copied().collect()))
+        Ok(self.read(|state| state.erasures.iter().take(limit).map(|(leaf, _)| *leaf).collect()))
     }
 
-    async fn erased(&self, leaves: &[u64], keys: Vec<KeyImage>) -> Result<()> {
+    async fn erased(&self, leaves: &[u64], keys: Vec<KeyImage>, at: Erased) -> Result<()> {
         self.write(|state| {
             state.write_keys(keys);
-            state.erasures.retain(|leaf| !leaves.contains(leaf));
+            state.settle(leaves, at);
             Ok(())
         })
     }
 
-    async fn trash(&self, limit: usize) -> Result<Vec<PackId>> {
-        Ok(self.read(|state| state.trash.iter().take(limit).copied().collect()))
+    async fn abandon(&self, leaves: &[u64]) -> Result<()> {
+        self.write(|state| {
+            for leaf in leaves {
+                state.queue(*leaf, None);
+            }
+            Ok(())
+        })
+    }
+
+    async fn trash(&self, limit: usize, now: Timestamp) -> Result<Vec<PackId>> {
+        Ok(self.read(|state| match state.holds.values().any(|until| *until > now) {
+            true => Vec::new(),
+            false => state.trash.iter().take(limit).copied().collect(),
+        }))
     }
 
     async fn trashed(&self, packs: &[PackId]) -> Result<()> {
@@ -267,6 +291,35 @@ impl MetaStore for MemoryStore {
 
     async fn has_pack(&self, id: PackId) -> Result<bool> {
         Ok(self.read(|state| state.packs.contains_key(&id)))
+    }
+
+    async fn hold(&self, name: &str, until: Timestamp) -> Result<()> {
+        self.write(|state| {
+            state.holds.insert(name.to_owned(), until);
+            Ok(())
+        })
+    }
+
+    async fn release(&self, name: &str) -> Result<()> {
+        self.write(|state| {
+            state.holds.remove(name);
+            Ok(())
+        })
+    }
+
+    async fn deletion(&self, document: NodeId) -> Result<Option<Deletion>> {
+        Ok(self.read(|state| state.deletions.iter().find(|entry| entry.document == document).cloned()))
+    }
+
+    async fn deletions(&self, after: u64, limit: usize) -> Result<Vec<Deletion>> {
+        Ok(self.read(|state| {
+            let behind = state.deletions.iter().filter(|entry| entry.seq > after);
+            behind.take(limit).cloned().collect()
+        }))
+    }
+
+    async fn remove_again(&self, deletion: &Deletion) -> Result<bool> {
+        self.write(|state| Ok(state.remove_again(deletion)))
     }
 
     async fn audit(&self, rows: Vec<AuditRow>) -> Result<()> {

@@ -6,10 +6,13 @@ use sss_common::limits::DEPTH_MAX;
 use sss_common::wire::fs::Kind;
 use sss_common::{Name, NodeId, Uid, Version};
 
+use super::deletions::By;
 use super::state::State;
 use crate::policy::Allowed;
 use crate::store::rules::{self, MODE_MASK, nanos};
-use crate::store::{Commit, NewNode, Node, Remove, Rename, Result, StoreError, StoredVersion, Swap};
+use crate::store::{
+    Commit, Deletion, NewNode, Node, Remove, Rename, Result, StoreError, StoredVersion, Swap,
+};
 
 impl State {
     pub(super) fn existing(&self, id: NodeId) -> Result<&Node> {
@@ -69,7 +72,7 @@ impl State {
         }
     }
 
-    fn touch(&mut self, folder: NodeId, now_ns: i64) {
+    pub(super) fn touch(&mut self, folder: NodeId, now_ns: i64) {
         if let Some(folder) = self.nodes.get_mut(&folder) {
             (folder.mtime_ns, folder.ctime_ns) = (now_ns, now_ns);
         }
@@ -109,7 +112,7 @@ impl State {
         Ok(node)
     }
 
-    pub(super) fn rename(&mut self, rename: Rename) -> Result<Node> {
+    pub(super) fn rename(&mut self, rename: Rename, by: &By) -> Result<Node> {
         let node = self.placed(rename.node, rename.parent, &rename.name)?;
         let target = self.folder(rename.new_parent)?.clone();
         if target.home != node.home {
@@ -130,7 +133,7 @@ impl State {
                 (true, false) => return Err(StoreError::NotFolder),
                 (false, true) => return Err(StoreError::IsFolder),
                 (true, true) if self.children(there.id).next().is_some() => return Err(StoreError::NotEmpty),
-                _ => self.remove_node(there.id),
+                _ => drop(self.remove_logged(there.id, by)),
             }
         }
         self.place(node.id, target.id, &rename.new_name, rename.now_ns)
@@ -161,23 +164,24 @@ impl State {
         Ok((document, copy))
     }
 
-    pub(super) fn remove(&mut self, remove: Remove) -> Result<()> {
+    pub(super) fn remove(&mut self, remove: Remove, by: &By) -> Result<Deletion> {
         let node = self.placed(remove.node, remove.parent, &remove.name)?;
         rules::removable(&node, &remove)?;
         if self.children(node.id).next().is_some() {
             return Err(StoreError::NotEmpty);
         }
-        self.remove_node(node.id);
+        let deletion = self.remove_logged(node.id, by).ok_or(StoreError::NotFound)?;
         self.touch(remove.parent, remove.now_ns);
-        Ok(())
+        Ok(deletion)
     }
 
-    fn remove_node(&mut self, id: NodeId) {
+    /// Returns what [`State::forget_versions`] does.
+    pub(super) fn remove_node(&mut self, id: NodeId, document: Option<NodeId>) -> (Vec<u64>, Vec<u64>) {
         let versions: Vec<_> = self.versions.keys().filter(|key| key.0 == id).copied().collect();
-        self.forget_versions(&versions);
         self.grants.retain(|key, _| key.0 != id);
         self.xattrs.retain(|key, _| key.0 != id);
         self.nodes.remove(&id);
+        self.forget_versions(&versions, document)
     }
 
     pub(super) fn commit(&mut self, allowed: &Allowed, mut commit: Commit) -> Result<Node> {
@@ -213,7 +217,7 @@ impl State {
             if consumed.version != version {
                 return Err(StoreError::VersionMoved(consumed.version));
             }
-            self.remove_node(source);
+            self.remove_node(source, None);
             consumed.parent.into_iter().for_each(|parent| self.touch(parent, nanos(commit.now)));
         }
         self.existing(commit.node).cloned()

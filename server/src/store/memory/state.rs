@@ -9,8 +9,8 @@ use crate::policy::Grant;
 use crate::sealed::{KeyImage, KeyPosition};
 use crate::store::rules::{self, nanos};
 use crate::store::{
-    AuditRow, Ended, GrantRow, NewGrant, NewSession, NewUser, Node, PackRow, Result, Session, StoreError,
-    StoredVersion, TokenHash, User,
+    AuditRow, Deletion, Ended, GrantRow, NewGrant, NewSession, NewUser, Node, PackRow, Result, Session,
+    StoreError, StoredVersion, TokenHash, User,
 };
 
 /// A session with what its row holds besides.
@@ -35,9 +35,12 @@ pub(super) struct State {
     pub(super) packs: BTreeMap<PackId, PackRow>,
     pub(super) keys: BTreeMap<KeyPosition, KeyImage>,
     pub(super) last_leaf: Option<u64>,
-    pub(super) erasures: Vec<u64>,
+    /// Each with the document whose removal queued it.
+    pub(super) erasures: Vec<(u64, Option<NodeId>)>,
     pub(super) trash: Vec<PackId>,
     pub(super) audit: Vec<AuditRow>,
+    pub(super) deletions: Vec<Deletion>,
+    pub(super) holds: BTreeMap<String, Timestamp>,
 }
 
 impl State {
@@ -153,8 +156,13 @@ impl State {
         }
     }
 
-    /// Deletes versions and sends what only they used to the queues.
-    pub(super) fn forget_versions(&mut self, versions: &[(NodeId, Version)]) {
+    /// Deletes versions and sends what only they used to the queues. Returns the leaves that were queued, and those that
+    /// are in use elsewhere.
+    pub(super) fn forget_versions(
+        &mut self,
+        versions: &[(NodeId, Version)],
+        document: Option<NodeId>,
+    ) -> (Vec<u64>, Vec<u64>) {
         let mut packs = BTreeSet::new();
         let mut leaves = BTreeSet::new();
         for (id, version) in versions {
@@ -165,6 +173,7 @@ impl State {
         }
         for pack in packs {
             if self.uses.iter().any(|used| used.2 == pack) {
+                leaves.extend(self.packs.get(&pack).map(|row| row.leaf));
                 continue;
             }
             if let Some(row) = self.packs.remove(&pack) {
@@ -174,12 +183,16 @@ impl State {
                 }
             }
         }
-        for leaf in leaves {
-            let used = self.versions.values().any(|row| row.leaf == leaf)
-                || self.packs.values().any(|row| row.leaf == leaf);
-            if !used && !self.erasures.contains(&leaf) {
-                self.erasures.push(leaf);
-            }
+        leaves.into_iter().partition(|leaf| self.queue(*leaf, document))
+    }
+
+    /// Queues a leaf that nothing uses; whether it is queued now.
+    pub(super) fn queue(&mut self, leaf: u64, document: Option<NodeId>) -> bool {
+        let used = self.versions.values().any(|row| row.leaf == leaf)
+            || self.packs.values().any(|row| row.leaf == leaf);
+        if !used && !self.erasures.iter().any(|(queued, _)| *queued == leaf) {
+            self.erasures.push((leaf, document));
         }
+        !used
     }
 }

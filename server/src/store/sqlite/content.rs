@@ -5,7 +5,7 @@ use rusqlite::{Connection, params};
 use sss_common::wire::fs::Kind;
 use sss_common::{NodeId, PackId, Timestamp, Version};
 
-use super::rows::{change, damaged, get, int, one, pack_id, unsigned, version as version_at};
+use super::rows::{all, change, damaged, get, int, limit, one, pack_id, unsigned, version as version_at};
 use super::{names, nodes};
 use crate::policy::Allowed;
 use crate::sealed::{KeyImage, KeyPosition};
@@ -163,7 +163,7 @@ fn consume(c: &Connection, commit: &Commit, source: NodeId, version: Version) ->
     if node.version != version {
         return Err(StoreError::VersionMoved(node.version));
     }
-    names::remove_node(c, source)?;
+    names::remove_consumed(c, source)?;
     node.parent.map_or(Ok(()), |parent| nodes::touch(c, parent, nanos(commit.now)))
 }
 
@@ -187,6 +187,18 @@ pub(super) fn key_node(c: &Connection, position: KeyPosition) -> Result<Option<K
         "SELECT sequence, sealed FROM key_nodes WHERE level = ? AND position = ?",
         params![position.level, int(position.index)?],
         |row| Ok(KeyImage { position, sequence: unsigned(row, 0)?, sealed: get::<Vec<u8>>(row, 1)?.into() }),
+    )
+}
+
+pub(super) fn key_nodes(c: &Connection, level: u8, from: u64, most: usize) -> Result<Vec<KeyImage>> {
+    all(
+        c,
+        "SELECT position, sequence, sealed FROM key_nodes WHERE level = ? AND position >= ? ORDER BY position LIMIT ?",
+        params![level, int(from)?, limit(most)],
+        |row| {
+            let position = KeyPosition { level, index: unsigned(row, 0)? };
+            Ok(KeyImage { position, sequence: unsigned(row, 1)?, sealed: get::<Vec<u8>>(row, 2)?.into() })
+        },
     )
 }
 

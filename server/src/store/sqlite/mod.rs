@@ -8,6 +8,7 @@
 mod attributes;
 mod audit;
 mod content;
+mod deletions;
 mod error;
 mod facts;
 mod names;
@@ -27,6 +28,7 @@ use rusqlite::{Connection, Transaction};
 use sss_common::wire::fs::XattrMode;
 use sss_common::{Flag, Grantee, Name, NodeId, PackId, Timestamp, Uid, Version};
 
+use self::deletions::By;
 use self::readers::Readers;
 use self::writer::Writer;
 use super::rules::{self, nanos};
@@ -182,7 +184,8 @@ impl MetaStore for SqliteStore {
 
     async fn rename(&self, allowed: &Allowed, rename: Rename, audit: AuditRow) -> Result<Node> {
         rules::own(allowed, rename.node)?;
-        self.write_audited(audit, move |c| names::rename(c, &rename)).await
+        let by = By { user: allowed.user().clone(), time: audit.time };
+        self.write_audited(audit, move |c| names::rename(c, &rename, &by)).await
     }
 
     async fn swap(&self, allowed: &Allowed, swap: Swap, audit: AuditRow) -> Result<(Node, Node)> {
@@ -191,9 +194,10 @@ impl MetaStore for SqliteStore {
         self.write_audited(audit, move |c| names::swap(c, &proof, &swap)).await
     }
 
-    async fn remove(&self, allowed: &Allowed, remove: Remove, audit: AuditRow) -> Result<()> {
+    async fn remove(&self, allowed: &Allowed, remove: Remove, audit: AuditRow) -> Result<Deletion> {
         rules::own(allowed, remove.node)?;
-        self.write_audited(audit, move |c| names::remove(c, &remove)).await
+        let by = By { user: allowed.user().clone(), time: audit.time };
+        self.write_audited(audit, move |c| names::remove(c, &remove, &by)).await
     }
 
     async fn set_attr(&self, allowed: &Allowed, set: SetAttr) -> Result<Node> {
@@ -242,6 +246,10 @@ impl MetaStore for SqliteStore {
         self.read(move |c| content::key_node(c, position)).await
     }
 
+    async fn key_nodes(&self, level: u8, from: u64, limit: usize) -> Result<Vec<KeyImage>> {
+        self.read(move |c| content::key_nodes(c, level, from, limit)).await
+    }
+
     async fn last_leaf(&self) -> Result<Option<u64>> {
         self.read(|c| content::last_leaf(c)).await
     }
@@ -259,13 +267,18 @@ impl MetaStore for SqliteStore {
         self.read(move |c| reclaim::erasures(c, limit)).await
     }
 
-    async fn erased(&self, leaves: &[u64], keys: Vec<KeyImage>) -> Result<()> {
+    async fn erased(&self, leaves: &[u64], keys: Vec<KeyImage>, at: Erased) -> Result<()> {
         let leaves = leaves.to_vec();
-        self.write(move |c| reclaim::erased(c, &leaves, &keys)).await
+        self.write(move |c| reclaim::erased(c, &leaves, &keys, at)).await
     }
 
-    async fn trash(&self, limit: usize) -> Result<Vec<PackId>> {
-        self.read(move |c| reclaim::trash(c, limit)).await
+    async fn abandon(&self, leaves: &[u64]) -> Result<()> {
+        let leaves = leaves.to_vec();
+        self.write(move |c| reclaim::abandon(c, &leaves)).await
+    }
+
+    async fn trash(&self, limit: usize, now: Timestamp) -> Result<Vec<PackId>> {
+        self.read(move |c| reclaim::trash(c, limit, now)).await
     }
 
     async fn trashed(&self, packs: &[PackId]) -> Result<()> {
@@ -275,6 +288,29 @@ impl MetaStore for SqliteStore {
 
     async fn has_pack(&self, id: PackId) -> Result<bool> {
         self.read(move |c| content::has_pack(c, id)).await
+    }
+
+    async fn hold(&self, name: &str, until: Timestamp) -> Result<()> {
+        let name = name.to_owned();
+        self.write(move |c| reclaim::hold(c, &name, until)).await
+    }
+
+    async fn release(&self, name: &str) -> Result<()> {
+        let name = name.to_owned();
+        self.write(move |c| reclaim::release(c, &name)).await
+    }
+
+    async fn deletion(&self, document: NodeId) -> Result<Option<Deletion>> {
+        self.read(move |c| deletions::find(c, document)).await
+    }
+
+    async fn deletions(&self, after: u64, limit: usize) -> Result<Vec<Deletion>> {
+        self.read(move |c| deletions::after(c, after, limit)).await
+    }
+
+    async fn remove_again(&self, deletion: &Deletion) -> Result<bool> {
+        let deletion = deletion.clone();
+        self.write(move |c| deletions::remove_again(c, &deletion)).await
     }
 
     async fn audit(&self, rows: Vec<AuditRow>) -> Result<()> {

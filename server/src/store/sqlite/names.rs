@@ -4,12 +4,13 @@ use rusqlite::{Connection, params};
 use sss_common::wire::fs::Kind;
 use sss_common::{Name, NodeId, Uid, Version};
 
+use super::deletions::{self, By};
 use super::reclaim::Loose;
 use super::rows::change;
 use super::{content, nodes};
 use crate::policy::Allowed;
 use crate::store::rules::{self, MODE_MASK};
-use crate::store::{NewNode, Node, Remove, Rename, Result, StoreError, Swap};
+use crate::store::{Deletion, NewNode, Node, Remove, Rename, Result, StoreError, Swap};
 
 pub(super) fn create(c: &Connection, new: &NewNode, owner: &Uid) -> Result<Node> {
     let parent = nodes::folder(c, new.parent)?;
@@ -48,7 +49,7 @@ fn unused(c: &Connection, id: NodeId) -> Result<()> {
     if nodes::find(c, id)?.is_some() { Err(StoreError::Exists) } else { Ok(()) }
 }
 
-pub(super) fn rename(c: &Connection, rename: &Rename) -> Result<Node> {
+pub(super) fn rename(c: &Connection, rename: &Rename, by: &By) -> Result<Node> {
     let node = nodes::placed(c, rename.node, rename.parent, &rename.name)?;
     let target = nodes::folder(c, rename.new_parent)?;
     if target.home != node.home {
@@ -66,7 +67,7 @@ pub(super) fn rename(c: &Connection, rename: &Rename) -> Result<Node> {
             return Err(StoreError::Exists);
         }
         replaceable(c, &node, &there)?;
-        remove_node(c, there.id)?;
+        deletions::remove_logged(c, there.id, by)?;
     }
     nodes::place(c, node.id, target.id, &rename.new_name, rename.now_ns)?;
     nodes::touch(c, rename.parent, rename.now_ns)?;
@@ -121,20 +122,27 @@ pub(super) fn swap(c: &Connection, allowed: &Allowed, swap: &Swap) -> Result<(No
     Ok((nodes::existing(c, document.id)?, nodes::existing(c, copy.id)?))
 }
 
-pub(super) fn remove(c: &Connection, remove: &Remove) -> Result<()> {
+pub(super) fn remove(c: &Connection, remove: &Remove, by: &By) -> Result<Deletion> {
     let node = nodes::placed(c, remove.node, remove.parent, &remove.name)?;
     rules::removable(&node, remove)?;
     if node.kind == Kind::Folder && !nodes::is_empty(c, node.id)? {
         return Err(StoreError::NotEmpty);
     }
-    remove_node(c, node.id)?;
-    nodes::touch(c, remove.parent, remove.now_ns)
+    let deletion = deletions::remove_logged(c, node.id, by)?;
+    nodes::touch(c, remove.parent, remove.now_ns)?;
+    Ok(deletion)
 }
 
-/// Removes a node that has no entries; its grants and attributes go with the row.
-pub(super) fn remove_node(c: &Connection, id: NodeId) -> Result<()> {
+/// Removes a node whose content lives on in another; nothing was deleted.
+pub(super) fn remove_consumed(c: &Connection, id: NodeId) -> Result<()> {
     let loose = Loose::of_node(c, id)?;
+    delete_rows(c, id)?;
+    loose.sweep(c, None).map(drop)
+}
+
+/// Grants and attributes go with the node's row.
+pub(super) fn delete_rows(c: &Connection, id: NodeId) -> Result<()> {
     change(c, "DELETE FROM versions WHERE node = ?", params![id.0])?;
     change(c, "DELETE FROM nodes WHERE id = ?", params![id.0])?;
-    loose.sweep(c)
+    Ok(())
 }

@@ -5,10 +5,10 @@ use std::collections::BTreeSet;
 use rusqlite::{Connection, params};
 use sss_common::{NodeId, PackId, Timestamp, Version};
 
-use super::content;
-use super::rows::{all, change, get, int, limit, one, pack_id, unsigned, version as version_at};
+use super::rows::{all, change, get, int, limit, one, optional_id, pack_id, unsigned, version as version_at};
+use super::{content, deletions};
 use crate::sealed::KeyImage;
-use crate::store::Result;
+use crate::store::{Erased, Result};
 
 /// Free pages that stay in the file for the next check-ins (16 MiB); more are given back to the disk.
 const FREE_KEPT: i64 = 4096;
@@ -21,6 +21,15 @@ const FREED_AT_ONCE: i64 = 2048;
 pub(super) struct Loose {
     packs: BTreeSet<PackId>,
     leaves: BTreeSet<u64>,
+}
+
+/// What became of them.
+#[derive(Default)]
+pub(super) struct Swept {
+    /// Leaves that were queued.
+    pub(super) keys: Vec<u64>,
+    /// Leaves that are in use elsewhere.
+    pub(super) shared: Vec<u64>,
 }
 
 impl Loose {
@@ -39,34 +48,50 @@ impl Loose {
         Ok(())
     }
 
-    /// Sends what has no use left to the queues.
-    pub(super) fn sweep(mut self, c: &Connection) -> Result<()> {
+    /// Sends what has no use left to the queues, the keys as those of this document's removal if it is one.
+    pub(super) fn sweep(mut self, c: &Connection, document: Option<NodeId>) -> Result<Swept> {
         for pack in &self.packs {
-            let unused = one(
+            let row = one(
                 c,
-                "SELECT leaf, inline IS NULL FROM packs
-                 WHERE id = ?1 AND NOT EXISTS (SELECT 1 FROM version_packs WHERE pack = ?1)",
+                "SELECT leaf, inline IS NULL, EXISTS (SELECT 1 FROM version_packs WHERE pack = ?1) FROM packs WHERE id = ?1",
                 [pack.0],
-                |row| Ok((unsigned(row, 0)?, get::<bool>(row, 1)?)),
+                |row| Ok((unsigned(row, 0)?, get::<bool>(row, 1)?, get::<bool>(row, 2)?)),
             )?;
-            let Some((leaf, in_blobs)) = unused else { continue };
+            let Some((leaf, in_blobs, in_use)) = row else { continue };
+            self.leaves.insert(leaf);
+            if in_use {
+                continue;
+            }
             if in_blobs {
                 change(c, "INSERT OR IGNORE INTO trash (pack) VALUES (?)", [pack.0])?;
             }
             change(c, "DELETE FROM packs WHERE id = ?", [pack.0])?;
-            self.leaves.insert(leaf);
         }
+        let mut swept = Swept::default();
         for leaf in self.leaves {
-            change(
-                c,
-                "INSERT OR IGNORE INTO erasures (leaf) SELECT ?1
-                 WHERE NOT EXISTS (SELECT 1 FROM versions WHERE leaf = ?1)
-                   AND NOT EXISTS (SELECT 1 FROM packs WHERE leaf = ?1)",
-                [int(leaf)?],
-            )?;
+            if queue(c, leaf, document)? { swept.keys.push(leaf) } else { swept.shared.push(leaf) }
         }
-        Ok(())
+        Ok(swept)
     }
+}
+
+/// Queues a leaf that nothing uses; whether it is queued now.
+fn queue(c: &Connection, leaf: u64, document: Option<NodeId>) -> Result<bool> {
+    let used = "SELECT 1 WHERE EXISTS (SELECT 1 FROM versions WHERE leaf = ?1)
+                   OR EXISTS (SELECT 1 FROM packs WHERE leaf = ?1)";
+    if one(c, used, [int(leaf)?], |_| Ok(()))?.is_some() {
+        return Ok(false);
+    }
+    change(
+        c,
+        "INSERT OR IGNORE INTO erasures (leaf, document) VALUES (?, ?)",
+        params![int(leaf)?, document.map(|id| id.0)],
+    )?;
+    Ok(true)
+}
+
+pub(super) fn abandon(c: &Connection, leaves: &[u64]) -> Result<()> {
+    leaves.iter().try_for_each(|leaf| queue(c, *leaf, None).map(drop))
 }
 
 pub(super) fn superseded(c: &Connection, before: Timestamp, most: usize) -> Result<Vec<(NodeId, Version)>> {
@@ -87,7 +112,7 @@ pub(super) fn drop_versions(c: &Connection, versions: &[(NodeId, Version)]) -> R
         loose.add_version(c, *id, version, leaf)?;
         change(c, "DELETE FROM versions WHERE node = ? AND version = ?", params![id.0, version])?;
     }
-    loose.sweep(c)?;
+    loose.sweep(c, None)?;
     give_back(c)
 }
 
@@ -95,16 +120,32 @@ pub(super) fn erasures(c: &Connection, most: usize) -> Result<Vec<u64>> {
     all(c, "SELECT leaf FROM erasures ORDER BY seq LIMIT ?", [limit(most)], |row| unsigned(row, 0))
 }
 
-pub(super) fn erased(c: &Connection, leaves: &[u64], keys: &[KeyImage]) -> Result<()> {
+pub(super) fn erased(c: &Connection, leaves: &[u64], keys: &[KeyImage], at: Erased) -> Result<()> {
     content::write_keys(c, keys)?;
+    let mut documents = BTreeSet::new();
     for leaf in leaves {
-        change(c, "DELETE FROM erasures WHERE leaf = ?", [int(*leaf)?])?;
+        let sql = "DELETE FROM erasures WHERE leaf = ? RETURNING document";
+        documents.extend(one(c, sql, [int(*leaf)?], |row| optional_id(row, 0))?.flatten());
     }
-    Ok(())
+    documents.into_iter().try_for_each(|document| deletions::settle(c, document, at))
 }
 
-pub(super) fn trash(c: &Connection, most: usize) -> Result<Vec<PackId>> {
-    all(c, "SELECT pack FROM trash ORDER BY seq LIMIT ?", [limit(most)], |row| pack_id(row, 0))
+pub(super) fn trash(c: &Connection, most: usize, now: Timestamp) -> Result<Vec<PackId>> {
+    all(
+        c,
+        "SELECT pack FROM trash WHERE NOT EXISTS (SELECT 1 FROM holds WHERE until > ?) ORDER BY seq LIMIT ?",
+        params![now.millis(), limit(most)],
+        |row| pack_id(row, 0),
+    )
+}
+
+pub(super) fn hold(c: &Connection, name: &str, until: Timestamp) -> Result<()> {
+    let sql = "INSERT INTO holds (name, until) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET until = excluded.until";
+    change(c, sql, params![name, until.millis()]).map(drop)
+}
+
+pub(super) fn release(c: &Connection, name: &str) -> Result<()> {
+    change(c, "DELETE FROM holds WHERE name = ?", [name]).map(drop)
 }
 
 pub(super) fn trashed(c: &Connection, packs: &[PackId]) -> Result<()> {

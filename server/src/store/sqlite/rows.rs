@@ -27,7 +27,7 @@ pub(super) const NODE_COLUMNS: usize = 13;
 pub(super) fn node(row: &Row<'_>) -> Result<Node> {
     Ok(Node {
         id: NodeId(get(row, 0)?),
-        parent: get::<Option<[u8; 16]>>(row, 1)?.map(NodeId),
+        parent: optional_id(row, 1)?,
         name: optional_text(row, 2)?,
         home: text(row, 3)?,
         owner: text(row, 4)?,
@@ -115,6 +115,11 @@ pub(super) fn version(row: &Row<'_>, at: usize) -> Result<Version> {
 /// A pack's id.
 pub(super) fn pack_id(row: &Row<'_>, at: usize) -> Result<PackId> {
     get(row, at).map(PackId)
+}
+
+/// A node's id where NULL may stand.
+pub(super) fn optional_id(row: &Row<'_>, at: usize) -> Result<Option<NodeId>> {
+    Ok(get::<Option<[u8; 16]>>(row, at)?.map(NodeId))
 }
 
 /// A number as SQLite keeps it.

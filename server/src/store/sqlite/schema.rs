@@ -14,7 +14,7 @@ use crate::store::{Result, StoreError};
 const APPLICATION_ID: i32 = i32::from_be_bytes(*b"3SMD");
 
 /// Each takes the schema from its index to the next number. Released ones never change.
-const MIGRATIONS: &[&str] = &[include_str!("migrations/001.sql")];
+const MIGRATIONS: &[&str] = &[include_str!("migrations/001.sql"), include_str!("migrations/002.sql")];
 
 /// How long to wait for another process that writes (`3s-server user add` beside a running server).
 const BUSY: Duration = Duration::from_secs(15);

@@ -9,7 +9,7 @@ use sss_common::wire::fs::Kind;
 use tempfile::TempDir;
 
 use super::*;
-use crate::store::conformance::{Rig, audit, name, new_user, uid, version, version_with_pack};
+use crate::store::conformance::{ERASED, Rig, audit, name, new_user, uid, version, version_with_pack};
 
 fn place() -> (TempDir, PathBuf) {
     let folder = tempfile::tempdir().unwrap();
@@ -105,7 +105,7 @@ fn files_that_are_not_ours_are_refused() {
     assert!(matches!(SqliteStore::create(&path).err(), Some(StoreError::Exists)));
 
     raw(&path).pragma_update(None, "user_version", 99).unwrap();
-    assert!(matches!(refusal(&path), StoreError::Newer { found: 99, known: 1 }));
+    assert!(matches!(refusal(&path), StoreError::Newer { found: 99, known: 2 }));
     raw(&path).pragma_update(None, "application_id", 7).unwrap();
     assert!(matches!(refusal(&path), StoreError::Damaged(_)));
 
@@ -115,6 +115,25 @@ fn files_that_are_not_ours_are_refused() {
         assert!(matches!(refusal(&other), StoreError::Damaged(_)));
         assert_eq!(fs::read(&other).unwrap(), content, "and not touched");
     }
+}
+
+#[tokio::test]
+async fn a_store_of_the_first_schema_is_brought_up_to_date_with_its_queue() {
+    let (_folder, path) = place();
+    let first = raw(&path);
+    first.pragma_update(None, "auto_vacuum", "INCREMENTAL").unwrap();
+    first.execute_batch(include_str!("migrations/001.sql")).unwrap();
+    first.pragma_update(None, "application_id", i32::from_be_bytes(*b"3SMD")).unwrap();
+    first.pragma_update(None, "user_version", 1).unwrap();
+    first.execute("INSERT INTO erasures (leaf) VALUES (11)", []).unwrap();
+    drop(first);
+    let rig = Rig::new(Arc::new(SqliteStore::open(&path).unwrap())).await;
+    assert_eq!(rig.store.erasures(9).await.unwrap(), [11]);
+    rig.store.erased(&[11], vec![], ERASED).await.unwrap();
+    let (home, file) = (rig.home("alice").await, rig.file("a").await);
+    rig.commit(version(file, 0, 12)).await.unwrap();
+    rig.remove(file, home, "a").await.unwrap();
+    assert_eq!(rig.store.deletion(file).await.unwrap().unwrap().keys, [12]);
 }
 
 #[tokio::test]

@@ -36,6 +36,7 @@ pub(super) struct Issue {
 
 /// What an erasure's transaction writes.
 pub(in crate::vault) struct ErasureImages {
+    pub(in crate::vault) epoch: u64,
     pub(in crate::vault) leaves: Vec<u64>,
     pub(in crate::vault) images: Vec<KeyImage>,
     pub(super) issue: Issue,
@@ -405,9 +406,9 @@ impl State {
     /// The staged erasure's images as of now; `None` if there is none.
     pub(super) fn staged_images(&mut self) -> Result<Option<ErasureImages>> {
         let Some(staged) = &self.staged else { return Ok(None) };
-        let (leaves, nodes) = (staged.leaves.clone(), staged.nodes.clone());
+        let (epoch, leaves, nodes) = (staged.epoch, staged.leaves.clone(), staged.nodes.clone());
         let (issue, images) = self.issue(nodes)?;
-        Ok(Some(ErasureImages { leaves, images, issue }))
+        Ok(Some(ErasureImages { epoch, leaves, images, issue }))
     }
 
     /// Which root key the store is known to be at.

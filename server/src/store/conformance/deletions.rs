@@ -1,0 +1,112 @@
+use super::*;
+
+pub(super) async fn logging(rig: Rig) {
+    let home = rig.home("alice").await;
+    let folder = rig.folder(home, "f").await;
+    let file = rig.make(folder, "a", Kind::File).await;
+    let (first, _) = version_with_pack(file, 0, 3, false);
+    rig.commit(first).await.unwrap();
+    rig.commit(version(file, 1, 5)).await.unwrap();
+    assert_eq!(rig.store.deletion(file).await.unwrap(), None);
+    let deletion = rig.remove(file, folder, "a").await.unwrap();
+    let expected = Deletion {
+        seq: deletion.seq,
+        document: file,
+        home: uid("alice"),
+        user: uid("alice"),
+        path: "@alice/f/a".into(),
+        time: NOW,
+        versions: vec![Version(1), Version(2)],
+        keys: vec![3, 5],
+        shared: vec![],
+        erased: None,
+    };
+    assert_eq!(deletion, expected);
+    assert_eq!(rig.store.deletion(file).await.unwrap(), Some(expected.clone()));
+
+    let empty = rig.remove(folder, home, "f").await.unwrap();
+    assert_eq!((&empty.versions[..], &empty.keys[..], empty.path.as_str()), (&[][..], &[][..], "@alice/f"));
+    assert!(empty.seq > expected.seq);
+    assert_eq!(rig.store.deletions(0, 9).await.unwrap(), [expected.clone(), empty.clone()]);
+    assert_eq!(rig.store.deletions(0, 1).await.unwrap(), [expected.clone()]);
+    assert_eq!(rig.store.deletions(expected.seq, 9).await.unwrap(), [empty]);
+}
+
+pub(super) async fn shared_keys_are_told(rig: Rig) {
+    let home = rig.home("alice").await;
+    let (a, b) = (rig.file("a").await, rig.file("b").await);
+    let (commit, pack) = version_with_pack(a, 0, 1, false);
+    rig.commit(commit).await.unwrap();
+    rig.commit(Commit { uses: vec![pack], ..version(b, 0, 2) }).await.unwrap();
+    let deletion = rig.remove(b, home, "b").await.unwrap();
+    assert_eq!((&deletion.keys[..], &deletion.shared[..]), (&[2][..], &[1][..]), "the copy first");
+    let deletion = rig.remove(a, home, "a").await.unwrap();
+    assert_eq!((&deletion.keys[..], &deletion.shared[..]), (&[1][..], &[][..]), "then what it was made of");
+}
+
+pub(super) async fn erased_when_the_last_key_is(rig: Rig) {
+    let home = rig.home("alice").await;
+    let (a, b) = (rig.file("a").await, rig.file("b").await);
+    for (file, base, leaf) in [(a, 0, 1), (a, 1, 2), (b, 0, 3)] {
+        rig.commit(version(file, base, leaf)).await.unwrap();
+    }
+    rig.remove(a, home, "a").await.unwrap();
+    rig.remove(b, home, "b").await.unwrap();
+    let erased = async |file| rig.store.deletion(file).await.unwrap().unwrap().erased;
+    let later = Erased { epoch: 8, time: LATER };
+    rig.store.erased(&[1], vec![], ERASED).await.unwrap();
+    assert_eq!((erased(a).await, erased(b).await), (None, None));
+    rig.store.erased(&[2], vec![], later).await.unwrap();
+    assert_eq!((erased(a).await, erased(b).await), (Some(later), None));
+    rig.store.erased(&[1, 2, 3], vec![], ERASED).await.unwrap();
+    assert_eq!((erased(a).await, erased(b).await), (Some(later), Some(ERASED)), "said once");
+}
+
+/// What a rename puts something else in the place of was removed; what went into another document was not.
+pub(super) async fn replaced_ones_are_logged(rig: Rig) {
+    let home = rig.home("alice").await;
+    let (a, b, c) = (rig.file("a").await, rig.file("b").await, rig.file("c").await);
+    rig.commit(version(b, 0, 1)).await.unwrap();
+    rig.rename_onto(a, (home, "a"), (home, "b"), Some(b)).await.unwrap();
+    let log = rig.store.deletions(0, 9).await.unwrap();
+    assert_eq!(
+        log.iter().map(|entry| (entry.document, entry.path.as_str())).collect::<Vec<_>>(),
+        [(b, "@alice/b")]
+    );
+    rig.commit(version(c, 0, 2)).await.unwrap();
+    let consumes = Some((c, Version(1)));
+    rig.commit(Commit { consumes, ..version(a, 0, 3) }).await.unwrap();
+    assert_eq!(rig.store.deletions(0, 9).await.unwrap().len(), 1);
+    assert_eq!(rig.store.erasures(9).await.unwrap(), [1, 2]);
+}
+
+pub(super) async fn removing_again(rig: Rig) {
+    let home = rig.home("alice").await;
+    let folder = rig.folder(home, "f").await;
+    let file = rig.make(folder, "a", Kind::File).await;
+    let (commit, pack) = version_with_pack(file, 0, 4, false);
+    rig.commit(commit).await.unwrap();
+    let entry = |document| Deletion {
+        seq: 99,
+        document,
+        home: uid("alice"),
+        user: uid("bob"),
+        path: "@alice/elsewhere".into(),
+        time: LATER,
+        versions: vec![Version(1), Version(2)],
+        keys: vec![17],
+        shared: vec![],
+        erased: Some(ERASED),
+    };
+    assert!(!rig.store.remove_again(&entry(folder)).await.unwrap(), "it has entries");
+    assert!(!rig.store.remove_again(&entry(home)).await.unwrap(), "a home stays");
+    assert!(!rig.store.remove_again(&entry(NodeId::random())).await.unwrap());
+    assert!(rig.store.remove_again(&entry(file)).await.unwrap());
+    assert!(!rig.store.remove_again(&entry(file)).await.unwrap());
+    assert_eq!(rig.store.erasures(9).await.unwrap(), [4], "the keys that it has here, no others");
+    assert_eq!(rig.store.trash(9, NOW).await.unwrap(), [pack]);
+    let logged = rig.store.deletion(file).await.unwrap().unwrap();
+    let told = (logged.path.as_str(), &logged.user, logged.time, &logged.keys[..], logged.erased);
+    assert_eq!(told, ("@alice/f/a", &uid("bob"), LATER, &[4][..], None));
+    assert!(rig.store.remove_again(&entry(folder)).await.unwrap());
+}

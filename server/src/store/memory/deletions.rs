@@ -1,0 +1,62 @@
+//! The deletion log.
+
+use sss_common::wire::fs::Kind;
+use sss_common::{NodeId, Timestamp, Uid};
+
+use super::state::State;
+use crate::store::rules::nanos;
+use crate::store::{Deletion, Erased};
+
+/// A removal's author and time.
+pub(super) struct By {
+    pub(super) user: Uid,
+    pub(super) time: Timestamp,
+}
+
+impl State {
+    /// Removes a node that has no entries, and writes that down. `None` when it is not there.
+    pub(super) fn remove_logged(&mut self, id: NodeId, by: &By) -> Option<Deletion> {
+        let home = self.nodes.get(&id)?.home.clone();
+        let path = self.path(id).unwrap_or_default();
+        let versions = self.versions.keys().filter(|(node, _)| *node == id).map(|key| key.1).collect();
+        let (keys, shared) = self.remove_node(id, Some(id));
+        let deletion = Deletion {
+            seq: self.deletions.len() as u64 + 1,
+            document: id,
+            home,
+            user: by.user.clone(),
+            path,
+            time: by.time,
+            versions,
+            keys,
+            shared,
+            erased: None,
+        };
+        self.deletions.push(deletion.clone());
+        Some(deletion)
+    }
+
+    /// Takes leaves off the queue and marks the deletions that have none left on it.
+    pub(super) fn settle(&mut self, leaves: &[u64], at: Erased) {
+        let (gone, left) = self.erasures.drain(..).partition(|(leaf, _)| leaves.contains(leaf));
+        self.erasures = left;
+        let gone: Vec<(u64, Option<NodeId>)> = gone;
+        for entry in &mut self.deletions {
+            let of_it = |queued: &(u64, Option<NodeId>)| queued.1 == Some(entry.document);
+            if gone.iter().any(of_it) && !self.erasures.iter().any(of_it) {
+                entry.erased = Some(at);
+            }
+        }
+    }
+
+    pub(super) fn remove_again(&mut self, deletion: &Deletion) -> bool {
+        let Some(node) = self.nodes.get(&deletion.document).cloned() else { return false };
+        let Some(parent) = node.parent else { return false };
+        if node.kind == Kind::Folder && self.children(node.id).next().is_some() {
+            return false;
+        }
+        self.remove_logged(node.id, &By { user: deletion.user.clone(), time: deletion.time });
+        self.touch(parent, nanos(deletion.time));
+        true
+    }
+}

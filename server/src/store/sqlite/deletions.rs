@@ -1,0 +1,123 @@
+//! The deletion log: what was removed, by whom, and since when its keys are gone.
+
+use rusqlite::{Connection, Row, params};
+use sss_common::wire::fs::Kind;
+use sss_common::{NodeId, Timestamp, Uid, Version};
+
+use super::reclaim::Loose;
+use super::rows::{all, change, damaged, get, int, limit, one, text, unsigned};
+use super::{facts, names, nodes};
+use crate::store::rules::nanos;
+use crate::store::{Deletion, Erased, Result};
+
+/// A removal's author and time.
+#[derive(Clone, Debug)]
+pub(super) struct By {
+    pub(super) user: Uid,
+    pub(super) time: Timestamp,
+}
+
+/// Removes a node that has no entries, and writes that down.
+pub(super) fn remove_logged(c: &Connection, id: NodeId, by: &By) -> Result<Deletion> {
+    let home = nodes::existing(c, id)?.home;
+    let path = facts::path(c, id)?.unwrap_or_default();
+    let sql = "SELECT version FROM versions WHERE node = ? ORDER BY version";
+    let versions = all(c, sql, [id.0], |row| unsigned(row, 0).map(Version))?;
+    let loose = Loose::of_node(c, id)?;
+    names::delete_rows(c, id)?;
+    let swept = loose.sweep(c, Some(id))?;
+    let mut deletion = Deletion {
+        seq: 0,
+        document: id,
+        home,
+        user: by.user.clone(),
+        path,
+        time: by.time,
+        versions,
+        keys: swept.keys,
+        shared: swept.shared,
+        erased: None,
+    };
+    deletion.seq = insert(c, &deletion)?;
+    Ok(deletion)
+}
+
+fn insert(c: &Connection, deletion: &Deletion) -> Result<u64> {
+    let versions: Vec<u64> = deletion.versions.iter().map(|version| version.0).collect();
+    let seq = one(
+        c,
+        "INSERT INTO deletions (document, home, user, path, time, versions, keys, shared)
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?) RETURNING seq",
+        params![
+            deletion.document.0,
+            deletion.home.as_str(),
+            deletion.user.as_str(),
+            deletion.path,
+            deletion.time.millis(),
+            list(&versions),
+            list(&deletion.keys),
+            list(&deletion.shared),
+        ],
+        |row| unsigned(row, 0),
+    )?;
+    seq.ok_or_else(|| damaged("an entry of the deletion log without a number"))
+}
+
+/// Marks a document's deletion as erased once none of its keys is queued.
+pub(super) fn settle(c: &Connection, document: NodeId, at: Erased) -> Result<()> {
+    change(
+        c,
+        "UPDATE deletions SET epoch = ?2, erased = ?3
+         WHERE document = ?1 AND NOT EXISTS (SELECT 1 FROM erasures WHERE document = ?1)",
+        params![document.0, int(at.epoch)?, at.time.millis()],
+    )
+    .map(drop)
+}
+
+const COLUMNS: &str = "seq, document, home, user, path, time, versions, keys, shared, epoch, erased";
+
+pub(super) fn find(c: &Connection, document: NodeId) -> Result<Option<Deletion>> {
+    one(c, &format!("SELECT {COLUMNS} FROM deletions WHERE document = ?"), [document.0], read)
+}
+
+pub(super) fn after(c: &Connection, seq: u64, most: usize) -> Result<Vec<Deletion>> {
+    let sql = format!("SELECT {COLUMNS} FROM deletions WHERE seq > ? ORDER BY seq LIMIT ?");
+    all(c, &sql, params![int(seq)?, limit(most)], read)
+}
+
+fn read(row: &Row<'_>) -> Result<Deletion> {
+    let epoch = get::<Option<i64>>(row, 9)?.map(|epoch| u64::try_from(epoch).map_err(damaged)).transpose()?;
+    let erased = get::<Option<i64>>(row, 10)?.map(Timestamp);
+    Ok(Deletion {
+        seq: unsigned(row, 0)?,
+        document: NodeId(get(row, 1)?),
+        home: text(row, 2)?,
+        user: text(row, 3)?,
+        path: get(row, 4)?,
+        time: Timestamp(get(row, 5)?),
+        versions: numbers(row, 6)?.into_iter().map(Version).collect(),
+        keys: numbers(row, 7)?,
+        shared: numbers(row, 8)?,
+        erased: epoch.zip(erased).map(|(epoch, time)| Erased { epoch, time }),
+    })
+}
+
+fn list(numbers: &[u64]) -> String {
+    // Numbers have no text that could fail.
+    serde_json::to_string(numbers).unwrap_or_default()
+}
+
+fn numbers(row: &Row<'_>, at: usize) -> Result<Vec<u64>> {
+    serde_json::from_str(&get::<String>(row, at)?).map_err(damaged)
+}
+
+pub(super) fn remove_again(c: &Connection, deletion: &Deletion) -> Result<bool> {
+    let Some(node) = nodes::find(c, deletion.document)? else { return Ok(false) };
+    let Some(parent) = node.parent else { return Ok(false) };
+    if node.kind == Kind::Folder && !nodes::is_empty(c, node.id)? {
+        return Ok(false);
+    }
+    remove_logged(c, node.id, &By { user: deletion.user.clone(), time: deletion.time })?;
+    nodes::touch(c, parent, nanos(deletion.time))?;
+    Ok(true)
+}
