@@ -48,6 +48,7 @@ struct Sessions {
 struct Documents {
     max_size: Size,
     keep_superseded: Span,
+    erase_delay: Span,
     min_free: Size,
 }
 
@@ -134,6 +135,7 @@ impl Config {
         within("sessions.login_delay", sessions.login_delay, second..=sessions.login_delay_max)?;
         within("documents.max_size", documents.max_size, Size(1)..=Size(DOCUMENT_MAX))?;
         within("documents.keep_superseded", documents.keep_superseded, second..=decade)?;
+        within("documents.erase_delay", documents.erase_delay, Span(Duration::ZERO)..=minute)?;
         within("documents.min_free", documents.min_free, Size(1 << 20)..=Size(1 << 50))?;
         within("requests.timeout", requests.timeout, second..=hour)?;
         within("requests.idle", requests.idle, second..=hour)?;
@@ -163,6 +165,7 @@ impl Config {
             login_delay_max: sessions.login_delay_max.0,
             document_max: documents.max_size.0,
             keep_superseded: documents.keep_superseded.0,
+            erase_delay: documents.erase_delay.0,
             min_free: documents.min_free.0,
             ..Settings::default()
         }
@@ -232,6 +235,7 @@ impl Default for Documents {
         Documents {
             max_size: Size(settings.document_max),
             keep_superseded: Span(settings.keep_superseded),
+            erase_delay: Span(settings.erase_delay),
             min_free: Size(settings.min_free),
         }
     }
@@ -260,7 +264,7 @@ impl Default for Connections {
     }
 }
 
-/// `"30s"`, `"10m"`, `"24h"`, `"7d"`, as in a grant; a bare number is seconds.
+/// `"200ms"`, `"30s"`, `"10m"`, `"24h"`, `"7d"`, as in a grant; a bare number is seconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Span(Duration);
 
@@ -272,7 +276,10 @@ impl Span {
 
 impl fmt::Display for Span {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}s", self.0.as_secs())
+        match self.0.subsec_millis() {
+            0 => write!(f, "{}s", self.0.as_secs()),
+            _ => write!(f, "{}ms", self.0.as_millis()),
+        }
     }
 }
 
@@ -284,11 +291,15 @@ impl Serialize for Span {
 
 impl<'de> Deserialize<'de> for Span {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let parse = |text: &str| match text.parse() {
-            Ok(When::Seconds(seconds)) => Some(Span::of(seconds)),
+        let parse = |text: &str| match (text.strip_suffix("ms"), text.parse()) {
+            (Some(digits), _) => {
+                digits.parse().ok().map(|digits: u32| Span(Duration::from_millis(digits.into())))
+            }
+            (None, Ok(When::Seconds(seconds))) => Some(Span::of(seconds)),
             _ => None,
         };
-        deserializer.deserialize_any(Measure("a time like \"30s\", \"10m\", \"24h\" or \"7d\"", parse))
+        deserializer
+            .deserialize_any(Measure("a time like \"200ms\", \"30s\", \"10m\", \"24h\" or \"7d\"", parse))
     }
 }
 

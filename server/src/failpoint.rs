@@ -6,7 +6,20 @@
 
 /// Every place, in the order in which a check-in, a deletion and what follows come to them. The crash tests go
 /// through this list, so a new one is tested by standing here.
-pub const ALL: &[&str] = &[];
+pub const ALL: &[&str] = &[
+    "checkin.pack-durable",
+    "checkin.committed",
+    "remove.committed",
+    "erase.begin",
+    "keyring.written",
+    "keyring.renamed",
+    "keyring.durable",
+    "erase.staged",
+    "erase.committed",
+    "erase.done",
+    "versions.dropped",
+    "trash.deleted",
+];
 
 /// Steps that can be left out.
 pub const STEPS: &[&str] = &["erasing"];

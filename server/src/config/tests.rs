@@ -36,9 +36,12 @@ fn the_default_is_everybodys_default() {
 #[test]
 fn measures() {
     let config = parse(
-        "[grants]\nmax_ttl = \"7d\"\ndefault_ttl = 90\n[documents]\nmax_size = \"2GiB\"\nmin_free = 1048576",
+        "[grants]\nmax_ttl = \"7d\"\ndefault_ttl = 90\n[documents]\nmax_size = \"2GiB\"\nmin_free = 1048576\n\
+         erase_delay = \"50ms\"",
     )
     .unwrap();
+    assert_eq!(config.settings().erase_delay, Duration::from_millis(50));
+    assert_eq!(Span(Duration::from_millis(1500)).to_string(), "1500ms");
     assert_eq!(config.settings().max_ttl, Duration::from_secs(604_800));
     assert_eq!(config.settings().default_ttl, Duration::from_secs(90));
     assert_eq!(config.settings().document_max, 2 << 30);
@@ -59,6 +62,8 @@ fn what_cannot_be_is_refused_with_a_second_line() {
         ("[documents]\nmax_size = \"2TiB\"", "to 1TiB"),
         ("[documents]\nmin_free = \"64MB\"", "64MiB"),
         ("[documents]\nmin_free = \"99999999999TiB\"", "64MiB"),
+        ("[documents]\nerase_delay = \"2m\"", "erase_delay = 120s is out of range"),
+        ("[documents]\nerase_delay = \"xms\"", "200ms"),
         ("[connections]\nmax = 0", "connections.max = 0"),
         ("nonsense", "expected"),
     ] {

@@ -48,7 +48,7 @@ impl Service {
         for pin in request.pins {
             self.pins.release(caller.token, pin.node, pin.version);
         }
-        self.work.notify_one();
+        self.has_work();
         Ok(())
     }
 

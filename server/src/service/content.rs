@@ -38,26 +38,51 @@ const AHEAD: usize = 3;
 const BLOCK: u64 = BLOCK_SIZE as u64;
 
 /// Opened versions.
-pub(super) struct ContentCache(Mutex<LruCache<(NodeId, Version), Arc<Content>>>);
+pub(super) struct ContentCache(Mutex<Cached>);
+
+struct Cached {
+    versions: LruCache<(NodeId, Version), Arc<Content>>,
+    /// How often something was forgotten: a version that was being opened meanwhile is not kept, as it may be that one.
+    forgotten: u64,
+}
 
 impl Default for ContentCache {
     fn default() -> Self {
-        ContentCache(Mutex::new(LruCache::new(CACHED)))
+        ContentCache(Mutex::new(Cached { versions: LruCache::new(CACHED), forgotten: 0 }))
     }
 }
 
 impl ContentCache {
+    /// The version, if it is there; else what [`ContentCache::keep`] wants to know.
+    pub(super) fn find(&self, node: NodeId, version: Version) -> Result<Arc<Content>, u64> {
+        let mut cache = self.0.lock();
+        let forgotten = cache.forgotten;
+        cache.versions.get(&(node, version)).cloned().ok_or(forgotten)
+    }
+
+    /// Remembers a version, unless something was forgotten since it was looked for.
+    pub(super) fn keep(&self, node: NodeId, version: Version, content: &Arc<Content>, forgotten: u64) {
+        let mut cache = self.0.lock();
+        if cache.forgotten == forgotten {
+            cache.versions.put((node, version), content.clone());
+        }
+    }
+
     /// Forgets one version and its keys.
     pub(super) fn forget_version(&self, node: NodeId, version: Version) {
-        self.0.lock().pop(&(node, version));
+        let mut cache = self.0.lock();
+        cache.forgotten += 1;
+        cache.versions.pop(&(node, version));
     }
 
     /// Forgets a document's versions and their keys.
     pub(super) fn forget(&self, node: NodeId) {
         let mut cache = self.0.lock();
-        let versions: Vec<_> = cache.iter().map(|(key, _)| *key).filter(|key| key.0 == node).collect();
+        cache.forgotten += 1;
+        let versions: Vec<_> =
+            cache.versions.iter().map(|(key, _)| *key).filter(|key| key.0 == node).collect();
         for key in versions {
-            cache.pop(&key);
+            cache.versions.pop(&key);
         }
     }
 }
@@ -85,15 +110,16 @@ impl Service {
     }
 
     async fn open_content(&self, allowed: &Allowed, node: NodeId, version: Version) -> Outcome<Arc<Content>> {
-        if let Some(content) = self.contents.0.lock().get(&(node, version)) {
-            return Ok(content.clone());
-        }
+        let forgotten = match self.contents.find(node, version) {
+            Ok(content) => return Ok(content),
+            Err(forgotten) => forgotten,
+        };
         let gone = || Failure::new(Code::VersionGone, "this version is kept no longer");
         let stored = self.meta().version(node, version).await?.ok_or_else(gone)?;
         let opener = self.vault.opener(allowed, stored.leaf).await?;
         let body = opener.open_record(node, &stored.sealed_record)?;
         let content = Arc::new(Content::open(&self.stores, self.vault.clone(), version, body).await?);
-        self.contents.0.lock().put((node, version), content.clone());
+        self.contents.keep(node, version, &content, forgotten);
         Ok(content)
     }
 }

@@ -1,5 +1,5 @@
-//! What happens without being asked for: superseded versions go when nobody reads them, keys of what went are erased,
-//! packs of what went are deleted, orphans of crashes are swept.
+//! What happens without being asked for: superseded versions go when nobody reads them, packs of what went are deleted,
+//! orphans of crashes are swept, and beside all that [`super::erasing`] makes the keys of what went be forgotten.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,10 +9,10 @@ use tokio_util::sync::CancellationToken;
 
 use super::session::over;
 use super::{Outcome, Service};
-use crate::store::Erased;
+use crate::failpoint;
 
 /// The pause between two rounds when nothing asks for one.
-const ROUND: Duration = Duration::from_secs(5);
+pub(super) const ROUND: Duration = Duration::from_secs(5);
 
 /// Rounds that follow one another keep this distance, so that what comes together is erased together.
 const GATHER: Duration = Duration::from_millis(200);
@@ -29,12 +29,12 @@ const BATCH: usize = 1000;
 impl Service {
     /// Works until it is cancelled. Failures are logged, and tried again in the next round.
     pub async fn run_maintenance(self: Arc<Self>, cancel: CancellationToken) {
-        tokio::join!(self.rounds(&cancel), self.sweeps(&cancel));
+        tokio::join!(self.run_eraser(&cancel), self.rounds(&cancel), self.sweeps(&cancel));
     }
 
     async fn rounds(&self, cancel: &CancellationToken) {
         while !cancel.is_cancelled() {
-            if let Err(failure) = self.maintain().await {
+            if let Err(failure) = self.reclaim().await {
                 tracing::error!(code = %failure.code, cause = ?failure.cause, "maintenance failed and will be repeated");
             }
             tokio::select! {
@@ -47,8 +47,9 @@ impl Service {
 
     /// Beside the rounds: listing all packs may take long, and no erasure waits for it.
     async fn sweeps(&self, cancel: &CancellationToken) {
+        let mut keys_swept = false;
         while !cancel.is_cancelled() {
-            let swept = cancel.run_until_cancelled(self.sweep_orphans()).await;
+            let swept = cancel.run_until_cancelled(self.sweep(&mut keys_swept)).await;
             if let Some(Err(failure)) = swept {
                 tracing::error!(code = %failure.code, cause = ?failure.cause, "the sweep failed and will be repeated");
             }
@@ -56,30 +57,29 @@ impl Service {
         }
     }
 
-    /// One round: drop what is superseded, erase the keys and delete the packs that nothing uses any more. A step that
-    /// fails does not keep the others from their work.
-    pub async fn maintain(&self) -> Outcome<()> {
-        // What was deleted goes first, whatever else there is to do.
-        let erased = self.erase_keys().await;
-        let unpinned = self.drop_pins().await;
-        let dropped = self.drop_superseded().await;
-        let erased = erased.and(self.erase_keys().await);
-        let emptied = self.empty_trash().await;
-        erased.and(unpinned).and(dropped).and(emptied)
+    /// Packs every time; keys once, as a process that lives on keeps count of those that it gave out.
+    async fn sweep(&self, keys_swept: &mut bool) -> Outcome<()> {
+        if !*keys_swept {
+            self.sweep_keys().await?;
+            *keys_swept = true;
+        }
+        self.sweep_orphans().await
     }
 
-    /// Makes the key tree and the keyring forget what is queued: all of it in one go, or in as many as it takes.
-    async fn erase_keys(&self) -> Outcome<()> {
-        loop {
-            let leaves = self.meta().erasures(BATCH).await?;
-            if leaves.is_empty() {
-                return Ok(());
-            }
-            let erasing = self.vault.begin_erase(&leaves).await?;
-            let at = Erased { epoch: erasing.epoch(), time: self.now() };
-            self.meta().erased(erasing.leaves(), erasing.images(), at).await?;
-            self.vault.finish_erase(erasing).await?;
-        }
+    /// One round: drop what is superseded, delete the packs that nothing uses any more. A step that fails does not keep the
+    /// others from their work.
+    async fn reclaim(&self) -> Outcome<()> {
+        let unpinned = self.drop_pins().await;
+        let dropped = self.drop_superseded().await;
+        let emptied = self.empty_trash().await;
+        unpinned.and(dropped).and(emptied)
+    }
+
+    /// All of it once, in an order that leaves nothing to do; for tests and tools, where nothing runs beside them.
+    pub async fn maintain(&self) -> Outcome<()> {
+        let erased = self.erase_queued().await;
+        let reclaimed = self.reclaim().await;
+        erased.and(reclaimed).and(self.erase_queued().await)
     }
 
     async fn drop_superseded(&self) -> Outcome<()> {
@@ -101,6 +101,8 @@ impl Service {
             limit *= 2;
         };
         self.meta().drop_versions(&unread).await?;
+        failpoint::at("versions.dropped");
+        self.erase.notify_one();
         for (node, _) in unread {
             self.contents.forget(node);
         }
@@ -122,6 +124,7 @@ impl Service {
         let trash = self.meta().trash(BATCH, self.now()).await?;
         for pack in &trash {
             self.stores.blobs.delete(*pack).await?;
+            failpoint::at("trash.deleted");
         }
         if !trash.is_empty() {
             self.meta().trashed(&trash).await?;

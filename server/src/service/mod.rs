@@ -11,6 +11,7 @@ mod create;
 mod digests;
 mod documents;
 mod editors;
+mod erasing;
 mod events;
 pub mod failure;
 mod grants;
@@ -39,6 +40,7 @@ use crate::vault::Vault;
 use challenges::Challenges;
 use content::ContentCache;
 pub use content::StreamFailed;
+pub use erasing::erase_all;
 use events::Hub;
 pub use failure::{Failure, Outcome};
 pub use keys::StoredKeys;
@@ -137,6 +139,8 @@ pub struct Settings {
     pub document_max: u64,
     /// How long a superseded version is kept when nobody pins it.
     pub keep_superseded: std::time::Duration,
+    /// How long an erasure of keys waits for others to go with it. Zero: a removal returns once its keys are erased.
+    pub erase_delay: std::time::Duration,
     /// Bytes that stay free on the disk: check-ins are refused below.
     pub min_free: u64,
 }
@@ -155,6 +159,7 @@ impl Default for Settings {
             login_delay_max: Duration::from_secs(300),
             document_max: sss_common::limits::DOCUMENT_MAX,
             keep_superseded: Duration::from_secs(60),
+            erase_delay: Duration::from_millis(200),
             min_free: 64 * 1024 * 1024,
         }
     }
@@ -174,7 +179,12 @@ pub struct Service {
     hub: Hub,
     contents: ContentCache,
     outcomes: Outcomes,
-    work: Arc<Notify>,
+    /// Something may be there to reclaim.
+    work: Notify,
+    /// Keys are queued for erasure.
+    erase: Notify,
+    /// Held by who erases.
+    erasing: tokio::sync::Mutex<()>,
 }
 
 impl Service {
@@ -194,12 +204,20 @@ impl Service {
             hub: Hub::default(),
             contents: ContentCache::default(),
             outcomes: Outcomes::default(),
-            work: Arc::new(Notify::new()),
+            work: Notify::new(),
+            erase: Notify::new(),
+            erasing: tokio::sync::Mutex::new(()),
         })
     }
 
     fn now(&self) -> Timestamp {
         self.clock.now()
+    }
+
+    /// Something was removed, replaced or unpinned.
+    fn has_work(&self) {
+        self.erase.notify_one();
+        self.work.notify_one();
     }
 
     fn meta(&self) -> &dyn MetaStore {

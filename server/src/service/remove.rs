@@ -1,12 +1,13 @@
 //! Deleting: unreachable when the call returns, its keys queued for erasure in the same transaction.
 //!
-//! Costs: one round trip; the facts; one transaction.
+//! Costs: one round trip; the facts; one transaction. With an erase delay of zero also its share of an erasure.
 
 use sss_common::wire::fs::{Kind, RemoveRequest};
 use sss_common::{Code, Grantee, Version};
 
 use super::checkin::nanoseconds;
 use super::{Caller, Failure, Outcome, Service};
+use crate::failpoint;
 use crate::policy::Action;
 use crate::store::{Remove, Seen};
 
@@ -34,10 +35,14 @@ impl Service {
         let audit =
             self.audit_row(caller, "delete", seen.node.id, path, format!("version {}", seen.node.version));
         let remove = Remove { node: seen.node.id, parent, name, version, now_ns: nanoseconds(self.now()) };
-        self.meta().remove(&allowed, remove, audit).await?;
+        let deletion = self.meta().remove(&allowed, remove, audit).await?;
+        failpoint::at("remove.committed");
         self.contents.forget(seen.node.id);
         self.hub.rights_changed(Grantee::All);
-        self.work.notify_one();
+        self.has_work();
+        if self.erases_at_once() {
+            self.erase_now(&deletion).await?;
+        }
         Ok(())
     }
 }

@@ -105,7 +105,7 @@ impl Service {
         }
         // What is inherited from folders changes with the place.
         self.hub.rights_changed(Grantee::All);
-        self.work.notify_one();
+        self.has_work();
         Ok(self.attr_of(&self.seen(caller, node.id).await?))
     }
 

@@ -10,6 +10,7 @@ use super::assemble::Assembled;
 use super::content::Content;
 use super::digests::root_of;
 use super::{Caller, Failure, Outcome, Service};
+use crate::failpoint;
 use crate::policy::Allowed;
 use crate::store::{Commit, NewNode, Node, PackRow};
 use crate::vault::layout::Layout;
@@ -146,7 +147,7 @@ impl Service {
         if !self.pins.is_pinned(node, base) {
             self.contents.forget_version(node, base);
         }
-        self.work.notify_one();
+        self.has_work();
         Ok(made)
     }
 
@@ -177,7 +178,10 @@ impl Service {
         let audit = self.audit_row(caller, action, new.node, path, outcome);
         let commit = self.seal_version(caller, new, sealer).await?;
         let uses_pack = commit.pack.is_some();
-        Ok((self.meta().commit(allowed, commit, audit).await?, uses_pack))
+        failpoint::at("checkin.pack-durable");
+        let node = self.meta().commit(allowed, commit, audit).await?;
+        failpoint::at("checkin.committed");
+        Ok((node, uses_pack))
     }
 
     /// Signs off the async threads.

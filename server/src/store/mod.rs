@@ -190,6 +190,8 @@ pub trait MetaStore: Send + Sync {
     /// Writes the key tree without these leaves and takes them off the queue; deletions that have none left on it are
     /// marked as erased.
     async fn erased(&self, leaves: &[u64], keys: Vec<KeyImage>, at: Erased) -> Result<()>;
+    /// Those of these leaves that no version and no pack uses and that are not queued.
+    async fn unused(&self, leaves: &[u64]) -> Result<Vec<u64>>;
     /// Queues those of these leaves that no version and no pack uses: what check-ins left that were given up.
     /// Comes behind every transaction that was begun before.
     async fn abandon(&self, leaves: &[u64]) -> Result<()>;

@@ -99,6 +99,18 @@ impl Vault {
         self.drop_old(erasing.keyring).await.map(drop)
     }
 
+    /// The root key that the keyring holds, by its epoch: what was erased at this one or before is forgotten. The next root
+    /// of an erasure under way does not count.
+    pub async fn forgotten_before(&self) -> u64 {
+        self.keyring.lock().await.keyring.current.epoch
+    }
+
+    /// Phase 3 of an erasure whose end failed, if there is one: nothing when the keyring holds one root.
+    pub async fn forget_old(&self) -> Result<()> {
+        let keyring = self.keyring.clone().lock_owned().await;
+        self.drop_old(keyring).await.map(drop)
+    }
+
     /// Phase 3, if the store is at the keyring's next root: a check-in may have carried an erasure there whose own
     /// end nobody told. A next root that the store is not at was never used (phase 1 broke off) and may be replaced.
     async fn drop_old(&self, keyring: Guard) -> Result<Guard> {

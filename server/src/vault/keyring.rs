@@ -13,6 +13,7 @@ use sha2::{Digest, Sha256};
 
 use super::primitives::RSA_OAEP_SHA256_ID;
 use super::{Result, VaultError};
+use crate::failpoint;
 
 const MAGIC: &[u8; 4] = b"3SKR";
 const VERSION: u8 = 1;
@@ -158,7 +159,11 @@ pub(super) fn replace(path: &Path, keyring: &Keyring) -> Result<()> {
     let old = OpenOptions::new().write(true).open(path).map_err(failed)?;
     let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&new).map_err(failed)?;
     file.write_all(&keyring.encode()).and_then(|()| file.sync_all()).map_err(failed)?;
-    std::fs::rename(&new, path).and_then(|()| sync_folder(path)).map_err(failed)?;
+    failpoint::at("keyring.written");
+    std::fs::rename(&new, path).map_err(failed)?;
+    failpoint::at("keyring.renamed");
+    sync_folder(path).map_err(failed)?;
+    failpoint::at("keyring.durable");
     write_over(old).map_err(failed)
 }
 

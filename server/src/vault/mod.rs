@@ -160,6 +160,32 @@ impl Vault {
         self.tree.give_up(sealer.into_lease());
     }
 
+    /// The number of the next check-in's leaf, unless that is taken.
+    #[cfg(test)]
+    pub fn next_leaf(&self) -> u64 {
+        self.tree.next_leaf()
+    }
+
+    /// Leaves of check-ins that were given up, whose keys a copy of the key tree may hold. Hand those that no row uses to
+    /// [`Vault::begin_erase`], and say so with [`Vault::taken_care_of`].
+    pub fn abandoned(&self) -> Vec<u64> {
+        self.tree.abandoned()
+    }
+
+    /// These abandoned leaves are queued for erasure, or in use after all.
+    pub fn taken_care_of(&self, leaves: &[u64]) {
+        self.tree.taken_care_of(leaves);
+    }
+
+    /// The leaves whose keys are in this node of the tree's last level, except those of check-ins under way. One that no
+    /// row uses was left by a crash.
+    pub async fn leaves_under(&self, node: KeyPosition) -> Result<Vec<u64>> {
+        if node.level != tree::path::LAST_LEVEL {
+            return Err(VaultError::Refused("leaves are under the last level"));
+        }
+        self.tree.idle_leaves(node.index).await
+    }
+
     /// The key under a leaf, for reading. `Erased` when there is none.
     pub async fn opener(&self, allowed: &Allowed, leaf: u64) -> Result<Opener> {
         // A check-in reads too: the base of a block that it changes in part.
@@ -195,6 +221,9 @@ pub const BLOCK_OVERHEAD: usize = 16;
 
 /// Blocks that a document can have.
 const BLOCKS_MAX: u64 = DOCUMENT_MAX / BLOCK_SIZE as u64;
+
+/// The level of the key tree whose nodes hold the leaves.
+pub const LEAF_PARENTS: u8 = tree::path::LAST_LEVEL;
 
 /// Where a sealed block stands in its pack, and the most bytes it can have.
 pub fn sealed_block(index: u64) -> (u64, usize) {

@@ -3,6 +3,7 @@
 
 mod damage;
 mod editors;
+mod erasing;
 mod names;
 mod sessions;
 mod sharing;
@@ -83,6 +84,15 @@ impl World {
         let settings = Settings { min_free: 0, ..Settings::default() };
         let service = Service::new(Stores { meta, blobs }, Arc::new(vault), clock.clone(), settings);
         World { service, clock, dir }
+    }
+
+    /// The server's next start, with other settings: what only its memory had is gone.
+    pub(super) async fn restart(&mut self, settings: Settings) {
+        let stores = self.service.stores.clone();
+        let last_leaf = stores.meta.last_leaf().await.unwrap();
+        let keys = Arc::new(StoredKeys(stores.meta.clone()));
+        let vault = Vault::open(paths(self.dir.path()), keys, last_leaf).await.unwrap();
+        self.service = Service::new(stores, Arc::new(vault), self.clock.clone(), settings);
     }
 
     pub(super) fn wait(&self, seconds: u64) {

@@ -104,7 +104,9 @@ pub(super) async fn abandoning(rig: Rig) {
     let (commit, _) = version_with_pack(a, 0, 4, false);
     rig.commit(commit).await.unwrap();
     rig.commit(version(b, 0, 5)).await.unwrap();
+    assert_eq!(rig.store.unused(&[6, 4, 5, 3]).await.unwrap(), [6, 3]);
     rig.store.abandon(&[3, 4, 5, 6]).await.unwrap();
+    assert_eq!(rig.store.unused(&[3, 4, 5, 6, 7]).await.unwrap(), [7], "nor what is queued");
     assert_eq!(rig.store.erasures(9).await.unwrap(), [3, 6], "what is in use stays");
     rig.store.abandon(&[6]).await.unwrap();
     rig.remove(b, home, "b").await.unwrap();

@@ -266,6 +266,14 @@ impl MetaStore for MemoryStore {
         })
     }
 
+    async fn unused(&self, leaves: &[u64]) -> Result<Vec<u64>> {
+        Ok(self.read(|state| {
+            let queued = |leaf: &u64| state.erasures.iter().any(|(queued, _)| queued == leaf);
+            let unused = leaves.iter().copied().filter(|leaf| !state.is_used(*leaf) && !queued(leaf));
+            unused.collect()
+        }))
+    }
+
     async fn abandon(&self, leaves: &[u64]) -> Result<()> {
         self.write(|state| {
             for leaf in leaves {

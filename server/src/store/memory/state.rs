@@ -186,10 +186,13 @@ impl State {
         leaves.into_iter().partition(|leaf| self.queue(*leaf, document))
     }
 
+    pub(super) fn is_used(&self, leaf: u64) -> bool {
+        self.versions.values().any(|row| row.leaf == leaf) || self.packs.values().any(|row| row.leaf == leaf)
+    }
+
     /// Queues a leaf that nothing uses; whether it is queued now.
     pub(super) fn queue(&mut self, leaf: u64, document: Option<NodeId>) -> bool {
-        let used = self.versions.values().any(|row| row.leaf == leaf)
-            || self.packs.values().any(|row| row.leaf == leaf);
+        let used = self.is_used(leaf);
         if !used && !self.erasures.iter().any(|(queued, _)| *queued == leaf) {
             self.erasures.push((leaf, document));
         }

@@ -272,6 +272,11 @@ impl MetaStore for SqliteStore {
         self.write(move |c| reclaim::erased(c, &leaves, &keys, at)).await
     }
 
+    async fn unused(&self, leaves: &[u64]) -> Result<Vec<u64>> {
+        let leaves = leaves.to_vec();
+        self.read(move |c| reclaim::unused(c, &leaves)).await
+    }
+
     async fn abandon(&self, leaves: &[u64]) -> Result<()> {
         let leaves = leaves.to_vec();
         self.write(move |c| reclaim::abandon(c, &leaves)).await

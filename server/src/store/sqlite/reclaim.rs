@@ -75,11 +75,26 @@ impl Loose {
     }
 }
 
+fn is_used(c: &Connection, leaf: u64) -> Result<bool> {
+    let sql = "SELECT 1 WHERE EXISTS (SELECT 1 FROM versions WHERE leaf = ?1)
+                  OR EXISTS (SELECT 1 FROM packs WHERE leaf = ?1)";
+    Ok(one(c, sql, [int(leaf)?], |_| Ok(()))?.is_some())
+}
+
+pub(super) fn unused(c: &Connection, leaves: &[u64]) -> Result<Vec<u64>> {
+    let mut unused = Vec::new();
+    for leaf in leaves {
+        let queued = one(c, "SELECT 1 FROM erasures WHERE leaf = ?", [int(*leaf)?], |_| Ok(()))?;
+        if queued.is_none() && !is_used(c, *leaf)? {
+            unused.push(*leaf);
+        }
+    }
+    Ok(unused)
+}
+
 /// Queues a leaf that nothing uses; whether it is queued now.
 fn queue(c: &Connection, leaf: u64, document: Option<NodeId>) -> Result<bool> {
-    let used = "SELECT 1 WHERE EXISTS (SELECT 1 FROM versions WHERE leaf = ?1)
-                   OR EXISTS (SELECT 1 FROM packs WHERE leaf = ?1)";
-    if one(c, used, [int(leaf)?], |_| Ok(()))?.is_some() {
+    if is_used(c, leaf)? {
         return Ok(false);
     }
     change(

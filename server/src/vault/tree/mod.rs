@@ -1,6 +1,6 @@
 //! The erasable key tree: every pack key is a leaf, sealed in its parent, and so on up to the root key.
 //!
-//! [`state`] is the tree in memory and has the rules; here nodes are loaded into it. Its mutex is never held
+//! [`state`] is the tree in memory and has the rules, with [`leasing`] and [`staging`]; here nodes are loaded into it. Its mutex is never held
 //! across an await. One load of a position runs at a time: between the moment a loader finds a node absent and the
 //! moment it brings the store's image, nobody else can have brought, changed and dropped that node, so the image cannot be an
 //! old one.
@@ -8,8 +8,10 @@
 //! Cost: a leaf whose path is in memory takes one lock and no I/O; a cold one loads one node for each level that is
 //! absent, usually the last. A commit seals one node (2 KiB at most, some microseconds), one more for every 64th check-in.
 
+mod leasing;
 pub(super) mod node;
 pub(super) mod path;
+mod staging;
 mod state;
 
 use std::sync::Arc;
@@ -19,10 +21,12 @@ use parking_lot::Mutex;
 use super::secrets::SecretKey;
 use super::{KeySource, Result, VaultError};
 use crate::sealed::{KeyImage, KeyPosition};
+use leasing::Allocation;
 use node::Node;
 use path::FAN_OUT;
-pub(super) use state::ErasureImages;
-use state::{Allocation, Hold, Lookup, State};
+pub(super) use staging::ErasureImages;
+use staging::Hold;
+use state::{Lookup, State};
 
 /// Nodes of the last level that stay in memory: 9 MiB at most, for the keys of 262,144 check-ins.
 const CACHED_PARENTS: usize = 4096;
@@ -112,6 +116,37 @@ impl KeyTree {
     /// The transaction with this leaf surely did not happen.
     pub(super) fn give_up(&self, lease: Lease) {
         self.state.lock().give_back(lease.leaf, true);
+    }
+
+    #[cfg(test)]
+    pub(super) fn next_leaf(&self) -> u64 {
+        self.state.lock().next_leaf
+    }
+
+    /// Leaves that were given back and that a sealed image may hold.
+    pub(super) fn abandoned(&self) -> Vec<u64> {
+        self.state.lock().abandoned()
+    }
+
+    /// Somebody else sees to these abandoned leaves.
+    pub(super) fn taken_care_of(&self, leaves: &[u64]) {
+        self.state.lock().taken_care_of(leaves);
+    }
+
+    /// The leaves under a node of the last level that no sealer holds.
+    pub(super) async fn idle_leaves(&self, index: u64) -> Result<Vec<u64>> {
+        let first = index.saturating_mul(FAN_OUT);
+        loop {
+            let (leaves, lookup) = {
+                let mut state = self.state.lock();
+                (state.idle_leaves(index), state.lookup(first))
+            };
+            match (leaves, lookup) {
+                (Some(leaves), _) => return Ok(leaves),
+                (None, Lookup::Absent(position)) if self.load(position, false).await? => {}
+                (None, _) => return Ok(Vec::new()),
+            }
+        }
     }
 
     /// Brings the paths of the first of these leaves into memory, as many as one erasure may rewrite.

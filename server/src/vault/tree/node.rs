@@ -23,6 +23,8 @@ pub(in crate::vault) struct Node {
     pub(super) changed: u64,
     /// The latest of its images that the store is known to have.
     pub(super) committed: u64,
+    /// The latest of its images that was made.
+    pub(super) issued: u64,
     /// Who needs it to stay in memory.
     pub(super) pins: u32,
 }
@@ -37,7 +39,7 @@ impl Node {
     /// An empty node under a key.
     pub(in crate::vault) fn new(key: &SecretKey) -> Self {
         let keys = Box::new(Keys { own: *key.expose_bytes(), slots: [[0; KEY_BYTES]; SLOTS] });
-        Node { keys, present: 0, changed: 0, committed: 0, pins: 0 }
+        Node { keys, present: 0, changed: 0, committed: 0, issued: 0, pins: 0 }
     }
 
     /// Whether the store lacks something of it.
@@ -115,6 +117,7 @@ impl Node {
         let mut node = Node::new(key);
         node.present = u64::from_be_bytes(*present);
         node.committed = image.sequence;
+        node.issued = image.sequence;
         if !rest.is_empty() || keys.len() != node.present.count_ones() as usize {
             return Err(BAD);
         }

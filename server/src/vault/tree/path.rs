@@ -12,7 +12,7 @@ pub(in crate::vault) const LEVELS: u8 = 6;
 pub(in crate::vault) const LEAVES: u64 = FAN_OUT.pow(LEVELS as u32);
 
 /// The level whose slots hold the leaves.
-pub(super) const LAST_LEVEL: u8 = LEVELS - 1;
+pub(in crate::vault) const LAST_LEVEL: u8 = LEVELS - 1;
 
 /// Where it begins.
 pub(in crate::vault) const ROOT: KeyPosition = KeyPosition { level: 0, index: 0 };

@@ -14,48 +14,20 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use lru::LruCache;
 
+use super::leasing::Leased;
 use super::node::Node;
-use super::path::{FAN_OUT, LAST_LEVEL, LEAVES, ROOT, on_path, parent, path, slot};
+use super::path::{FAN_OUT, LAST_LEVEL, LEAVES, ROOT, parent, path, slot};
+use super::staging::Staged;
 use crate::sealed::{KeyImage, KeyPosition};
 use crate::vault::secrets::SecretKey;
 use crate::vault::{Result, VaultError};
 
-/// Nodes with leaves that were given back are written along with other check-ins, so many at a time.
-const STALE_BATCH: usize = 4;
-
-/// More of them than this are not remembered: what was given back then stays in its sealed node, reachable by nothing.
-pub(super) const STALE_MAX: usize = 1024;
-
 /// What a set of images contained.
 #[derive(Clone, Default)]
 pub(super) struct Issue {
-    sequence: u64,
-    positions: Vec<KeyPosition>,
-    erasure: Option<u64>,
-}
-
-/// What an erasure's transaction writes.
-pub(in crate::vault) struct ErasureImages {
-    pub(in crate::vault) epoch: u64,
-    pub(in crate::vault) leaves: Vec<u64>,
-    pub(in crate::vault) images: Vec<KeyImage>,
-    pub(super) issue: Issue,
-}
-
-/// An erasure that the store is not known to have.
-struct Staged {
-    id: u64,
-    epoch: u64,
-    nodes: BTreeSet<KeyPosition>,
-    leaves: Vec<u64>,
-}
-
-/// What came of asking for a new leaf.
-pub(super) enum Allocation {
-    /// This one, with its key.
-    Leaf(u64, SecretKey),
-    /// A node must be loaded first.
-    Absent(KeyPosition),
+    pub(super) sequence: u64,
+    pub(super) positions: Vec<KeyPosition>,
+    pub(super) erasure: Option<u64>,
 }
 
 /// What came of looking a leaf's key up.
@@ -68,31 +40,25 @@ pub(super) enum Lookup {
     Absent(KeyPosition),
 }
 
-/// What came of keeping a leaf's path in memory.
-pub(super) enum Hold {
-    /// It is in memory until it is released.
-    Held,
-    /// The tree never had such a leaf.
-    NoPath,
-    /// A node must be loaded first.
-    Absent(KeyPosition),
-}
-
+/// The tree in memory. Its rules stand in three files: here what is in memory and in the store, in [`super::leasing`] new leaves,
+/// in [`super::staging`] erasures.
 pub(super) struct State {
     store: [u8; 16],
     /// All but the last level; stay once they were loaded (one for 4,096 leaves).
     interior: HashMap<KeyPosition, Node>,
     /// The last level, by index; idle ones go when there are more than `capacity`.
-    parents: LruCache<u64, Node>,
+    pub(super) parents: LruCache<u64, Node>,
     capacity: usize,
     clock: u64,
-    next_leaf: u64,
-    /// Leaves of live sealers, with the images they were given last.
-    leases: HashMap<u64, Issue>,
+    pub(super) next_leaf: u64,
+    /// Leaves of live sealers.
+    pub(super) leases: HashMap<u64, Leased>,
     /// Nodes of the last level whose changes nobody is about to commit, with whether the store may have got one
     /// of their leaves.
-    stale: BTreeMap<u64, bool>,
-    staged: Option<Staged>,
+    pub(super) stale: BTreeMap<u64, bool>,
+    /// Leaves that were given back and that a sealed image may hold.
+    pub(super) abandoned: BTreeSet<u64>,
+    pub(super) staged: Option<Staged>,
     /// Which root key the store is known to be at.
     epoch: u64,
 }
@@ -113,24 +79,25 @@ impl State {
             next_leaf,
             leases: HashMap::new(),
             stale: BTreeMap::new(),
+            abandoned: BTreeSet::new(),
             staged: None,
             epoch,
         }
     }
 
-    fn tick(&mut self) -> u64 {
+    pub(super) fn tick(&mut self) -> u64 {
         self.clock += 1;
         self.clock
     }
 
-    fn node(&self, position: KeyPosition) -> Option<&Node> {
+    pub(super) fn node(&self, position: KeyPosition) -> Option<&Node> {
         match position.level {
             LAST_LEVEL => self.parents.peek(&position.index),
             _ => self.interior.get(&position),
         }
     }
 
-    fn node_mut(&mut self, position: KeyPosition) -> Option<&mut Node> {
+    pub(super) fn node_mut(&mut self, position: KeyPosition) -> Option<&mut Node> {
         match position.level {
             LAST_LEVEL => self.parents.get_mut(&position.index),
             _ => self.interior.get_mut(&position),
@@ -142,7 +109,7 @@ impl State {
     }
 
     /// The first node on the way to a leaf that is not in memory.
-    fn absent(&self, leaf: u64) -> Option<KeyPosition> {
+    pub(super) fn absent(&self, leaf: u64) -> Option<KeyPosition> {
         path(leaf).find(|position| !self.contains(*position))
     }
 
@@ -192,6 +159,11 @@ impl State {
         node
     }
 
+    /// Lets idle nodes of the last level go while there are more than there is room for.
+    pub(super) fn shrink(&mut self) {
+        self.evict(self.capacity);
+    }
+
     /// Lets idle nodes of the last level go while there are more than `room`; looks at a few at a time.
     fn evict(&mut self, room: usize) {
         for _ in 0..8 {
@@ -205,32 +177,6 @@ impl State {
                 }
                 None => return,
             }
-        }
-    }
-
-    /// A new leaf with a fresh key, pinned until it is committed or given back. Numbers only go up, and one
-    /// whose slot is taken (by a check-in that a crash cut short) is passed over.
-    pub(super) fn allocate(&mut self) -> Result<Allocation> {
-        loop {
-            let leaf = self.next_leaf;
-            if leaf >= LEAVES {
-                return Err(VaultError::Refused("the key tree has no leaf left"));
-            }
-            if let Some(absent) = self.absent(leaf) {
-                return Ok(Allocation::Absent(absent));
-            }
-            self.next_leaf += 1;
-            let key = SecretKey::random()?;
-            let now = self.tick();
-            let Some(node) = self.parents.get_mut(&(leaf / FAN_OUT)) else { continue };
-            if node.has(slot(leaf)) {
-                continue;
-            }
-            node.put(slot(leaf), &key);
-            node.changed = now;
-            node.pins += 1;
-            self.leases.insert(leaf, Issue::default());
-            return Ok(Allocation::Leaf(leaf, key));
         }
     }
 
@@ -248,32 +194,15 @@ impl State {
         key.map_or(Lookup::Gone, Lookup::Key)
     }
 
-    /// What must be committed with a leaf: every pending node on its path, a staged erasure, and a few nodes with leaves
-    /// that were given back. `None` if the leaf was erased meanwhile.
-    pub(super) fn images(&mut self, leaf: u64) -> Result<Option<Vec<KeyImage>>> {
-        let there = self.parents.peek(&(leaf / FAN_OUT)).is_some_and(|node| node.has(slot(leaf)));
-        if !there {
-            return Ok(None);
-        }
-        let stale = self.stale.keys().take(STALE_BATCH).map(|index| index * FAN_OUT);
-        let wanted: BTreeSet<KeyPosition> = stale
-            .chain([leaf])
-            .flat_map(path)
-            .filter(|position| self.node(*position).is_some_and(Node::is_pending))
-            .chain(self.staged.iter().flat_map(|staged| staged.nodes.iter().copied()))
-            .collect();
-        let (issue, images) = self.issue(wanted)?;
-        self.leases.insert(leaf, issue);
-        Ok(Some(images))
-    }
-
-    fn issue(&mut self, wanted: BTreeSet<KeyPosition>) -> Result<(Issue, Vec<KeyImage>)> {
+    pub(super) fn issue(&mut self, wanted: BTreeSet<KeyPosition>) -> Result<(Issue, Vec<KeyImage>)> {
         let sequence = self.tick();
-        let sealed = wanted.iter().map(|position| {
-            let node = self.node(*position).ok_or(VaultError::Refused("a pending node left memory"))?;
-            node.image(&self.store, *position, sequence)
-        });
-        let images = sealed.collect::<Result<Vec<_>>>()?;
+        let mut images = Vec::with_capacity(wanted.len());
+        for position in &wanted {
+            let store = self.store;
+            let node = self.node_mut(*position).ok_or(VaultError::Refused("a pending node left memory"))?;
+            images.push(node.image(&store, *position, sequence)?);
+            node.issued = sequence;
+        }
         let erasure = self.staged.as_ref().map(|staged| staged.id);
         Ok((Issue { sequence, positions: wanted.into_iter().collect(), erasure }, images))
     }
@@ -292,123 +221,13 @@ impl State {
         if let Some(staged) = self.staged.take_if(|staged| issue.erasure == Some(staged.id)) {
             self.epoch = staged.epoch;
         }
-        self.evict(self.capacity);
+        self.shrink();
     }
 
-    /// The images that the leaf's sealer was given last are in the store.
-    pub(super) fn commit(&mut self, leaf: u64) {
-        if let Some(issue) = self.leases.remove(&leaf) {
-            self.unpin(leaf);
-            self.settle(&issue);
-        }
-    }
-
-    /// Lets go of a leaf whose sealer is gone. Unless the store may have got it (images were given for it, and
-    /// it is not `sure` that their transaction failed) the leaf is taken out. Its number is not used again.
-    pub(super) fn give_back(&mut self, leaf: u64, sure: bool) {
-        let Some(issue) = self.leases.remove(&leaf) else { return };
-        self.unpin(leaf);
-        let now = self.tick();
-        let index = leaf / FAN_OUT;
-        let doubtful = issue.sequence > 0 && !sure;
-        if let Some(node) = self.parents.get_mut(&index) {
-            if !doubtful {
-                node.clear(slot(leaf));
-                node.changed = now;
-            }
-            if node.is_pending() {
-                *self.stale.entry(index).or_default() |= doubtful;
-            }
-        }
-        if self.stale.len() > STALE_MAX {
-            self.forget_stale();
-        }
-    }
-
-    /// Stops remembering one node whose only changes are leaves that were taken out.
-    fn forget_stale(&mut self) {
-        let staged = self.staged.as_ref().map(|staged| &staged.nodes);
-        let is_staged =
-            |index| staged.is_some_and(|nodes| nodes.contains(&on_path(index * FAN_OUT, LAST_LEVEL)));
-        let idle = |index: &u64| self.parents.peek(index).is_none_or(|node| node.pins == 0);
-        let mut sure = self.stale.iter().filter(|(_, doubtful)| !**doubtful).map(|(index, _)| *index);
-        let Some(index) = sure.find(|index| idle(index) && !is_staged(*index)) else { return };
-        self.stale.remove(&index);
-        // Out of memory it goes: the store's image, if there is one, has every leaf that was committed.
-        self.parents.pop(&index);
-    }
-
-    fn unpin(&mut self, leaf: u64) {
+    pub(super) fn unpin(&mut self, leaf: u64) {
         if let Some(node) = self.parents.peek_mut(&(leaf / FAN_OUT)) {
             node.pins = node.pins.saturating_sub(1);
         }
-    }
-
-    /// Keeps a leaf's path in memory for [`State::stage`], whether or not the leaf itself is still there.
-    pub(super) fn hold(&mut self, leaf: u64) -> Hold {
-        match self.lookup(leaf) {
-            Lookup::Absent(position) => return Hold::Absent(position),
-            Lookup::Gone | Lookup::Key(_) => {}
-        }
-        match self.parents.get_mut(&(leaf / FAN_OUT)).filter(|_| leaf < LEAVES) {
-            None => Hold::NoPath,
-            Some(node) => {
-                node.pins += 1;
-                Hold::Held
-            }
-        }
-    }
-
-    /// Lets go of what [`State::hold`] kept.
-    pub(super) fn release(&mut self, held: &[u64]) {
-        held.iter().for_each(|leaf| self.unpin(*leaf));
-        self.evict(self.capacity);
-    }
-
-    /// Takes the leaves out and gives every node on their paths a fresh key, the root this one. `held` are those of
-    /// `leaves` whose paths exist; all of `leaves` count as erased.
-    pub(super) fn stage(
-        &mut self,
-        epoch: u64,
-        root: &SecretKey,
-        held: &[u64],
-        leaves: Vec<u64>,
-    ) -> Result<()> {
-        if self.staged.is_some() {
-            return Err(VaultError::Refused("an erasure while another is under way"));
-        }
-        let mut nodes: BTreeSet<KeyPosition> = held.iter().copied().flat_map(path).collect();
-        nodes.insert(ROOT);
-        // All keys first: nothing is changed if one cannot be made.
-        let fresh: Vec<SecretKey> =
-            nodes.iter().skip(1).map(|_| SecretKey::random()).collect::<Result<_>>()?;
-        let now = self.tick();
-        for leaf in held {
-            if let Some(node) = self.parents.get_mut(&(leaf / FAN_OUT)) {
-                node.clear(slot(*leaf));
-            }
-        }
-        for (position, key) in nodes.iter().zip(std::iter::once(root).chain(&fresh)) {
-            if let Some((above, slot)) = parent(*position)
-                && let Some(above) = self.node_mut(above)
-            {
-                above.put(slot, key);
-            }
-            if let Some(node) = self.node_mut(*position) {
-                node.rekey(key);
-                node.changed = now;
-            }
-        }
-        self.staged = Some(Staged { id: now, epoch, nodes, leaves });
-        Ok(())
-    }
-
-    /// The staged erasure's images as of now; `None` if there is none.
-    pub(super) fn staged_images(&mut self) -> Result<Option<ErasureImages>> {
-        let Some(staged) = &self.staged else { return Ok(None) };
-        let (epoch, leaves, nodes) = (staged.epoch, staged.leaves.clone(), staged.nodes.clone());
-        let (issue, images) = self.issue(nodes)?;
-        Ok(Some(ErasureImages { epoch, leaves, images, issue }))
     }
 
     /// Which root key the store is known to be at.

@@ -391,10 +391,10 @@ fn an_idle_parent_leaves_memory_and_comes_back() {
 #[test]
 fn failed_checkins_do_not_pile_up() {
     let tree = Rig::new(0, 4).tree;
-    for _ in 0..64 * (state::STALE_MAX + 100) {
+    for _ in 0..64 * (leasing::STALE_MAX + 100) {
         drop(block_on(tree.begin()).unwrap());
     }
-    assert!(tree.state.lock().cached() <= state::STALE_MAX + 5);
+    assert!(tree.state.lock().cached() <= leasing::STALE_MAX + 5);
 }
 
 #[test]

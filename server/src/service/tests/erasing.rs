@@ -1,0 +1,177 @@
+use super::*;
+use crate::policy::Action;
+use crate::sealed::KeyPosition;
+use crate::store::Erased;
+use crate::vault::{LEAF_PARENTS, VaultError};
+
+on_both_stores! {
+    without_a_delay_a_removal_returns_when_its_keys_are_gone
+    removals_that_wait_share_one_erasure
+    an_upload_that_was_given_up_leaves_no_key
+    what_a_crash_left_is_found_and_erased
+    a_keyring_that_cannot_be_written_is_tried_again
+    a_third_phase_that_failed_is_made_up_for
+    a_version_opened_while_it_is_deleted_is_not_kept
+}
+
+const FIRST: KeyPosition = KeyPosition { level: LEAF_PARENTS, index: 0 };
+
+fn at_once() -> Settings {
+    Settings { min_free: 0, erase_delay: Duration::ZERO, ..Settings::default() }
+}
+
+async fn erased(world: &World, document: NodeId) -> Option<Erased> {
+    world.service.meta().deletion(document).await.unwrap().unwrap().erased
+}
+
+async fn keys(world: &World) -> Vec<u64> {
+    world.service.vault.leaves_under(FIRST).await.unwrap()
+}
+
+async fn delete(world: &World, path: &str) -> Outcome<()> {
+    world.service.delete_document(&alice(), &path.parse().unwrap(), Precondition::None).await
+}
+
+async fn without_a_delay_a_removal_returns_when_its_keys_are_gone(mut world: World) {
+    world.put(&alice(), "@alice/a", b"one").await.unwrap();
+    world.put(&alice(), "@alice/b", b"two").await.unwrap();
+    world.restart(at_once()).await;
+    let node = world.attr(&alice(), "@alice/a").await.unwrap().node;
+    delete(&world, "@alice/a").await.unwrap();
+    assert!(erased(&world, node).await.is_some());
+    assert_eq!(keys(&world).await.len(), 1);
+    assert_eq!(world.get(&alice(), "@alice/b").await.unwrap(), b"two");
+}
+
+async fn removals_that_wait_share_one_erasure(mut world: World) {
+    world.restart(at_once()).await;
+    let mut nodes = Vec::new();
+    for n in 0..20 {
+        let path = format!("@alice/{n}");
+        world.put(&alice(), &path, b"text").await.unwrap();
+        nodes.push(world.attr(&alice(), &path).await.unwrap().node);
+    }
+    let busy = world.service.erasing.lock().await;
+    let removals = (0..20).map(|n| {
+        let world = &world;
+        async move { delete(world, &format!("@alice/{n}")).await }
+    });
+    let all_queued = async {
+        while world.service.meta().erasures(99).await.unwrap().len() < 20 {
+            tokio::task::yield_now().await;
+        }
+        drop(busy);
+    };
+    let (outcomes, ()) = tokio::join!(futures::future::join_all(removals), all_queued);
+    assert!(outcomes.iter().all(Result::is_ok));
+    let first = erased(&world, nodes[0]).await.unwrap();
+    for node in nodes {
+        assert_eq!(erased(&world, node).await, Some(first));
+    }
+}
+
+/// While it arrived, another check-in's transaction wrote its key into the stored tree.
+async fn an_upload_that_was_given_up_leaves_no_key(world: World) {
+    world.put(&alice(), "@alice/before", b"before").await.unwrap();
+    let (arriving, body) = futures::channel::mpsc::unbounded();
+    let path: DocPath = "@alice/upload".parse().unwrap();
+    let caller = alice();
+    let upload = world.service.put_document(&caller, &path, None, Precondition::None, body.boxed());
+    let others = async {
+        arriving.unbounded_send(Ok(Bytes::from(vec![7; 200_000]))).unwrap();
+        while world.service.vault.next_leaf() < 2 {
+            tokio::task::yield_now().await;
+        }
+        world.put(&alice(), "@alice/beside", b"beside").await.unwrap();
+        arriving.unbounded_send(Err(std::io::Error::other("the line broke"))).unwrap();
+    };
+    let (outcome, ()) = tokio::join!(upload, others);
+    assert!(outcome.is_err());
+    assert_eq!(world.service.vault.abandoned().len(), 1);
+    let before = world.service.vault.forgotten_before().await;
+    world.service.maintain().await.unwrap();
+    assert!(world.service.vault.abandoned().is_empty());
+    assert!(world.service.vault.forgotten_before().await > before, "the tree was given fresh keys");
+    assert_eq!(keys(&world).await.len(), 2);
+    assert_eq!(world.get(&alice(), "@alice/before").await.unwrap(), b"before");
+    assert_eq!(world.get(&alice(), "@alice/beside").await.unwrap(), b"beside");
+
+    // A lone one, which nothing stored ever held, costs no erasure.
+    let broken = futures::stream::iter([Ok(Bytes::from_static(b"x")), Err(std::io::Error::other("gone"))]);
+    let outcome = world.service.put_document(&caller, &path, None, Precondition::None, broken.boxed()).await;
+    assert!(outcome.is_err() && world.service.vault.abandoned().is_empty());
+}
+
+async fn what_a_crash_left_is_found_and_erased(mut world: World) {
+    let caller = alice();
+    world.put(&caller, "@alice/a", b"one").await.unwrap();
+    let seen = world.service.seen_path(&caller, &"@alice/a".parse().unwrap()).await.unwrap();
+    let allowed = world.service.allow(&caller, &seen, Action::Own).unwrap();
+    let sealer =
+        world.service.vault.begin(&allowed, seen.node.id, sss_common::PackId::random()).await.unwrap();
+    let leaf = sealer.leaf();
+    world.put(&caller, "@alice/b", b"two").await.unwrap();
+    // The crash: nobody is told that the sealer is gone.
+    let settings = world.service.settings.clone();
+    let left_behind = world.service.clone();
+    world.restart(settings).await;
+    assert!(keys(&world).await.contains(&leaf), "the stored tree has its key");
+    world.service.sweep_keys().await.unwrap();
+    assert_eq!(world.service.meta().erasures(9).await.unwrap(), [leaf], "it and no other");
+    world.service.maintain().await.unwrap();
+    assert!(!keys(&world).await.contains(&leaf));
+    world.service.sweep_keys().await.unwrap();
+    assert!(world.service.meta().erasures(9).await.unwrap().is_empty());
+    assert_eq!(world.get(&caller, "@alice/a").await.unwrap(), b"one");
+    assert_eq!(world.get(&caller, "@alice/b").await.unwrap(), b"two");
+    drop((sealer, left_behind));
+}
+
+async fn a_keyring_that_cannot_be_written_is_tried_again(mut world: World) {
+    world.restart(at_once()).await;
+    world.put(&alice(), "@alice/a", b"one").await.unwrap();
+    let node = world.attr(&alice(), "@alice/a").await.unwrap().node;
+    let (keyring, away) = (world.dir.path().join("keyring"), world.dir.path().join("away"));
+    std::fs::rename(&keyring, &away).unwrap();
+    assert_eq!(code(delete(&world, "@alice/a").await), Code::Internal);
+    assert_eq!(code(world.get(&alice(), "@alice/a").await), Code::NotFound, "deleted it is");
+    assert_eq!(erased(&world, node).await, None);
+    assert!(!keyring.exists(), "nothing is written where the keyring is not");
+    std::fs::rename(&away, &keyring).unwrap();
+    world.service.maintain().await.unwrap();
+    assert!(erased(&world, node).await.is_some());
+}
+
+async fn a_third_phase_that_failed_is_made_up_for(mut world: World) {
+    world.restart(at_once()).await;
+    world.put(&alice(), "@alice/a", b"one").await.unwrap();
+    let node = world.attr(&alice(), "@alice/a").await.unwrap().node;
+    let (keyring, away) = (world.dir.path().join("keyring"), world.dir.path().join("away"));
+    let settings = world.service.settings.clone();
+    let deletion = {
+        world.restart(Settings { erase_delay: Duration::from_secs(60), ..settings }).await;
+        delete(&world, "@alice/a").await.unwrap();
+        world.service.meta().deletion(node).await.unwrap().unwrap()
+    };
+    let erasing = world.service.vault.begin_erase(&deletion.keys).await.unwrap();
+    let at = Erased { epoch: erasing.epoch(), time: START };
+    world.service.meta().erased(erasing.leaves(), erasing.images(), at).await.unwrap();
+    std::fs::rename(&keyring, &away).unwrap();
+    assert!(matches!(world.service.vault.finish_erase(erasing).await, Err(VaultError::Keys(_))));
+    std::fs::rename(&away, &keyring).unwrap();
+    assert!(world.service.vault.forgotten_before().await < at.epoch);
+    world.service.maintain().await.unwrap();
+    assert_eq!(world.service.vault.forgotten_before().await, at.epoch, "though nothing was queued");
+}
+
+async fn a_version_opened_while_it_is_deleted_is_not_kept(world: World) {
+    world.put(&alice(), "@alice/a", b"one").await.unwrap();
+    let attr = world.attr(&alice(), "@alice/a").await.unwrap();
+    let forgotten = world.service.contents.find(attr.node, attr.version).err().unwrap();
+    let seen = world.service.seen_path(&alice(), &"@alice/a".parse().unwrap()).await.unwrap();
+    let allowed = world.service.allow(&alice(), &seen, Action::Own).unwrap();
+    let content = world.service.content(&alice(), &allowed, attr.node, attr.version).await.unwrap();
+    delete(&world, "@alice/a").await.unwrap();
+    world.service.contents.keep(attr.node, attr.version, &content, forgotten);
+    assert!(world.service.contents.find(attr.node, attr.version).is_err());
+}
