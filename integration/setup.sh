@@ -11,6 +11,8 @@ package_of() {
         pip) echo "python3-pip python3-venv" ;;
         pgrep) echo procps ;;
         runuser) echo util-linux ;;
+        losetup) echo mount ;;
+        mkfs.ext4) echo e2fsprogs ;;
         sshd) echo openssh-server ;;
         *) echo "$1" ;;
     esac

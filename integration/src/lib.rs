@@ -13,6 +13,7 @@ pub mod fixture;
 pub mod layers;
 pub mod mount;
 pub mod store;
+pub mod thief;
 pub mod transcript;
 pub mod wait;
 

@@ -74,8 +74,14 @@ impl Builder {
             fs::write(home.path().join("server.toml"), text)
                 .expect("a file can be written in a fresh folder");
         }
-        let mut store =
-            Store { home: Arc::new(Home(home)), how: self, server: None, addr: None, redirect: None };
+        let mut store = Store {
+            home: Arc::new(Home(home)),
+            how: self,
+            server: None,
+            addr: None,
+            redirect: None,
+            failpoint: None,
+        };
         store.start_server();
         store
     }
@@ -88,6 +94,7 @@ pub struct Store {
     server: Option<Child>,
     addr: Option<SocketAddr>,
     redirect: Option<SocketAddr>,
+    failpoint: Option<String>,
 }
 
 impl Store {
@@ -198,6 +205,23 @@ impl Store {
         self.how.keyring = Some(keyring.into());
     }
 
+    /// At its next starts the server ends itself, as a power cut would, when it comes to this place (see
+    /// `3s-server failpoints`); with `None` it does not.
+    pub fn fail_at(&mut self, place: Option<&str>) {
+        self.failpoint = place.map(Into::into);
+    }
+
+    /// Waits until the server has ended by itself.
+    #[track_caller]
+    pub fn await_end(&mut self, what: &str) {
+        let mut child = self.server.take().expect("the server runs");
+        let ended = holds_within(SERVER_DEADLINE, || matches!(child.try_wait(), Ok(Some(_))));
+        if !ended {
+            self.server = Some(child);
+            panic!("the server does not end: {what}");
+        }
+    }
+
     /// Starts the server again, on the port that it had.
     #[track_caller]
     pub fn start_server(&mut self) {
@@ -216,6 +240,7 @@ impl Store {
             .expect("a log can be made");
         let mut child = Command::new(program("3s-server"))
             .args(self.server_arguments())
+            .envs(self.failpoint.iter().map(|place| ("SSS_FAILPOINT", place)))
             .env("RUST_LOG", std::env::var("RUST_LOG").unwrap_or_else(|_| "info".into()))
             .stdin(Stdio::null())
             .stdout(Stdio::piped())

@@ -3,42 +3,11 @@
 #![allow(clippy::unwrap_used)]
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use rustix::io::Errno;
-use sss_integration::{Cmd, Store, eventually, noise};
-
-/// Puts the rows of an old database that are missing in today's one back into it.
-const MERGE: &str = r#"
-import sqlite3, sys
-db = sqlite3.connect(sys.argv[1])
-db.execute("pragma foreign_keys = off")
-db.execute("attach ? as old", (sys.argv[2],))
-for (table,) in db.execute("select name from old.sqlite_master where type = 'table' and name not like 'sqlite_%'").fetchall():
-    db.execute(f'insert or ignore into main."{table}" select * from old."{table}"')
-db.commit()
-"#;
-
-fn copy(from: &Path, to: &Path) {
-    Cmd::new("cp").arg("-aT").arg(from).arg(to).ok();
-}
-
-/// Reads a document as alice, on whatever is in the store's data folder now. `Err` also when the server does not start.
-fn read_with_a_server(store: &mut Store, names: &[&str]) -> Result<Vec<Result<Vec<u8>, Errno>>, String> {
-    store.try_start_server()?;
-    let (command, mountpoint) = store.mount_command("alice");
-    let mounted = command.run();
-    let found = mounted.success().then(|| {
-        let read =
-            |name: &&str| fs::read(mountpoint.join(name)).map_err(|e| Errno::from_io_error(&e).unwrap());
-        let found = names.iter().map(read).collect();
-        store.tool("3s").arg("unmount").arg(&mountpoint).ok();
-        found
-    });
-    store.stop_server();
-    found.ok_or_else(|| mounted.err())
-}
+use sss_integration::thief::{copy, merge, read_with_a_server};
+use sss_integration::{Cmd, Store, eventually, needs_root, noise};
 
 #[test]
 fn what_was_deleted_does_not_open_with_any_copy_but_the_old_keyring() {
@@ -82,8 +51,7 @@ fn what_was_deleted_does_not_open_with_any_copy_but_the_old_keyring() {
     // Today's folder, into which all that was deleted is put back: rows and packs.
     fs::remove_dir_all(&data).unwrap();
     copy(&today, &data);
-    Cmd::new("cp").args(["-an"]).arg(old.join("packs/.")).arg(data.join("packs/")).ok();
-    Cmd::new("python3").args(["-c", MERGE]).arg(data.join("meta.db")).arg(old.join("meta.db")).ok();
+    merge(&old, &data);
     let seen = read_with_a_server(&mut store, &names).unwrap();
     assert!(seen[..2].iter().all(Result::is_err), "the rows are back and the keys are not: {:?}", &seen[..2]);
     assert!(seen[2].as_ref() == Ok(&kept), "a document that was kept opens, or the drill proves nothing");
@@ -129,4 +97,106 @@ fn what_close_confirmed_survives_a_server_that_is_killed_while_it_works() {
         alice.unmount();
     }
     assert!(confirmed.len() >= 25, "only {} documents were written", confirmed.len());
+}
+
+fn drill(store: &Store) -> Cmd {
+    store.tool("3s-server").arg("drill").arg(store.path("data"))
+}
+
+/// Every file of a folder with its bytes, except the lock files' names.
+fn content_of(folder: &Path) -> Vec<(PathBuf, Vec<u8>)> {
+    let listed = Cmd::new("find").arg(folder).args(["-type", "f", "-not", "-name", "*lock"]).ok().out();
+    let mut files: Vec<PathBuf> = listed.lines().map(PathBuf::from).collect();
+    files.sort();
+    files.into_iter().map(|file| (file.clone(), fs::read(file).unwrap())).collect()
+}
+
+#[test]
+fn the_drill_passes_on_a_store_in_use_and_leaves_it_as_it_was() {
+    let mut store = Store::start();
+    let alice = store.mount("alice");
+    alice.sh("for i in 1 2 3 4 5; do echo $i > doc$i; done; rm doc2; echo again > doc3");
+    alice.unmount();
+    store.stop_server();
+    // What a drill leaves that was killed goes away with the next one.
+    let data = store.path("data");
+    fs::create_dir(data.join("drill-0123")).unwrap();
+    fs::write(data.join("keyring.drill-0123"), "left").unwrap();
+    let before = content_of(&data);
+    let done = drill(&store).ok();
+    assert!(done.out().contains("the drill passed"), "{}", done.out());
+    assert!(!done.out().contains("FAILED"), "{}", done.out());
+    let mut after = content_of(&data);
+    after.push((data.join("keyring.drill-0123"), b"left".to_vec()));
+    after.sort();
+    let mut before = before;
+    before.sort();
+    assert!(before == after, "the drill changed something");
+    store.start_server();
+    let refused = drill(&store).run();
+    let alice = store.mount("alice");
+    assert_eq!(alice.sh("cat doc1 doc3; ls").out(), "1\nagain\ndoc1\ndoc3\ndoc4\ndoc5");
+    assert!(refused.success() || refused.err().contains("3s-server runs on"), "{}", refused.err());
+}
+
+#[test]
+fn the_drill_fails_where_erasing_is_left_out() {
+    let mut store = Store::start();
+    store.stop_server();
+    let done = drill(&store).env("SSS_SKIP", "erasing").fails();
+    for name in ["small", "large"] {
+        assert!(done.out().contains(&format!("FAILED `{name}`, which was removed")), "{}", done.out());
+    }
+    assert!(done.out().contains("ok     `kept`, which was kept, opens today"), "{}", done.out());
+    assert!(done.err().contains("the drill failed"), "{}", done.err());
+    assert_eq!(done.err().lines().count(), 2, "{}", done.err());
+}
+
+/// A file system in a file, mounted; both go with it.
+struct Image {
+    file: PathBuf,
+    mountpoint: PathBuf,
+}
+
+impl Image {
+    fn mount(store: &Store) -> Image {
+        let image = Image { file: store.path("image"), mountpoint: store.fresh_dir("loop-") };
+        fs::File::create(&image.file).unwrap().set_len(96 << 20).unwrap();
+        Cmd::new("mkfs.ext4").args(["-q", "-F"]).arg(&image.file).ok();
+        Cmd::new("mount").args(["-o", "loop"]).arg(&image.file).arg(&image.mountpoint).ok();
+        image
+    }
+}
+
+impl Drop for Image {
+    fn drop(&mut self) {
+        Cmd::new("umount").arg(&self.mountpoint).run();
+    }
+}
+
+#[test]
+fn a_disk_image_searched_raw_has_no_erased_key_and_no_plaintext() {
+    if !needs_root("a_disk_image_searched_raw_has_no_erased_key_and_no_plaintext") {
+        return;
+    }
+    let mut store = Store::start();
+    store.stop_server();
+    let image = Image::mount(&store);
+    let data = image.mountpoint.join("data");
+    store.tool("3s-server").arg("init").arg(&data).ok();
+    let drill = || store.tool("3s-server").arg("drill").arg(&data).arg("--search");
+    let done = drill().arg(&image.file).ok();
+    let whole = format!("no erased key and no plaintext in the 96 MiB of {}", image.file.display());
+    assert!(done.out().contains(&whole), "{}", done.out());
+
+    // Searching proves something: another image is told from this one, and what is there is found.
+    let other = store.path("other-image");
+    fs::write(&other, noise(1 << 20, 9)).unwrap();
+    let refused = drill().arg(&other).fails();
+    assert!(refused.err().contains("is not found in it"), "{}", refused.err());
+    let done = drill().arg(&image.file).env("SSS_SKIP", "erasing").fails();
+    assert!(done.out().contains("FAILED `small`"), "{}", done.out());
+    let done = drill().arg(&image.file).env("SSS_SKIP", "overwriting").fails();
+    let left = format!("FAILED 1 erased keys and 0 pieces of plaintext in {}", image.file.display());
+    assert!(done.out().contains(&left), "the old keyring's bytes: {}", done.out());
 }

@@ -2,3 +2,6 @@
 //!
 //! They work on the data directory, most of them also while a server runs on it; each file says at its head which
 //! locks it takes and what it may change.
+
+mod carve;
+pub mod drill;

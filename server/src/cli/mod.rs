@@ -1,5 +1,6 @@
 //! The command line: one file for each family of commands.
 
+mod drill;
 mod user;
 
 use std::net::SocketAddr;
@@ -9,6 +10,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::config::Config;
 use crate::run::{self, compose};
+use drill::DrillArgs;
 use user::UserCommand;
 
 /// The Secure Shared Store's server.
@@ -40,6 +42,18 @@ enum Command {
     /// Add, list, disable and enable users. Works while the server runs.
     #[command(subcommand, after_help = "Example: 3s-server user add /var/lib/3s alice alice/user.pub")]
     User(UserCommand),
+    /// Prove that what is removed stays closed: an attack on a scratch copy, with all that was ever on the disk.
+    #[command(after_help = "Examples:
+  3s-server drill /var/lib/3s
+  3s-server drill /mnt/image/3s --search /srv/image.ext4
+
+Checks three documents into a scratch copy, copies everything but the keyring, removes two, and then attacks with the copy,
+today's files, today's keyring and the RSA key. Changes nothing in the store; exit code 0 if the drill passes.")]
+    Drill(DrillArgs),
+    /// List the places where a test can let the process die; debug builds only.
+    #[cfg(debug_assertions)]
+    #[command(hide = true, after_help = "Example: SSS_FAILPOINT=erase.staged 3s-server run ...")]
+    Failpoints,
     /// Serve until SIGTERM or SIGINT. SIGHUP reads the files of TLS_DIR again.
     #[command(after_help = "Examples:
   3s-server run /var/lib/3s --tls /etc/3s/tls --listen 0.0.0.0:8443
@@ -90,6 +104,12 @@ impl Cli {
         match self.command {
             Command::Init { data_dir, keyring } => init(&data_dir, keyring),
             Command::User(command) => user::user(command),
+            Command::Drill(args) => args.execute(),
+            #[cfg(debug_assertions)]
+            Command::Failpoints => {
+                crate::failpoint::ALL.iter().for_each(|name| println!("{name}"));
+                Ok(())
+            }
             Command::Run(args) => {
                 run::start_log(args.log_format == LogFormat::Json);
                 let config = args.config.as_deref().map(Config::load).transpose()?.unwrap_or_default();

@@ -113,7 +113,8 @@ fn create(paths: &Paths) -> anyhow::Result<()> {
     Vault::create(&paths.vault()).map_err(anyhow::Error::from)
 }
 
-fn open_metadata(path: &Path) -> anyhow::Result<Arc<dyn MetaStore>> {
+/// Opens a metadata file.
+pub fn open_metadata(path: &Path) -> anyhow::Result<Arc<dyn MetaStore>> {
     let store =
         SqliteStore::open(path).map_err(|error| anyhow::anyhow!("{}: {error}", path.display())).advice(
             "nothing was changed; a store of a newer 3S needs a newer 3s-server, a damaged one its backup",

@@ -13,6 +13,7 @@ mod primitives;
 mod record;
 mod secrets;
 mod server_key;
+pub mod thief;
 mod tree;
 
 use std::path::PathBuf;
@@ -221,6 +222,12 @@ pub const BLOCK_OVERHEAD: usize = 16;
 
 /// Blocks that a document can have.
 const BLOCKS_MAX: u64 = DOCUMENT_MAX / BLOCK_SIZE as u64;
+
+/// A key tree node's first bytes, which stand in the clear.
+pub const KEY_NODE_MAGIC: [u8; 8] = tree::node::HEADER;
+
+/// Bytes that a sealed node can have: without any key, and with all of them.
+pub const KEY_NODE_LENGTHS: std::ops::RangeInclusive<usize> = tree::node::LENGTHS;
 
 /// The level of the key tree whose nodes hold the leaves.
 pub const LEAF_PARENTS: u8 = tree::path::LAST_LEVEL;

@@ -24,10 +24,10 @@ struct Rows {
 }
 
 #[derive(Default)]
-struct Store(Mutex<Rows>);
+pub(super) struct Store(Mutex<Rows>);
 
 impl Store {
-    fn apply(&self, images: Vec<KeyImage>, leaf: Option<u64>) {
+    pub(super) fn apply(&self, images: Vec<KeyImage>, leaf: Option<u64>) {
         let mut rows = self.0.lock();
         for image in images {
             if rows.nodes.get(&image.position).is_none_or(|row| row.sequence < image.sequence) {
@@ -35,6 +35,10 @@ impl Store {
             }
         }
         rows.last_leaf = rows.last_leaf.max(leaf);
+    }
+
+    pub(super) fn images(&self) -> Vec<KeyImage> {
+        self.0.lock().nodes.values().cloned().collect()
     }
 
     fn copy(&self) -> Arc<Store> {
@@ -65,7 +69,7 @@ fn paths(folder: &Path) -> VaultPaths {
 }
 
 /// A new store's files. Making an RSA key takes long, so the tests share one pair; the keyrings differ.
-fn new_files(folder: &Path) -> VaultPaths {
+pub(super) fn new_files(folder: &Path) -> VaultPaths {
     static PAIR: OnceLock<(Vec<u8>, Vec<u8>)> = OnceLock::new();
     let (private, public) = PAIR.get_or_init(|| {
         let folder = tempfile::tempdir().unwrap();
@@ -84,7 +88,7 @@ fn new_files(folder: &Path) -> VaultPaths {
     paths
 }
 
-async fn open(paths: &VaultPaths, store: &Arc<Store>) -> Result<Vault> {
+pub(super) async fn open(paths: &VaultPaths, store: &Arc<Store>) -> Result<Vault> {
     let last_leaf = store.0.lock().last_leaf;
     Vault::open(paths.clone(), store.clone(), last_leaf).await
 }
@@ -105,14 +109,14 @@ fn body(document: NodeId, text: &str) -> RecordBody {
 }
 
 /// A version that was checked in: its leaf, and what it sealed.
-struct Kept {
-    document: NodeId,
-    leaf: u64,
-    sealed: bytes::Bytes,
+pub(super) struct Kept {
+    pub(super) document: NodeId,
+    pub(super) leaf: u64,
+    pub(super) sealed: bytes::Bytes,
     body: RecordBody,
 }
 
-async fn checkin(vault: &Vault, store: &Store, name: &str) -> Kept {
+pub(super) async fn checkin(vault: &Vault, store: &Store, name: &str) -> Kept {
     let document = NodeId::random();
     let sealer = vault.begin(&allowed(Action::Checkin), document, PackId::random()).await.unwrap();
     let body = body(document, name);

@@ -1,5 +1,7 @@
 //! One node: its own key, the 64 keys it holds, and its sealed image.
 
+use std::ops::RangeInclusive;
+
 use bytes::Bytes;
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
@@ -11,9 +13,15 @@ use crate::vault::{Result, VaultError};
 
 const MAGIC: &[u8; 4] = b"3SKN";
 const VERSION: u8 = 1;
-const HEADER: [u8; 8] = [MAGIC[0], MAGIC[1], MAGIC[2], MAGIC[3], VERSION, AES_256_GCM_SIV_ID, 0, 0];
+/// The first bytes of an image.
+pub(in crate::vault) const HEADER: [u8; 8] =
+    [MAGIC[0], MAGIC[1], MAGIC[2], MAGIC[3], VERSION, AES_256_GCM_SIV_ID, 0, 0];
 const BITMAP: usize = 8;
 const SLOTS: usize = FAN_OUT as usize;
+const EMPTY: usize = HEADER.len() + NONCE_BYTES + BITMAP + TAG_BYTES;
+
+/// Bytes of an image: without any key, and with all.
+pub(in crate::vault) const LENGTHS: RangeInclusive<usize> = EMPTY..=EMPTY + SLOTS * KEY_BYTES;
 
 /// A node in memory. What the keys are worth is in one box: moving a node leaves no copy of them.
 pub(in crate::vault) struct Node {

@@ -23,7 +23,7 @@ pub(super) fn on_path(leaf: u64, level: u8) -> KeyPosition {
 }
 
 /// The nodes on the way to a leaf, root first.
-pub(super) fn path(leaf: u64) -> impl DoubleEndedIterator<Item = KeyPosition> {
+pub(in crate::vault) fn path(leaf: u64) -> impl DoubleEndedIterator<Item = KeyPosition> {
     (0..LEVELS).map(move |level| on_path(leaf, level))
 }
 

@@ -1,0 +1,137 @@
+//! A power cut at every place that has a name (`3s-server failpoints`): whatever was confirmed is there, whatever was removed is
+//! gone for good, and the server comes up again and finishes by itself.
+
+#![allow(clippy::unwrap_used)]
+
+use std::fs;
+use std::path::Path;
+use std::time::Duration;
+
+use rustix::io::Errno;
+use sss_integration::thief::{copy, merge, read_with_a_server};
+use sss_integration::{Cmd, Mount, Store, eventually, noise};
+
+/// Places outside of a running server, which have tests of their own.
+const ELSEWHERE: [&str; 3] = ["rotate.", "backup.", "restore."];
+
+fn places(store: &Store) -> Vec<String> {
+    let listed = store.tool("3s-server").arg("failpoints").ok().out();
+    let here = |name: &&str| !ELSEWHERE.iter().any(|other| name.starts_with(other));
+    listed.lines().filter(here).map(Into::into).collect()
+}
+
+/// How many rows a question about the metadata has for an answer.
+fn count(data: &Path, table: &str) -> u64 {
+    const ASK: &str = "import sqlite3, sys
+db = sqlite3.connect(f'file:{sys.argv[1]}?mode=ro', uri=True)
+print(db.execute(f'select count(*) from {sys.argv[2]}').fetchone()[0])";
+    let asked = Cmd::new("python3").args(["-c", ASK]).arg(data.join("meta.db")).arg(table).ok();
+    asked.out().trim().parse().unwrap()
+}
+
+fn await_nothing_left(data: &Path) {
+    eventually(Duration::from_secs(20), "keys are erased and packs deleted", || {
+        count(data, "erasures") == 0 && count(data, "trash") == 0
+    });
+}
+
+struct Round {
+    names: [&'static str; 4],
+    old: Vec<u8>,
+    new: Vec<u8>,
+    kept: Vec<u8>,
+}
+
+impl Round {
+    fn prepare(alice: &Mount, number: u64) -> Round {
+        let round = Round {
+            names: ["doomed", "doomed-large", "kept", "changed"],
+            old: noise(100_000, 3 * number + 1),
+            new: noise(120_000, 3 * number + 2),
+            kept: noise(200_000, 3 * number + 3),
+        };
+        alice.write("doomed", b"a small one");
+        alice.write("doomed-large", &round.kept);
+        alice.write("kept", &round.kept);
+        alice.write("changed", &round.old);
+        round
+    }
+}
+
+/// Writes and says whether that was confirmed.
+fn overwrite(path: &Path, content: &[u8]) -> bool {
+    let write = || -> std::io::Result<()> {
+        let mut file = fs::File::options().write(true).truncate(true).open(path)?;
+        std::io::Write::write_all(&mut file, content)?;
+        Ok(rustix::fs::fsync(&file)?)
+    };
+    write().is_ok()
+}
+
+fn is_gone(path: &Path) -> bool {
+    match fs::read(path) {
+        Ok(_) => false,
+        Err(error) => {
+            assert_eq!(Errno::from_io_error(&error), Some(Errno::NOENT), "{}", path.display());
+            true
+        }
+    }
+}
+
+#[test]
+fn a_power_cut_anywhere_loses_nothing_and_revives_nothing() {
+    let mut store = Store::with().config("[documents]\nkeep_superseded = \"1s\"").start();
+    let (data, old, today) = (store.path("data"), store.path("old"), store.path("today"));
+    let places = places(&store);
+    assert!(places.len() >= 12, "a build without failpoints cannot be tested");
+    for (number, place) in (0..).zip(&places) {
+        let alice = store.mount("alice");
+        let round = Round::prepare(&alice, number);
+        alice.unmount();
+        store.stop_server();
+        let _ = fs::remove_dir_all(&old);
+        copy(&data, &old);
+
+        store.fail_at(Some(place));
+        store.start_server();
+        let alice = store.mount_with("alice", &["-o", "timeout=2"]);
+        let changed = overwrite(&alice.at("changed"), &round.new);
+        let removed = ["doomed", "doomed-large"].map(|name| fs::remove_file(alice.at(name)).is_ok());
+        store.await_end(&format!("it never comes to {place}"));
+        store.fail_at(None);
+        store.start_server();
+        drop(alice);
+
+        let alice = store.mount("alice");
+        assert!(alice.read("kept") == round.kept, "{place}: a document that was kept");
+        let now = alice.read("changed");
+        assert!(
+            now == round.new || (!changed && now == round.old),
+            "{place}: the last version that was confirmed"
+        );
+        for (name, removed) in ["doomed", "doomed-large"].iter().zip(removed) {
+            let path = alice.at(name);
+            assert!(is_gone(&path) || !removed, "{place}: {name} was removed and is back");
+            let _ = fs::remove_file(&path);
+        }
+        await_nothing_left(&data);
+        alice.unmount();
+        store.stop_server();
+
+        // A thief puts everything back that was copied before, and has today's keyring.
+        fs::rename(&data, &today).unwrap();
+        copy(&today, &data);
+        merge(&old, &data);
+        let seen = read_with_a_server(&mut store, &round.names).unwrap();
+        assert!(seen[0].is_err() && seen[1].is_err(), "{place}: what was removed opens");
+        assert!(seen[2].as_ref() == Ok(&round.kept), "{place}: what was kept does not open");
+        assert!(seen[3].as_ref() == Ok(&now), "{place}: what was changed does not open");
+        fs::remove_dir_all(&data).unwrap();
+        fs::rename(&today, &data).unwrap();
+        store.start_server();
+        let alice = store.mount("alice");
+        alice.sh("rm -f kept changed");
+        alice.unmount();
+        await_nothing_left(&data);
+    }
+}

@@ -1,0 +1,129 @@
+//! The scratch copy: metadata and an empty packs folder in a folder of their own, the keyring's copy beside the keyring.
+
+use std::fs::{self, DirBuilder, OpenOptions};
+use std::io::Write;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use super::Options;
+use crate::run::compose::Paths;
+use crate::run::{Advice, lock};
+use crate::vault::thief;
+
+/// What a scratch folder and a scratch keyring are called; the rest of the name is random.
+const PREFIX: &str = "drill-";
+
+/// A store's scratch copy.
+pub(super) struct Scratch {
+    folder: PathBuf,
+    paths: Paths,
+    _lock: fs::File,
+}
+
+impl Scratch {
+    /// Copies what the drill needs. What an earlier drill left that was killed is removed first.
+    pub(super) fn copy(options: &Options) -> anyhow::Result<Scratch> {
+        let lock = lock::lock(&options.data_dir)?;
+        let store = Paths::of(&options.data_dir, options.keyring.clone());
+        let within = options.scratch.as_deref().unwrap_or(&options.data_dir);
+        remove_leftovers(within, &store.keyring)?;
+        let tag = format!("{PREFIX}{:016x}", rand::random::<u64>());
+        let folder = within.join(&tag);
+        let room =
+            "give a folder that you may write with --scratch, on a disk with room for a copy of meta.db";
+        DirBuilder::new().mode(0o700).create(&folder).map_err(|e| at(&folder, &e)).advice(room)?;
+        let paths = Paths {
+            meta: folder.join("meta.db"),
+            packs: folder.join("packs"),
+            keyring: beside(&store.keyring, &tag),
+            ..store.clone()
+        };
+        let scratch = Scratch { folder, paths, _lock: lock };
+        match scratch.fill(&store) {
+            Ok(()) => Ok(scratch),
+            Err(error) => {
+                let _ = scratch.remove();
+                Err(error).advice(room)
+            }
+        }
+    }
+
+    fn fill(&self, store: &Paths) -> anyhow::Result<()> {
+        copy_database(&store.meta, &self.paths.meta)?;
+        let keyring = fs::read(&store.keyring).map_err(|e| at(&store.keyring, &e))?;
+        let mut copy = OpenOptions::new();
+        let copy = copy.write(true).create_new(true).mode(0o600).open(&self.paths.keyring);
+        let written = copy.and_then(|mut copy| copy.write_all(&keyring).and_then(|()| copy.sync_all()));
+        written.map_err(|e| at(&self.paths.keyring, &e))
+    }
+
+    /// Where the scratch store's parts lie. The RSA key is the store's own.
+    pub(super) fn paths(&self) -> &Paths {
+        &self.paths
+    }
+
+    /// A new place in the scratch folder.
+    pub(super) fn place(&self, name: &str) -> PathBuf {
+        self.folder.join(name)
+    }
+
+    /// The scratch folder.
+    pub(super) fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// Removes it all, the keyring's copy so that its medium forgets it.
+    pub(super) fn remove(self) -> anyhow::Result<()> {
+        let keyring = thief::discard_keyring(&self.paths.keyring);
+        let folder = fs::remove_dir_all(&self.folder).map_err(|e| at(&self.folder, &e));
+        keyring.map_err(anyhow::Error::from).and(folder).advice("remove the scratch copy yourself")
+    }
+}
+
+/// A database file and its log. The store's lock is held: nobody writes meanwhile.
+pub(super) fn copy_database(from: &Path, to: &Path) -> anyhow::Result<()> {
+    for end in ["", "-wal"] {
+        let (from, to) = (with_end(from, end), with_end(to, end));
+        if end.is_empty() || from.exists() {
+            fs::copy(&from, &to).map_err(|e| at(&from, &e))?;
+        }
+    }
+    Ok(())
+}
+
+/// A database's companion.
+pub(super) fn with_end(path: &Path, end: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(end);
+    name.into()
+}
+
+fn beside(keyring: &Path, tag: &str) -> PathBuf {
+    let mut name = keyring.file_name().unwrap_or_default().to_owned();
+    name.push(".");
+    name.push(tag);
+    keyring.with_file_name(name)
+}
+
+fn remove_leftovers(within: &Path, keyring: &Path) -> anyhow::Result<()> {
+    let advice = "remove it yourself: it is what a drill left that was killed";
+    for folder in entries(within, PREFIX) {
+        fs::remove_dir_all(&folder).map_err(|e| at(&folder, &e)).advice(advice)?;
+    }
+    let copies = beside(keyring, PREFIX);
+    let (Some(medium), Some(name)) = (keyring.parent(), copies.file_name()) else { return Ok(()) };
+    for copy in entries(medium, &name.to_string_lossy()) {
+        thief::discard_keyring(&copy)?;
+    }
+    Ok(())
+}
+
+fn entries(folder: &Path, prefix: &str) -> Vec<PathBuf> {
+    let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    entries.filter(|e| e.file_name().to_string_lossy().starts_with(prefix)).map(|e| e.path()).collect()
+}
+
+pub(super) fn at(path: &Path, error: &std::io::Error) -> anyhow::Error {
+    anyhow::anyhow!("{}: {error}", path.display())
+}
