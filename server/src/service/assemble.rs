@@ -17,11 +17,12 @@ use sss_common::record::{Hash, block_hash};
 use sss_common::{Code, Flag, NodeId, PackId};
 
 use super::content::Content;
-use super::digests::{turn, zero_hash};
+use super::digests::turn;
 use super::{Failure, Outcome, Service};
 use crate::policy::Allowed;
 use crate::store::{BlobStore, BlobWriter, PackRow};
 use crate::vault::Sealer;
+use crate::vault::digests::zero_hash;
 use crate::vault::layout::{Extent, Layout};
 
 /// Largest pack that is kept in its metadata row: one whole block and its overhead.

@@ -13,9 +13,8 @@ use futures::stream::{self, StreamExt};
 use lru::LruCache;
 use parking_lot::Mutex;
 use sss_common::limits::BLOCK_SIZE;
-use sss_common::{Code, Flag, NodeId, PackId, Version};
+use sss_common::{Code, NodeId, PackId, Version};
 
-use super::digests::root_of;
 use super::{ByteStream, Caller, Failure, Outcome, Service};
 use crate::policy::Allowed;
 use crate::store::{BlobStore, PackRow, Stores};
@@ -131,12 +130,7 @@ impl Content {
         version: Version,
         mut body: RecordBody,
     ) -> Outcome<Self> {
-        if body.record.version != version {
-            return Err(VaultError::Integrity("a version record").into());
-        }
-        if body.record.flag == Flag::Integrity {
-            check_signature(&vault, &mut body).await?;
-        }
+        vault.verify_record(version, &mut body).await?;
         let wanted = body.layout.packs();
         let rows = stores.meta.packs(&wanted).await?;
         if rows.len() != wanted.len() {
@@ -221,7 +215,9 @@ impl Content {
 
     async fn read_run(&self, allowed: &Allowed, run: &Run) -> Outcome<Vec<Vec<u8>>> {
         let Some((pack, at)) = run.place else {
-            return Ok((run.first..run.first + run.count).map(|i| vec![0; self.block_length(i)]).collect());
+            return Ok((run.first..run.first + run.count)
+                .map(|i| vec![0; self.body.block_length(i)])
+                .collect());
         };
         let row = self.packs.get(&pack).ok_or(VaultError::Integrity("a version's list of packs"))?;
         let opener = self.opener(allowed, row).await?;
@@ -231,7 +227,7 @@ impl Content {
         for (n, block) in (0..run.count).zip(sealed.chunks(size)) {
             let mut block = block.to_vec();
             opener.open_block(row.document, pack, at + n, at + n + 1 == row.blocks, &mut block)?;
-            block.resize(self.block_length(run.first + n), 0);
+            block.resize(self.body.block_length(run.first + n), 0);
             blocks.push(block);
         }
         if blocks.len() as u64 != run.count {
@@ -277,11 +273,6 @@ impl Content {
         self.openers.lock().await.insert(row.id, opener.clone());
         Ok(opener)
     }
-
-    pub(super) fn block_length(&self, index: u64) -> usize {
-        let left = self.size().saturating_sub(index.saturating_mul(BLOCK));
-        usize::try_from(left.min(BLOCK)).unwrap_or(BLOCK_SIZE)
-    }
 }
 
 struct Run {
@@ -314,14 +305,6 @@ impl std::fmt::Display for StreamFailed {
 }
 
 impl std::error::Error for StreamFailed {}
-
-async fn check_signature(vault: &Vault, body: &mut RecordBody) -> Outcome<()> {
-    let signed = body.signature.as_ref().is_some_and(|signature| vault.verify(&body.record, signature));
-    let (digests, root) = root_of(std::mem::take(&mut body.digests)).await?;
-    body.digests = digests;
-    let rooted = root == body.record.root;
-    if signed && rooted { Ok(()) } else { Err(VaultError::Integrity("a version's signature").into()) }
-}
 
 fn cut(index: u64, block: Vec<u8>, start: u64, end: u64) -> Bytes {
     let at = index * BLOCK;

@@ -8,11 +8,11 @@ use sss_common::{Code, Flag, NodeId, PackId, Uid, Version};
 
 use super::assemble::Assembled;
 use super::content::Content;
-use super::digests::root_of;
 use super::{Caller, Failure, Outcome, Service};
 use crate::failpoint;
 use crate::policy::Allowed;
 use crate::store::{Commit, NewNode, Node, PackRow};
+use crate::vault::digests::root_of;
 use crate::vault::layout::Layout;
 use crate::vault::{RecordBody, Sealer};
 

@@ -78,6 +78,7 @@ impl Vault {
     /// Erases the first of these leaves, as many as fit in one go ([`Erasing::leaves`]): phase 1. From here on they
     /// cannot be opened by this process; forgotten they are after [`Vault::finish_erase`].
     pub async fn begin_erase(&self, leaves: &[u64]) -> Result<Erasing> {
+        self.writes()?;
         let keyring = self.keyring.clone().lock_owned().await;
         if let Some(images) = self.tree.staged()? {
             return Ok(Erasing { images, keyring });
@@ -107,6 +108,7 @@ impl Vault {
 
     /// Phase 3 of an erasure whose end failed, if there is one: nothing when the keyring holds one root.
     pub async fn forget_old(&self) -> Result<()> {
+        self.writes()?;
         let keyring = self.keyring.clone().lock_owned().await;
         self.drop_old(keyring).await.map(drop)
     }
@@ -154,6 +156,21 @@ pub(super) fn recover(
     image: Option<&KeyImage>,
     last_leaf: Option<u64>,
 ) -> Result<(Keyring, Node)> {
+    let (settled, root) = find_root(path, &keyring, unwrapping, image, last_leaf)?;
+    if settled != keyring {
+        keyring::replace(path, &settled)?;
+    }
+    Ok((settled, root))
+}
+
+/// Which of the keyring's roots the store is at: the keyring with only that one, and the tree's root node. Writes nothing.
+pub(super) fn find_root(
+    path: &Path,
+    keyring: &Keyring,
+    unwrapping: &PrivateDecryptingKey,
+    image: Option<&KeyImage>,
+    last_leaf: Option<u64>,
+) -> Result<(Keyring, Node)> {
     let store = keyring.store;
     let roots = std::iter::once(&keyring.current).chain(&keyring.next).map(|wrapped| {
         let key = unwrap(unwrapping, &keyring::label(&store, wrapped.epoch), &wrapped.wrapped);
@@ -178,9 +195,5 @@ pub(super) fn recover(
                       before the last deletion cannot be opened, by design";
         keyring::unusable(path, what, way_on)
     })?;
-    let settled = Keyring { store, current, next: None };
-    if settled != keyring {
-        keyring::replace(path, &settled)?;
-    }
-    Ok((settled, root))
+    Ok((Keyring { store, current, next: None }, root))
 }

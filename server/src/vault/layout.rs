@@ -24,6 +24,11 @@ pub struct Extent {
 }
 
 impl Extent {
+    /// The block behind the run, in its pack.
+    pub(super) fn end_in_pack(&self) -> u64 {
+        self.at.saturating_add(self.count)
+    }
+
     /// The block behind the run.
     fn end(&self) -> u64 {
         self.first.saturating_add(self.count)

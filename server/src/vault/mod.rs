@@ -2,8 +2,11 @@
 //!
 //! [`primitives`] says what the algorithms are, [`pack`] and [`record`] what they seal, [`tree`] where the keys
 //! for that are kept and how one is erased, [`keyring`] and [`server_key`] what lies on disk, and [`erasing`] how the
-//! keyring and the tree are moved to a new root together.
+//! keyring and the tree are moved to a new root together. [`check`] says whether what is sealed verifies, and nothing of
+//! what it is; [`digests`] has the hashes that an `integrity` version is held to.
 
+pub mod check;
+pub mod digests;
 pub mod layout;
 
 mod erasing;
@@ -18,6 +21,7 @@ mod tree;
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use sss_common::limits::{BLOCK_SIZE, DOCUMENT_MAX};
@@ -35,6 +39,7 @@ use primitives::Cipher;
 use secrets::SecretKey;
 use server_key::ServerKey;
 use tree::KeyTree;
+use tree::node::Node;
 
 /// Why the vault could not do it.
 #[derive(Debug, thiserror::Error)]
@@ -88,6 +93,8 @@ pub struct Vault {
     tree: Arc<KeyTree>,
     /// Held while an erasure is under way.
     keyring: Arc<tokio::sync::Mutex<erasing::KeyringFile>>,
+    /// Opened beside another process that has the store: it seals, signs and erases nothing.
+    only_reads: bool,
 }
 
 impl Vault {
@@ -113,22 +120,66 @@ impl Vault {
     ) -> Result<Vault> {
         let (server, unwrapping) = ServerKey::read(&paths.server_key, &paths.server_pub)?;
         let keyring = keyring::read(&paths.keyring)?;
-        let store = keyring.store;
         let image = source.load(tree::path::ROOT).await.map_err(VaultError::Source)?;
-        let (keyring, root) =
-            erasing::recover(&paths.keyring, keyring, &unwrapping, image.as_ref(), last_leaf)?;
+        let opened = erasing::recover(&paths.keyring, keyring, &unwrapping, image.as_ref(), last_leaf)?;
         let next_leaf = last_leaf.map_or(0, |leaf| leaf.saturating_add(1));
-        Ok(Vault {
+        Ok(Vault::of(server, paths.keyring, opened, next_leaf, source))
+    }
+
+    /// Opens a store's keys only to read, also while a server runs on it: nothing is written, and the vault refuses to
+    /// begin, to erase and to sign. It sees the tree as it was: what it loads after a later erasure may not open any
+    /// more, so a caller that meets a failure opens anew and looks again (see [`Vault::epoch`]).
+    /// Costs as [`Vault::open`]; a keyring that is just being replaced is read again.
+    pub async fn open_to_read(
+        paths: &VaultPaths,
+        source: Arc<dyn KeySource>,
+        last_leaf: Option<u64>,
+    ) -> Result<Vault> {
+        let (server, unwrapping) = ServerKey::read(&paths.server_key, &paths.server_pub)?;
+        let look = async || {
+            let keyring = keyring::read(&paths.keyring)?;
+            let image = source.load(tree::path::ROOT).await.map_err(VaultError::Source)?;
+            erasing::find_root(&paths.keyring, &keyring, &unwrapping, image.as_ref(), last_leaf)
+        };
+        let mut looks = 1;
+        let opened = loop {
+            match look().await {
+                // Keyring and root node are read one after the other, and a keyring that is replaced is written over:
+                // what does not fit may fit a moment later.
+                Err(VaultError::Keys(_)) if looks < LOOKS => tokio::time::sleep(LOOK_PAUSE).await,
+                other => break other?,
+            }
+            looks += 1;
+        };
+        let vault = Vault::of(server, paths.keyring.clone(), opened, 0, source);
+        Ok(Vault { only_reads: true, ..vault })
+    }
+
+    fn of(
+        server: ServerKey,
+        path: PathBuf,
+        (keyring, root): (Keyring, Node),
+        next_leaf: u64,
+        source: Arc<dyn KeySource>,
+    ) -> Vault {
+        let store = keyring.store;
+        Vault {
             store,
             server: Arc::new(server),
             tree: Arc::new(KeyTree::new(store, (keyring.current.epoch, root), next_leaf, source)),
-            keyring: Arc::new(tokio::sync::Mutex::new(erasing::KeyringFile::new(paths.keyring, keyring))),
-        })
+            keyring: Arc::new(tokio::sync::Mutex::new(erasing::KeyringFile::new(path, keyring))),
+            only_reads: false,
+        }
     }
 
     /// Which store these keys are for.
     pub fn store_id(&self) -> [u8; 16] {
         self.store
+    }
+
+    /// Which root key the store was at when it was opened, or is at since an erasure of this vault. Counts up.
+    pub fn epoch(&self) -> u64 {
+        self.tree.epoch()
     }
 
     /// The server's public key, SPKI PEM.
@@ -141,6 +192,7 @@ impl Vault {
     /// back; one that is dropped later leaves it, because its transaction may have happened (see [`Vault::give_up`]).
     pub async fn begin(&self, allowed: &Allowed, document: NodeId, pack: PackId) -> Result<Sealer> {
         proven(allowed, &[Action::Checkin, Action::Own])?;
+        self.writes()?;
         let (lease, key) = self.tree.begin().await?;
         Ok(Sealer::new(lease, Cipher::new(&key)?, document, pack))
     }
@@ -197,12 +249,17 @@ impl Vault {
 
     /// Signs with RSA-PSS, SHA-256 (about 3 ms of one core; call it off the async threads).
     pub fn sign(&self, message: &[u8]) -> Result<Vec<u8>> {
+        self.writes()?;
         self.server.sign(message)
     }
 
     /// Checks a record's signature with the server's public key.
     pub fn verify(&self, record: &VersionRecord, signature: &[u8]) -> bool {
         self.server.verify(&record.encode(), signature)
+    }
+
+    fn writes(&self) -> Result<()> {
+        if self.only_reads { Err(VaultError::Refused("it was opened only to read")) } else { Ok(()) }
     }
 }
 
@@ -219,6 +276,11 @@ pub const PACK_HEADER: usize = 48;
 
 /// Bytes that sealing adds to a block.
 pub const BLOCK_OVERHEAD: usize = 16;
+
+/// How often [`Vault::open_to_read`] looks at a keyring and a root node that do not fit, and the pause between: longer
+/// together than a keyring takes to be replaced.
+const LOOKS: u32 = 5;
+const LOOK_PAUSE: Duration = Duration::from_millis(50);
 
 /// Blocks that a document can have.
 const BLOCKS_MAX: u64 = DOCUMENT_MAX / BLOCK_SIZE as u64;

@@ -5,6 +5,7 @@
 
 use bytes::Bytes;
 use sss_common::NodeId;
+use sss_common::limits::BLOCK_SIZE;
 use sss_common::record::{Hash, VersionRecord};
 
 use super::layout::{EXTENT_BYTES, Extent, Layout};
@@ -32,6 +33,20 @@ pub struct RecordBody {
     pub digests: Vec<Hash>,
     /// The server's signature of an `integrity` version.
     pub signature: Option<Vec<u8>>,
+}
+
+impl RecordBody {
+    /// How many blocks the document has.
+    pub fn blocks(&self) -> u64 {
+        self.record.size.div_ceil(BLOCK_SIZE as u64)
+    }
+
+    /// Bytes of plaintext in one of the document's blocks: what is sealed in its place is cut there, or continued with
+    /// zeroes. 0 behind the document's end.
+    pub fn block_length(&self, index: u64) -> usize {
+        let left = self.record.size.saturating_sub(index.saturating_mul(BLOCK_SIZE as u64));
+        usize::try_from(left).map_or(BLOCK_SIZE, |left| left.min(BLOCK_SIZE))
+    }
 }
 
 /// Seals a record under a nonce of its own.

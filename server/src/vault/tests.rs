@@ -41,6 +41,10 @@ impl Store {
         self.0.lock().nodes.values().cloned().collect()
     }
 
+    pub(super) fn last_leaf(&self) -> Option<u64> {
+        self.0.lock().last_leaf
+    }
+
     fn copy(&self) -> Arc<Store> {
         Arc::new(Store(Mutex::new(self.0.lock().clone())))
     }
@@ -53,7 +57,7 @@ impl KeySource for Store {
     }
 }
 
-fn allowed(action: Action) -> Allowed {
+pub(super) fn allowed(action: Action) -> Allowed {
     let user: Uid = "alice".parse().unwrap();
     let home = Level { owner: user.clone(), own: None, all: None };
     let facts = Facts { user, node: NodeId([1; 16]), levels: vec![home], below: Below::Nothing };
@@ -93,7 +97,7 @@ pub(super) async fn open(paths: &VaultPaths, store: &Arc<Store>) -> Result<Vault
     Vault::open(paths.clone(), store.clone(), last_leaf).await
 }
 
-fn body(document: NodeId, text: &str) -> RecordBody {
+pub(super) fn body(document: NodeId, text: &str) -> RecordBody {
     let record = VersionRecord {
         document,
         version: Version(1),
