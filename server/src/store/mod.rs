@@ -11,6 +11,7 @@ pub mod memory;
 pub mod model;
 mod rules;
 pub mod sqlite;
+mod walk;
 
 use std::sync::Arc;
 
@@ -22,6 +23,7 @@ use sss_common::{Flag, Grantee, Name, NodeId, PackId, Timestamp, Uid, Version};
 use crate::policy::Allowed;
 use crate::sealed::{KeyImage, KeyPosition};
 pub use model::*;
+pub use walk::{Kept, Totals, Versions};
 
 /// Why a transaction did not happen.
 #[derive(Debug, thiserror::Error)]
@@ -217,6 +219,22 @@ pub trait MetaStore: Send + Sync {
     /// was there. A folder goes when it is empty; one with entries stays, and that is `false`. Its versions' keys and packs go to
     /// the queues, and the log has the entry, with another `seq` and the keys that there were. For restoring a backup.
     async fn remove_again(&self, deletion: &Deletion) -> Result<bool>;
+
+    // Walking, for the scrub.
+
+    /// How much there is.
+    async fn totals(&self) -> Result<Totals>;
+    /// Up to `limit` documents and links behind `after`, in the order of their ids. Fewer mean that these were the last.
+    async fn documents(&self, after: Option<NodeId>, limit: usize) -> Result<Vec<NodeId>>;
+    /// The current version and all that are kept; `None` for what is not there.
+    async fn versions_of(&self, id: NodeId) -> Result<Option<Versions>>;
+    /// Up to `limit` packs behind `after`, each with its leaf, in the order of their leaves, which is that of the
+    /// check-ins. Fewer mean that these were the last.
+    async fn packs_after(&self, after: Option<(u64, PackId)>, limit: usize) -> Result<Vec<(u64, PackId)>>;
+    /// How many blocks a pack has, by its row.
+    async fn pack_blocks(&self, id: PackId) -> Result<Option<u64>>;
+    /// The versions that count as using a pack, in order.
+    async fn users_of(&self, id: PackId) -> Result<Vec<(NodeId, Version)>>;
 
     // Audit.
 

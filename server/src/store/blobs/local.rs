@@ -33,6 +33,7 @@ pub(super) const PART: usize = 5 * 1024 * 1024;
 pub struct LocalBlobs {
     root: PathBuf,
     store: Arc<LocalFileSystem>,
+    only_reads: bool,
 }
 
 impl LocalBlobs {
@@ -41,7 +42,21 @@ impl LocalBlobs {
     pub fn open(root: &Path) -> Result<Self> {
         prepare(root).map_err(from_io)?;
         let store = LocalFileSystem::new_with_prefix(root).map_err(from_store)?.with_fsync(true);
-        Ok(LocalBlobs { root: root.to_owned(), store: Arc::new(store) })
+        Ok(LocalBlobs { root: root.to_owned(), store: Arc::new(store), only_reads: false })
+    }
+
+    /// Opens a folder only to read, also while another process writes packs there: nothing is made or removed, and
+    /// writing and deleting are refused.
+    pub fn open_to_read(root: &Path) -> Result<Self> {
+        let store = LocalFileSystem::new_with_prefix(root).map_err(from_store)?;
+        Ok(LocalBlobs { root: root.to_owned(), store: Arc::new(store), only_reads: true })
+    }
+
+    fn writes(&self) -> Result<()> {
+        if self.only_reads {
+            return Err(StoreError::Backend("the packs were opened only to read".into()));
+        }
+        Ok(())
     }
 }
 
@@ -84,6 +99,7 @@ fn location(id: PackId) -> Location {
 #[async_trait]
 impl BlobStore for LocalBlobs {
     async fn begin(&self, id: PackId) -> Result<Box<dyn BlobWriter>> {
+        self.writes()?;
         let (store, at) = (self.store.clone(), location(id));
         Ok(Box::new(LocalWriter { store, at, held: Vec::new(), held_bytes: 0, upload: None, writing: None }))
     }
@@ -109,6 +125,7 @@ impl BlobStore for LocalBlobs {
     }
 
     async fn delete(&self, id: PackId) -> Result<()> {
+        self.writes()?;
         match self.store.delete(&location(id)).await {
             Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
             Err(error) => Err(from_store(error)),

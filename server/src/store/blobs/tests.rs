@@ -130,6 +130,24 @@ async fn leftovers_go_when_the_store_is_opened() {
 }
 
 #[tokio::test]
+async fn opened_to_read_it_changes_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path().join("packs");
+    assert!(LocalBlobs::open_to_read(&root).is_err() && !root.exists());
+    let id = put(&LocalBlobs::open(&root).unwrap(), &[pattern(10, 1)]).await;
+    let unfinished = root.join(format!("00/{}#1", "0".repeat(32)));
+    fs::write(&unfinished, b"a writer is at work").unwrap();
+
+    let store = LocalBlobs::open_to_read(&root).unwrap();
+    assert_eq!(store.read(id, 0, 10).await.unwrap(), pattern(10, 1));
+    assert_eq!(store.list().await.unwrap().len(), 1);
+    assert!(store.begin(PackId::random()).await.is_err());
+    assert!(store.delete(id).await.is_err());
+    assert_eq!(store.read(id, 0, 10).await.unwrap(), pattern(10, 1));
+    assert!(unfinished.exists());
+}
+
+#[tokio::test]
 async fn room_is_told() {
     let folder = tempfile::tempdir().unwrap();
     let space = LocalBlobs::open(folder.path()).unwrap().space().await.unwrap().unwrap();

@@ -8,6 +8,7 @@ mod names;
 mod reclaim;
 mod sequences;
 mod users;
+mod walk;
 
 use std::sync::Arc;
 
@@ -61,6 +62,7 @@ suites! {
     reclaim: removing_queues, inline_packs_are_no_trash, shared_packs_stay, dropping_versions,
         superseded_in_order, erasing, abandoning, holding, key_nodes_in_order;
     deletions: logging, shared_keys_are_told, erased_when_the_last_key_is, replaced_ones_are_logged, removing_again;
+    walk: documents_in_pages, versions_with_their_packs, packs_in_the_order_of_their_leaves, totals_follow;
 }
 
 /// A store with users alice, bob and carol, and short words for what the cases do.

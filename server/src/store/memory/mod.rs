@@ -7,6 +7,7 @@ mod deletions;
 mod facts;
 mod names;
 mod state;
+mod walk;
 
 use async_trait::async_trait;
 use parking_lot::Mutex;
@@ -328,6 +329,30 @@ impl MetaStore for MemoryStore {
 
     async fn remove_again(&self, deletion: &Deletion) -> Result<bool> {
         self.write(|state| Ok(state.remove_again(deletion)))
+    }
+
+    async fn totals(&self) -> Result<Totals> {
+        Ok(self.read(State::totals))
+    }
+
+    async fn documents(&self, after: Option<NodeId>, limit: usize) -> Result<Vec<NodeId>> {
+        Ok(self.read(|state| state.documents(after, limit)))
+    }
+
+    async fn versions_of(&self, id: NodeId) -> Result<Option<Versions>> {
+        Ok(self.read(|state| state.versions_of(id)))
+    }
+
+    async fn packs_after(&self, after: Option<(u64, PackId)>, limit: usize) -> Result<Vec<(u64, PackId)>> {
+        Ok(self.read(|state| state.packs_after(after, limit)))
+    }
+
+    async fn pack_blocks(&self, id: PackId) -> Result<Option<u64>> {
+        Ok(self.read(|state| state.packs.get(&id).map(|pack| pack.blocks)))
+    }
+
+    async fn users_of(&self, id: PackId) -> Result<Vec<(NodeId, Version)>> {
+        Ok(self.read(|state| state.users_of(id)))
     }
 
     async fn audit(&self, rows: Vec<AuditRow>) -> Result<()> {

@@ -18,6 +18,7 @@ mod reclaim;
 mod rows;
 mod schema;
 mod users;
+mod walk;
 mod writer;
 
 use std::path::Path;
@@ -316,6 +317,30 @@ impl MetaStore for SqliteStore {
     async fn remove_again(&self, deletion: &Deletion) -> Result<bool> {
         let deletion = deletion.clone();
         self.write(move |c| deletions::remove_again(c, &deletion)).await
+    }
+
+    async fn totals(&self) -> Result<Totals> {
+        self.read(|c| walk::totals(c)).await
+    }
+
+    async fn documents(&self, after: Option<NodeId>, limit: usize) -> Result<Vec<NodeId>> {
+        self.read(move |c| walk::documents(c, after, limit)).await
+    }
+
+    async fn versions_of(&self, id: NodeId) -> Result<Option<Versions>> {
+        self.read(move |c| walk::versions_of(c, id)).await
+    }
+
+    async fn packs_after(&self, after: Option<(u64, PackId)>, limit: usize) -> Result<Vec<(u64, PackId)>> {
+        self.read(move |c| walk::packs_after(c, after, limit)).await
+    }
+
+    async fn pack_blocks(&self, id: PackId) -> Result<Option<u64>> {
+        self.read(move |c| walk::pack_blocks(c, id)).await
+    }
+
+    async fn users_of(&self, id: PackId) -> Result<Vec<(NodeId, Version)>> {
+        self.read(move |c| walk::users_of(c, id)).await
     }
 
     async fn audit(&self, rows: Vec<AuditRow>) -> Result<()> {
