@@ -4,6 +4,7 @@
 use std::fmt;
 use std::ops::RangeInclusive;
 use std::path::Path;
+use std::str::FromStr;
 use std::time::Duration;
 
 use serde::de::{self, Deserializer, Visitor};
@@ -305,10 +306,27 @@ impl<'de> Deserialize<'de> for Span {
 
 /// `"64MiB"`, `"1TiB"`; a bare number is bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct Size(u64);
+pub struct Size(pub u64);
+
+/// What a size looks like, for who wrote something else.
+const SIZE: &str = "a size like \"64MiB\" or \"1TiB\", or a number of bytes";
 
 const UNITS: [(&str, u64); 5] =
     [("TiB", 1 << 40), ("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10), ("", 1)];
+
+impl FromStr for Size {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let read = || {
+            let (digits, unit) =
+                UNITS.iter().find_map(|(name, unit)| Some((text.strip_suffix(name)?, unit)))?;
+            let plain = !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit());
+            plain.then(|| digits.parse::<u64>().ok()?.checked_mul(*unit)).flatten().map(Size)
+        };
+        read().ok_or_else(|| format!("this is not {SIZE}"))
+    }
+}
 
 impl fmt::Display for Size {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -326,14 +344,7 @@ impl Serialize for Size {
 
 impl<'de> Deserialize<'de> for Size {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let parse = |text: &str| {
-            let (digits, unit) =
-                UNITS.iter().find_map(|(name, unit)| Some((text.strip_suffix(name)?, unit)))?;
-            let plain = !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit());
-            plain.then(|| digits.parse::<u64>().ok()?.checked_mul(*unit)).flatten().map(Size)
-        };
-        deserializer
-            .deserialize_any(Measure("a size like \"64MiB\" or \"1TiB\", or a number of bytes", parse))
+        deserializer.deserialize_any(Measure(SIZE, |text: &str| text.parse().ok()))
     }
 }
 

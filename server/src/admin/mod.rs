@@ -5,3 +5,4 @@
 
 mod carve;
 pub mod drill;
+pub mod scrub;

@@ -1,6 +1,7 @@
 //! The command line: one file for each family of commands.
 
 mod drill;
+mod scrub;
 mod user;
 
 use std::net::SocketAddr;
@@ -11,6 +12,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use crate::config::Config;
 use crate::run::{self, compose};
 use drill::DrillArgs;
+use scrub::ScrubArgs;
 use user::UserCommand;
 
 /// The Secure Shared Store's server.
@@ -61,6 +63,9 @@ today's files, today's keyring and the RSA key. Changes nothing in the store; ex
 
 Prints `listening on ADDR:PORT` once it answers. Logs go to stderr; RUST_LOG sets how much, as in RUST_LOG=debug.")]
     Run(RunArgs),
+    /// Read all that is kept and report by path what does not verify. Works while the server runs.
+    #[command(after_help = scrub::EXAMPLES)]
+    Scrub(ScrubArgs),
 }
 
 #[derive(Debug, Args)]
@@ -110,6 +115,7 @@ impl Cli {
                 crate::failpoint::ALL.iter().for_each(|name| println!("{name}"));
                 Ok(())
             }
+            Command::Scrub(args) => args.execute(),
             Command::Run(args) => {
                 run::start_log(args.log_format == LogFormat::Json);
                 let config = args.config.as_deref().map(Config::load).transpose()?.unwrap_or_default();

@@ -20,6 +20,8 @@ fn the_commands_of_the_contract() {
         "3s-server run data --tls tls --listen 127.0.0.1:0",
         "3s-server drill data",
         "3s-server drill data --keyring k --scratch s --search /dev/loop0",
+        "3s-server scrub data",
+        "3s-server scrub data --keyring k --rate 64KiB",
         "3s-server run data --tls tls --listen [::1]:8443 --http-redirect 0.0.0.0:80 --config c --keyring k --log-format json",
     ] {
         assert!(parse(line).is_ok(), "{line}");
@@ -32,6 +34,9 @@ fn other_lines_are_refused() {
         ("3s-server", ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand),
         ("3s-server user add data ALL x.pub", ErrorKind::ValueValidation),
         ("3s-server user add data a/b x.pub", ErrorKind::ValueValidation),
+        ("3s-server scrub", ErrorKind::MissingRequiredArgument),
+        ("3s-server scrub data --rate fast", ErrorKind::ValueValidation),
+        ("3s-server scrub data --rate 65535", ErrorKind::ValueValidation),
         ("3s-server run data --listen 127.0.0.1:0", ErrorKind::MissingRequiredArgument),
         ("3s-server run data --tls tls --listen 127.0.0.1", ErrorKind::ValueValidation),
         ("3s-server run data --tls tls --listen 127.0.0.1:0 --log-format xml", ErrorKind::InvalidValue),

@@ -11,7 +11,7 @@ use crate::service::{Service, Settings, StoredKeys};
 use crate::store::blobs::LocalBlobs;
 use crate::store::sqlite::SqliteStore;
 use crate::store::{BlobStore, MetaStore, Stores};
-use crate::vault::{Vault, VaultPaths};
+use crate::vault::{KeySource, Vault, VaultPaths};
 
 /// What a server runs on.
 pub struct Opened {
@@ -19,6 +19,16 @@ pub struct Opened {
     pub meta: Arc<dyn MetaStore>,
     /// The service on it.
     pub service: Arc<Service>,
+}
+
+/// A store as it is opened beside a server that may run on it: packs and keys only to read.
+pub struct Beside {
+    /// Metadata, and packs that are only read.
+    pub stores: Stores,
+    /// Where the key tree's nodes are.
+    pub source: Arc<dyn KeySource>,
+    /// For [`Vault::open_to_read`].
+    pub keys: VaultPaths,
 }
 
 /// Where things lie.
@@ -104,6 +114,17 @@ pub fn open_meta(data_dir: &Path) -> anyhow::Result<Arc<dyn MetaStore>> {
         );
     }
     open_metadata(&path)
+}
+
+/// Opens a data directory beside a server that may run on it.
+pub fn open_beside(data_dir: &Path, keyring: Option<PathBuf>) -> anyhow::Result<Beside> {
+    let paths = Paths::of(data_dir, keyring);
+    let meta = open_meta(data_dir)?;
+    let blobs = LocalBlobs::open_to_read(&paths.packs)
+        .map_err(|error| anyhow::anyhow!("{}: {error}", paths.packs.display()))
+        .advice("the folder must be there, and yours to read")?;
+    let source = Arc::new(StoredKeys(meta.clone()));
+    Ok(Beside { stores: Stores { meta, blobs: Arc::new(blobs) }, source, keys: paths.vault() })
 }
 
 fn create(paths: &Paths) -> anyhow::Result<()> {
