@@ -3,13 +3,14 @@
 CARGO ?= cargo
 TEST_TOOLS = cc mkfs.ext4 losetup fusermount3 setfattr getfattr rsync vim openssl curl python3 pip git pgrep runuser
 
-.PHONY: help demo build test check fmt bench deny
+.PHONY: help demo build test check fmt bench bench-erase deny
 
 help:
 	@echo "make demo    a store, three users, one document: shows what 3S does and cleans up"
 	@echo "make test    all tests, with real mounts and real tools"
 	@echo "make check   what CI runs: formatting, clippy, all tests"
 	@echo "make bench   measures against a plain folder and sshfs (BENCH='--rounds 1 --size 256')"
+	@echo "make bench-erase  what erasing a key costs, by the number of keys (BENCH='--keys 1000,10000')"
 	@echo "make build   release binaries in target/release"
 	@echo "make deny    licences and advisories of the dependencies (needs cargo-deny)"
 
@@ -35,6 +36,9 @@ bench:
 	@integration/setup.sh cc fusermount3
 	$(CARGO) build --release --bins
 	$(CARGO) run --release --quiet --bin 3s-bench -- $(BENCH)
+
+bench-erase:
+	$(CARGO) bench --quiet -p sss-server --bench erasing -- $(BENCH)
 
 deny:
 	cargo deny check
