@@ -90,6 +90,8 @@ Reads the whole document, computes its hash here, and checks the version's recor
 server's public key. That key must have come to you by a way that you trust, not from the server while it is asked:
 have the administrator hand you DATA_DIR/server.pub. A copy at ID_DIR/server.pub is used without --server-key; \
 where there is none, the first verify keeps the key that the server shows.
+The file may hold several keys one behind the other, as after the administrator rotated the server's key
+(cat server.pub >> ID_DIR/server.pub): a signature by any of them is good.
 Only documents with the flag `integrity` are signed.")]
     Verify(VerifyArgs),
 }
@@ -207,7 +209,7 @@ pub struct StatusArgs {
 pub struct VerifyArgs {
     /// A document on a mount
     pub file: PathBuf,
-    /// The server's public key (PEM), from a source that you trust
+    /// The server's public key (PEM; or several), from a source that you trust
     #[arg(long, value_name = "server.pub")]
     pub server_key: Option<PathBuf>,
 }

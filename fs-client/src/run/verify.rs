@@ -3,7 +3,8 @@
 //! Reads the document once, block by block. The record and the signature come from the mount; they prove nothing by
 //! themselves, the public key does. Best it comes from the administrator. Without that, the key that the server shows at
 //! the first `verify` is kept beside the identity, and every later version must be signed with the same one: what a
-//! server of the CA's showed once, no other can replace unnoticed.
+//! server of the CA's showed once, no other can replace unnoticed. Where the administrator rotated the server's key, the
+//! file holds several: a signature by any of them is good.
 
 use std::fs::File;
 use std::io::{Read, Write};
@@ -11,19 +12,19 @@ use std::path::{Path, PathBuf};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
-use rsa::RsaPublicKey;
-use rsa::pkcs1::DecodeRsaPublicKey;
-use rsa::pkcs8::DecodePublicKey;
 use rustix::io::Errno;
 use sss_common::Flag;
 use sss_common::limits::BLOCK_SIZE;
 use sss_common::record::{Hash, VersionRecord, block_hash, merkle_root};
 
+use self::keys::{ServerKeys, TrustedKey};
 use super::mountinfo::Mounted;
 use super::registry::Registry;
 use super::xattr;
 use crate::cli::VerifyArgs;
 use crate::failure::Failure;
+
+mod keys;
 
 /// The name under which a trusted copy of the server's key is looked for in an ID_DIR.
 const SERVER_KEY: &str = "server.pub";
@@ -39,13 +40,13 @@ pub fn verify(args: &VerifyArgs) -> Result<(), Failure> {
         KeyAt::Trusted(path) => path,
         KeyAt::Unknown(keep) => first_use(file, keep)?,
     };
-    let key = server_key(&key_path)?;
+    let keys = ServerKeys::read(&key_path)?;
     for _ in 0..TRIES {
         let (record, signature) = record(file)?;
-        check_signature(file, &record, signature.as_deref(), &key, &key_path)?;
+        let key = check_signature(file, &record, signature.as_deref(), &keys, &key_path)?;
         let content = read(file)?;
         if content.fits(&record) {
-            show(file, &record, &key_path);
+            show(file, &record, &key_path, (keys.len() > 1).then_some(key));
             return Ok(());
         }
         if self::record(file)?.0.version == record.version {
@@ -71,14 +72,14 @@ impl Content {
     }
 }
 
-/// Whether the server signed this record; what it says of the content is another question.
-fn check_signature(
+/// Whether the server signed this record, and with which key; what the record says of the content is another question.
+fn check_signature<'a>(
     file: &Path,
     record: &VersionRecord,
     signature: Option<&[u8]>,
-    key: &RsaPublicKey,
+    keys: &'a ServerKeys,
     key_path: &Path,
-) -> Result<(), Failure> {
+) -> Result<&'a TrustedKey, Failure> {
     let shown = file.display();
     let version = record.version;
     if record.flag != Flag::Integrity {
@@ -93,13 +94,16 @@ fn check_signature(
             "do not trust this content; tell the server's administrator",
         ));
     };
-    if !record.is_signed_by(key, signature) {
-        return Err(Failure::new(
-            format!("{shown}, version {version}: the signature is not by the key in {}", key_path.display()),
-            "do not trust this content; check that the key is this server's, and tell its administrator",
-        ));
-    }
-    Ok(())
+    keys.signer_of(record, signature).ok_or_else(|| {
+        Failure::new(
+            format!("{shown}, version {version}: the signature is not by {} in {}", keys.named(), key_path.display()),
+            format!(
+                "do not trust this content; check that the key is this server's, and tell its administrator, who may have \
+                 rotated it (3s-server rotate-key): then add the new one to what you have, cat server.pub >> {}",
+                key_path.display()
+            ),
+        )
+    })
 }
 
 fn changed(file: &Path, record: &VersionRecord, content: &Content) -> Failure {
@@ -115,10 +119,12 @@ fn changed(file: &Path, record: &VersionRecord, content: &Content) -> Failure {
     )
 }
 
-fn show(file: &Path, record: &VersionRecord, key_path: &Path) {
+/// `key` is the one that signed, where there are several.
+fn show(file: &Path, record: &VersionRecord, key_path: &Path, key: Option<&TrustedKey>) {
     println!("{}: version {}, {} bytes", file.display(), record.version, record.size);
     println!("checked in by {} from {} at {}", record.author, record.node, record.time);
-    println!("signature: good (key {})", key_path.display());
+    let which = key.map_or_else(String::new, |key| format!(", SHA-256 {}", key.fingerprint));
+    println!("signature: good (key {}{which})", key_path.display());
 }
 
 /// Where the key to check against lies.
@@ -154,23 +160,10 @@ fn first_use(file: &Path, keep: Option<PathBuf>) -> Result<PathBuf, Failure> {
     written.map_err(|error| no_key(format!("{} cannot be written: {error}", keep.display())))?;
     println!("first use: the key that the server shows is kept as {}", keep.display());
     println!("  compare it with the administrator's: sha256sum DATA_DIR/server.pub");
+    for key in ServerKeys::read(&keep)?.iter() {
+        println!("  SHA-256 {}", key.fingerprint);
+    }
     Ok(keep)
-}
-
-fn server_key(path: &Path) -> Result<RsaPublicKey, Failure> {
-    let shown = path.display();
-    let text = std::fs::read_to_string(path).map_err(|error| {
-        Failure::new(
-            format!("{shown} cannot be read: {error}"),
-            "name the server's public key with --server-key",
-        )
-    })?;
-    RsaPublicKey::from_public_key_pem(&text).or_else(|_| RsaPublicKey::from_pkcs1_pem(&text)).map_err(|_| {
-        Failure::new(
-            format!("{shown} holds no RSA public key"),
-            "it must be the PEM file `server.pub` from the server's DATA_DIR",
-        )
-    })
 }
 
 fn record(file: &Path) -> Result<(VersionRecord, Option<Vec<u8>>), Failure> {
