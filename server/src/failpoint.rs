@@ -19,6 +19,16 @@ pub const ALL: &[&str] = &[
     "erase.done",
     "versions.dropped",
     "trash.deleted",
+    // A rotation of the server's key (`3s-server rotate-key`, and a start that finishes one).
+    "rotate.keyring",
+    "rotate.pair",
+    "rotate.files",
+    "rotate.committed",
+    "rotate.retired",
+    "rotate.public",
+    "rotate.private",
+    "rotate.forgotten",
+    "rotate.done",
 ];
 
 /// Steps that can be left out.
@@ -32,6 +42,8 @@ pub fn at(name: &str) {
 
     static CHOSEN: OnceLock<Option<(String, AtomicU32)>> = OnceLock::new();
     assert!(ALL.contains(&name), "the failpoint {name} is not in the list");
+    #[cfg(test)]
+    WATCHER.with_borrow_mut(|watcher| watcher.iter_mut().for_each(|watch| watch(name)));
     let chosen = CHOSEN.get_or_init(|| {
         let text = std::env::var("SSS_FAILPOINT").ok()?;
         let (name, times) = text.split_once(':').unwrap_or((&text, "1"));
@@ -45,6 +57,15 @@ pub fn at(name: &str) {
         let _ = rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::KILL);
         std::process::abort();
     }
+}
+
+#[cfg(test)]
+type Watcher = Box<dyn FnMut(&str)>;
+
+#[cfg(test)]
+thread_local! {
+    /// Is told of each place that this thread comes to: what a unit test has instead of dying.
+    pub(crate) static WATCHER: std::cell::RefCell<Option<Watcher>> = const { std::cell::RefCell::new(None) };
 }
 
 /// Here a test may let the process die.

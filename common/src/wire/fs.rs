@@ -377,7 +377,7 @@ pub struct RecordResponse {
     /// Base64 of the server's signature; missing unless the version is an `integrity` one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub signature: Option<String>,
-    /// The server's public key as PEM (SPKI).
+    /// The server's public key as PEM (SPKI); behind it, newest first, those that it had before.
     pub server_key: String,
 }
 

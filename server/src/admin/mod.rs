@@ -5,4 +5,5 @@
 
 mod carve;
 pub mod drill;
+pub mod rotate;
 pub mod scrub;

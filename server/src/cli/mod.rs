@@ -1,6 +1,7 @@
 //! The command line: one file for each family of commands.
 
 mod drill;
+mod rotate;
 mod scrub;
 mod user;
 
@@ -12,6 +13,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use crate::config::Config;
 use crate::run::{self, compose};
 use drill::DrillArgs;
+use rotate::RotateArgs;
 use scrub::ScrubArgs;
 use user::UserCommand;
 
@@ -56,6 +58,14 @@ today's files, today's keyring and the RSA key. Changes nothing in the store; ex
     #[cfg(debug_assertions)]
     #[command(hide = true, after_help = "Example: SSS_FAILPOINT=erase.staged 3s-server run ...")]
     Failpoints,
+    /// Give the server a new key pair. The server must be stopped; documents are not touched.
+    #[command(after_help = "Examples:
+  3s-server rotate-key /var/lib/3s
+  3s-server rotate-key /var/lib/3s --keyring /media/usb/keyring
+
+Signatures by the old key stay good (retired.pub). Hand the new server.pub to the users. A rotation that a crash cut
+short is undone or finished by the next start of the server, or of this command.")]
+    RotateKey(RotateArgs),
     /// Serve until SIGTERM or SIGINT. SIGHUP reads the files of TLS_DIR again.
     #[command(after_help = "Examples:
   3s-server run /var/lib/3s --tls /etc/3s/tls --listen 0.0.0.0:8443
@@ -115,6 +125,7 @@ impl Cli {
                 crate::failpoint::ALL.iter().for_each(|name| println!("{name}"));
                 Ok(())
             }
+            Command::RotateKey(args) => rotate::rotate_key(args),
             Command::Scrub(args) => args.execute(),
             Command::Run(args) => {
                 run::start_log(args.log_format == LogFormat::Json);

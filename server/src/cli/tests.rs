@@ -17,6 +17,8 @@ fn the_commands_of_the_contract() {
         "3s-server user list data",
         "3s-server user disable data bob",
         "3s-server user enable data bob",
+        "3s-server rotate-key data",
+        "3s-server rotate-key data --keyring k",
         "3s-server run data --tls tls --listen 127.0.0.1:0",
         "3s-server drill data",
         "3s-server drill data --keyring k --scratch s --search /dev/loop0",
@@ -32,6 +34,7 @@ fn the_commands_of_the_contract() {
 fn other_lines_are_refused() {
     for (line, kind) in [
         ("3s-server", ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand),
+        ("3s-server rotate-key", ErrorKind::MissingRequiredArgument),
         ("3s-server user add data ALL x.pub", ErrorKind::ValueValidation),
         ("3s-server user add data a/b x.pub", ErrorKind::ValueValidation),
         ("3s-server scrub", ErrorKind::MissingRequiredArgument),

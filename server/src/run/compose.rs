@@ -11,7 +11,7 @@ use crate::service::{Service, Settings, StoredKeys};
 use crate::store::blobs::LocalBlobs;
 use crate::store::sqlite::SqliteStore;
 use crate::store::{BlobStore, MetaStore, Stores};
-use crate::vault::{KeySource, Vault, VaultPaths};
+use crate::vault::{Interrupted, KeySource, Vault, VaultPaths};
 
 /// What a server runs on.
 pub struct Opened {
@@ -151,8 +151,19 @@ pub fn open_blobs(paths: &Paths) -> anyhow::Result<Arc<dyn BlobStore>> {
     Ok(Arc::new(blobs))
 }
 
-/// Opens a data directory's keys, and finishes an erasure that a crash cut short. A server must not be running on it.
+/// Opens a data directory's keys, and finishes an erasure or a rotation that a crash cut short. A server must not be
+/// running on it.
 pub async fn open_vault(paths: &Paths, meta: &Arc<dyn MetaStore>) -> anyhow::Result<Vault> {
     let last_leaf = meta.last_leaf().await.advice("the log has the cause")?;
-    Ok(Vault::open(paths.vault(), Arc::new(StoredKeys(meta.clone())), last_leaf).await?)
+    let vault = Vault::open(paths.vault(), Arc::new(StoredKeys(meta.clone())), last_leaf).await?;
+    match vault.interrupted_rotation() {
+        Some(Interrupted::Finished) => {
+            tracing::warn!("finished a rotation of the server's key that was cut short")
+        }
+        Some(Interrupted::Undone) => {
+            tracing::warn!("undid a rotation of the server's key that was cut short")
+        }
+        None => {}
+    }
+    Ok(vault)
 }

@@ -125,7 +125,7 @@ impl Service {
         Ok(RecordResponse {
             record: STANDARD.encode(content.body.record.encode()),
             signature: content.body.signature.as_ref().map(|signature| STANDARD.encode(signature)),
-            server_key: self.vault.public_key_pem().into(),
+            server_key: self.vault.public_keys_pem(),
         })
     }
 

@@ -39,14 +39,19 @@ impl KeyringFile {
         KeyringFile { path, keyring }
     }
 
-    fn replace(&mut self, keyring: Keyring) -> Result<()> {
+    /// The root keys as they are on disk.
+    pub(super) fn keyring(&self) -> &Keyring {
+        &self.keyring
+    }
+
+    pub(super) fn replace(&mut self, keyring: Keyring) -> Result<()> {
         keyring::replace(&self.path, &keyring)?;
         self.keyring = keyring;
         Ok(())
     }
 }
 
-type Guard = OwnedMutexGuard<KeyringFile>;
+pub(super) type Guard = OwnedMutexGuard<KeyringFile>;
 
 /// An erasure between its two halves: commit [`Erasing::images`] with [`Erasing::leaves`], then hand it
 /// to [`Vault::finish_erase`]. If it is dropped instead, nothing is lost: the leaves are gone for this process, later
@@ -115,7 +120,7 @@ impl Vault {
 
     /// Phase 3, if the store is at the keyring's next root: a check-in may have carried an erasure there whose own
     /// end nobody told. A next root that the store is not at was never used (phase 1 broke off) and may be replaced.
-    async fn drop_old(&self, keyring: Guard) -> Result<Guard> {
+    pub(super) async fn drop_old(&self, keyring: Guard) -> Result<Guard> {
         let at = self.tree.epoch();
         match keyring.keyring.next.clone().filter(|next| next.epoch == at) {
             Some(current) => write(keyring, |keyring| Keyring { current, next: None, ..keyring }).await,
@@ -147,53 +152,47 @@ pub(super) fn wrap_root(
     Ok(WrappedRoot { epoch, wrapped })
 }
 
-/// Finds out which of the keyring's roots the store is at, and finishes an erasure accordingly. Returns the
-/// keyring as it is now, with one root, and the tree's root node.
-pub(super) fn recover(
-    path: &Path,
-    keyring: Keyring,
-    unwrapping: &PrivateDecryptingKey,
-    image: Option<&KeyImage>,
-    last_leaf: Option<u64>,
-) -> Result<(Keyring, Node)> {
-    let (settled, root) = find_root(path, &keyring, unwrapping, image, last_leaf)?;
-    if settled != keyring {
-        keyring::replace(path, &settled)?;
-    }
-    Ok((settled, root))
+/// A root key of the keyring, unwrapped.
+pub(super) type Root = (WrappedRoot, SecretKey);
+
+/// Unwraps a root key; `None` if it was wrapped to another server key.
+pub(super) fn unwrap_root(with: &PrivateDecryptingKey, store: &[u8; 16], root: &WrappedRoot) -> Option<Root> {
+    let key = unwrap(with, &keyring::label(store, root.epoch), &root.wrapped)?;
+    Some((root.clone(), key))
 }
 
-/// Which of the keyring's roots the store is at: the keyring with only that one, and the tree's root node. Writes nothing.
+/// Finds out which of these roots the store is at. Returns it with the tree's root node.
 pub(super) fn find_root(
-    path: &Path,
-    keyring: &Keyring,
-    unwrapping: &PrivateDecryptingKey,
+    roots: Vec<Root>,
+    store: &[u8; 16],
     image: Option<&KeyImage>,
     last_leaf: Option<u64>,
-) -> Result<(Keyring, Node)> {
-    let store = keyring.store;
-    let roots = std::iter::once(&keyring.current).chain(&keyring.next).map(|wrapped| {
-        let key = unwrap(unwrapping, &keyring::label(&store, wrapped.epoch), &wrapped.wrapped);
-        let other = "the keyring was made for another server key";
-        let way_on = "use the keyring and the server.key that belong to the same store";
-        Ok((wrapped.clone(), key.ok_or_else(|| keyring::unusable(path, other, way_on))?))
-    });
-    let roots = roots.collect::<Result<Vec<_>>>()?;
-    let found = match image {
+) -> Option<(WrappedRoot, Node)> {
+    match image {
         // Nothing was ever stored, or it is gone.
         None if last_leaf.is_none() => {
             roots.into_iter().next().map(|(wrapped, key)| (wrapped, Node::new(&key)))
         }
         None => None,
-        Some(image) => roots
-            .into_iter()
-            .find_map(|(wrapped, key)| Some((wrapped, Node::open(&key, &store, image).ok()?))),
-    };
-    let (current, root) = found.ok_or_else(|| {
-        let what = "the keyring does not open this store's key tree";
-        let way_on = "use the keyring that belongs to this data directory, as it was last written: a database restored from \
-                      before the last deletion cannot be opened, by design";
-        keyring::unusable(path, what, way_on)
-    })?;
-    Ok((Keyring { store, current, next: None }, root))
+        Some(image) => {
+            roots.into_iter().find_map(|(wrapped, key)| Some((wrapped, Node::open(&key, store, image).ok()?)))
+        }
+    }
+}
+
+/// The store is at none of the keyring's roots.
+pub(super) fn foreign_tree(path: &Path) -> VaultError {
+    let what = "the keyring does not open this store's key tree";
+    let way_on = "use the keyring that belongs to this data directory, as it was last written: a database restored from \
+                  before the last deletion cannot be opened, by design";
+    keyring::unusable(path, what, way_on)
+}
+
+/// Finishes an erasure: the keyring keeps the root that the store is at. Nothing is written if it has no other.
+pub(super) fn settle(path: &Path, keyring: &Keyring, current: WrappedRoot) -> Result<Keyring> {
+    let settled = Keyring { store: keyring.store, current, next: None };
+    if settled != *keyring {
+        keyring::replace(path, &settled)?;
+    }
+    Ok(settled)
 }

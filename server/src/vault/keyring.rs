@@ -25,6 +25,9 @@ const WRAPPED_MAX: usize = 1024;
 /// Longest keyring; a longer file is none.
 const FILE_MAX: u64 = 4096;
 
+/// Of a file that is to be forgotten so many bytes are written over; keyrings and private keys are shorter.
+const WRITE_OVER_MAX: u64 = 64 * 1024;
+
 /// A root key, wrapped to the server's public key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct WrappedRoot {
@@ -167,8 +170,8 @@ pub(super) fn replace(path: &Path, keyring: &Keyring) -> Result<()> {
     write_over(old).map_err(failed)
 }
 
-/// Writes over a keyring that is no longer needed and removes it: what a replacement left that a crash cut short, or a
-/// copy. One that is not there is passed over.
+/// Writes over a secret file that is no longer needed and removes it: what a replacement left that a crash cut short, a
+/// copy, a private key that was replaced. One that is not there is passed over.
 pub(super) fn discard(path: &Path) -> std::io::Result<()> {
     match OpenOptions::new().write(true).open(path) {
         Ok(file) => write_over(file).and_then(|()| std::fs::remove_file(path)),
@@ -178,12 +181,12 @@ pub(super) fn discard(path: &Path) -> std::io::Result<()> {
 }
 
 /// Best effort: see the module's head. The pattern, then zeroes, so that the medium has two chances.
-fn write_over(mut file: File) -> std::io::Result<()> {
+pub(super) fn write_over(mut file: File) -> std::io::Result<()> {
     use std::io::Seek;
     if failpoint::is_skipped("overwriting") {
         return Ok(());
     }
-    let length = usize::try_from(file.metadata()?.len().min(FILE_MAX)).unwrap_or(0);
+    let length = usize::try_from(file.metadata()?.len().min(WRITE_OVER_MAX)).unwrap_or(0);
     for byte in [0xff, 0] {
         file.rewind()?;
         file.write_all(&vec![byte; length])?;
@@ -192,7 +195,8 @@ fn write_over(mut file: File) -> std::io::Result<()> {
     Ok(())
 }
 
-fn beside(path: &Path) -> PathBuf {
+/// Where what replaces a file is written.
+pub(super) fn beside(path: &Path) -> PathBuf {
     let mut name = path.file_name().unwrap_or_default().to_os_string();
     name.push(".new");
     path.with_file_name(name)

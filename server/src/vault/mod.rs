@@ -1,9 +1,10 @@
 //! Keys, sealing, signing, erasing: the only room that sees plaintext and keys. FORMAT.md fixes every byte.
 //!
 //! [`primitives`] says what the algorithms are, [`pack`] and [`record`] what they seal, [`tree`] where the keys
-//! for that are kept and how one is erased, [`keyring`] and [`server_key`] what lies on disk, and [`erasing`] how the
-//! keyring and the tree are moved to a new root together. [`check`] says whether what is sealed verifies, and nothing of
-//! what it is; [`digests`] has the hashes that an `integrity` version is held to.
+//! for that are kept and how one is erased, [`keyring`], [`server_key`] and [`retired`] what lies on disk, [`erasing`] how the
+//! keyring and the tree are moved to a new root together, and [`rotation`] how they are moved to a new server key. [`check`]
+//! says whether what is sealed verifies, and nothing of what it is; [`digests`] has the hashes that an `integrity` version
+//! is held to.
 
 pub mod check;
 pub mod digests;
@@ -14,6 +15,8 @@ mod keyring;
 mod pack;
 mod primitives;
 mod record;
+mod retired;
+mod rotation;
 mod secrets;
 mod server_key;
 pub mod thief;
@@ -33,13 +36,14 @@ use crate::sealed::{KeyImage, KeyPosition};
 pub use erasing::Erasing;
 pub use pack::{Opener, Sealer};
 pub use record::RecordBody;
+pub use rotation::{Interrupted, Rotated, Rotating, fingerprint, refuse_halfway};
 
 use keyring::Keyring;
 use primitives::Cipher;
+use retired::Retired;
 use secrets::SecretKey;
 use server_key::ServerKey;
 use tree::KeyTree;
-use tree::node::Node;
 
 /// Why the vault could not do it.
 #[derive(Debug, thiserror::Error)]
@@ -89,7 +93,11 @@ pub struct VaultPaths {
 /// The keys in use.
 pub struct Vault {
     store: [u8; 16],
+    paths: VaultPaths,
     server: Arc<ServerKey>,
+    /// The keys that `server` follows.
+    retired: Retired,
+    interrupted: Option<Interrupted>,
     tree: Arc<KeyTree>,
     /// Held while an erasure is under way.
     keyring: Arc<tokio::sync::Mutex<erasing::KeyringFile>>,
@@ -106,40 +114,45 @@ impl Vault {
             let exists = std::io::ErrorKind::AlreadyExists.into();
             return Err(keyring::cannot_create(&paths.keyring, &exists));
         }
+        // Another store's would make its keys this one's.
+        let retired = rotation::retired(paths);
+        if retired.exists() {
+            let exists = std::io::ErrorKind::AlreadyExists.into();
+            return Err(keyring::cannot_create(&retired, &exists));
+        }
         let server = ServerKey::create(&paths.server_key, &paths.server_pub)?;
         let current = erasing::wrap_root(&server, &store, 1, &SecretKey::random()?)?;
         keyring::create(&paths.keyring, &Keyring { store, current, next: None })
     }
 
-    /// Opens a store's keys, and finishes an erasure that a crash cut short. `last_leaf` is the largest leaf that
-    /// was ever committed. Two private RSA operations at most, one node loaded.
+    /// Opens a store's keys, and finishes an erasure or a rotation that a crash cut short. `last_leaf` is the largest
+    /// leaf that was ever committed. Two private RSA operations at most (three after a crash), one node loaded.
     pub async fn open(
         paths: VaultPaths,
         source: Arc<dyn KeySource>,
         last_leaf: Option<u64>,
     ) -> Result<Vault> {
-        let (server, unwrapping) = ServerKey::read(&paths.server_key, &paths.server_pub)?;
         let keyring = keyring::read(&paths.keyring)?;
         let image = source.load(tree::path::ROOT).await.map_err(VaultError::Source)?;
-        let opened = erasing::recover(&paths.keyring, keyring, &unwrapping, image.as_ref(), last_leaf)?;
+        let opened = rotation::recover(&paths, keyring, image.as_ref(), last_leaf)?;
         let next_leaf = last_leaf.map_or(0, |leaf| leaf.saturating_add(1));
-        Ok(Vault::of(server, paths.keyring, opened, next_leaf, source))
+        Ok(Vault::of(paths, opened, next_leaf, source))
     }
 
     /// Opens a store's keys only to read, also while a server runs on it: nothing is written, and the vault refuses to
     /// begin, to erase and to sign. It sees the tree as it was: what it loads after a later erasure may not open any
     /// more, so a caller that meets a failure opens anew and looks again (see [`Vault::epoch`]).
-    /// Costs as [`Vault::open`]; a keyring that is just being replaced is read again.
+    /// Costs as [`Vault::open`]; a keyring that is just being replaced is read again. A rotation that was cut short is left as
+    /// it is.
     pub async fn open_to_read(
         paths: &VaultPaths,
         source: Arc<dyn KeySource>,
         last_leaf: Option<u64>,
     ) -> Result<Vault> {
-        let (server, unwrapping) = ServerKey::read(&paths.server_key, &paths.server_pub)?;
         let look = async || {
             let keyring = keyring::read(&paths.keyring)?;
             let image = source.load(tree::path::ROOT).await.map_err(VaultError::Source)?;
-            erasing::find_root(&paths.keyring, &keyring, &unwrapping, image.as_ref(), last_leaf)
+            rotation::look(paths, keyring, image.as_ref(), last_leaf)
         };
         let mut looks = 1;
         let opened = loop {
@@ -151,23 +164,24 @@ impl Vault {
             }
             looks += 1;
         };
-        let vault = Vault::of(server, paths.keyring.clone(), opened, 0, source);
+        let vault = Vault::of(paths.clone(), opened, 0, source);
         Ok(Vault { only_reads: true, ..vault })
     }
 
-    fn of(
-        server: ServerKey,
-        path: PathBuf,
-        (keyring, root): (Keyring, Node),
-        next_leaf: u64,
-        source: Arc<dyn KeySource>,
-    ) -> Vault {
+    fn of(paths: VaultPaths, opened: rotation::Opened, next_leaf: u64, source: Arc<dyn KeySource>) -> Vault {
+        let rotation::Opened { server, retired, keyring, root, interrupted } = opened;
         let store = keyring.store;
         Vault {
             store,
+            retired,
             server: Arc::new(server),
+            interrupted,
             tree: Arc::new(KeyTree::new(store, (keyring.current.epoch, root), next_leaf, source)),
-            keyring: Arc::new(tokio::sync::Mutex::new(erasing::KeyringFile::new(path, keyring))),
+            keyring: Arc::new(tokio::sync::Mutex::new(erasing::KeyringFile::new(
+                paths.keyring.clone(),
+                keyring,
+            ))),
+            paths,
             only_reads: false,
         }
     }
@@ -185,6 +199,11 @@ impl Vault {
     /// The server's public key, SPKI PEM.
     pub fn public_key_pem(&self) -> &str {
         self.server.public_pem()
+    }
+
+    /// The server's public key and then those before it, newest first, as PEM blocks.
+    pub fn public_keys_pem(&self) -> String {
+        std::iter::once(self.public_key_pem()).chain(self.retired.pems()).collect()
     }
 
     /// A fresh random key for a check-in, under a new leaf of the key tree. The leaf is in the store once the
@@ -253,9 +272,10 @@ impl Vault {
         self.server.sign(message)
     }
 
-    /// Checks a record's signature with the server's public key.
+    /// Checks a record's signature with the server's public key, then with those that it had before.
     pub fn verify(&self, record: &VersionRecord, signature: &[u8]) -> bool {
-        self.server.verify(&record.encode(), signature)
+        let record = record.encode();
+        self.server.verify(&record, signature) || self.retired.verify(&record, signature)
     }
 
     fn writes(&self) -> Result<()> {

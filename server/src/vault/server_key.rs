@@ -20,10 +20,16 @@ use super::keyring::{cannot, cannot_create, sync_folder, unusable};
 use super::{Result, VaultError};
 
 const PRIVATE_LABEL: &str = "PRIVATE KEY";
-const PUBLIC_LABEL: &str = "PUBLIC KEY";
+pub(super) const PUBLIC_LABEL: &str = "PUBLIC KEY";
+
+/// Modes of the two files.
+pub(super) const PRIVATE_MODE: u32 = 0o600;
+pub(super) const PUBLIC_MODE: u32 = 0o644;
 
 /// Shortest modulus that is accepted, in bits.
-const BITS_MIN: usize = 3072;
+pub(super) const BITS_MIN: usize = 3072;
+
+const WAY_ON: &str = "put back the server.key and server.pub that `3s-server init`, or the last `3s-server rotate-key`, made for this store";
 
 /// The key pair in use.
 pub(super) struct ServerKey {
@@ -35,6 +41,14 @@ pub(super) struct ServerKey {
 impl ServerKey {
     /// Makes a key pair and writes both files; refuses where one is.
     pub(super) fn create(private: &Path, public: &Path) -> Result<ServerKey> {
+        let (key, pem) = Self::generate()?;
+        write_new(private, pem.as_bytes(), PRIVATE_MODE)?;
+        write_new(public, key.public_pem.as_bytes(), PUBLIC_MODE)?;
+        Ok(key)
+    }
+
+    /// Makes a key pair; the second value is what `server.key` is to hold.
+    pub(super) fn generate() -> Result<(ServerKey, Zeroizing<String>)> {
         let failed = |_| VaultError::Refused("the RSA key could not be made");
         let pair = KeyPair::generate(KeySize::Rsa3072).map_err(failed)?;
         let der = pair.as_der().map_err(failed)?;
@@ -44,29 +58,22 @@ impl ServerKey {
         let pem = pem.map_err(|_| VaultError::Refused("a key's encoding"))?;
         let (key, _) =
             Self::from_pkcs8(document.as_bytes()).ok_or(VaultError::Refused("a key's encoding"))?;
-        write_new(private, pem.as_bytes(), 0o600)?;
-        write_new(public, key.public_pem.as_bytes(), 0o644)?;
-        Ok(key)
+        Ok((key, pem))
     }
 
-    /// Reads both files. The second value unwraps root keys; it is for start-up and should be dropped after it.
-    pub(super) fn read(private: &Path, public: &Path) -> Result<(ServerKey, PrivateDecryptingKey)> {
-        const WAY_ON: &str =
-            "put back the server.key and server.pub that `3s-server init` made for this store";
-        let read = |path: &Path| std::fs::read_to_string(path).map(Zeroizing::new);
-        let pem =
-            read(private).map_err(|e| cannot(private, "the server's private key cannot be read", &e))?;
+    /// Reads `server.key`. The second value unwraps root keys; it is for start-up and should be dropped after it.
+    pub(super) fn read(private: &Path) -> Result<(ServerKey, PrivateDecryptingKey)> {
+        let pem = std::fs::read_to_string(private).map(Zeroizing::new);
+        let pem = pem.map_err(|e| cannot(private, "the server's private key cannot be read", &e))?;
         let document = SecretDocument::from_pem(&pem).ok().filter(|(label, _)| *label == PRIVATE_LABEL);
         let keys = document.and_then(|(_, document)| Self::from_pkcs8(document.as_bytes()));
         let what = "this is no RSA private key (PKCS#8 PEM, 3072 bits or more)";
-        let (key, unwrapping) = keys.ok_or_else(|| unusable(private, what, WAY_ON))?;
-        let pem = read(public).map_err(|e| cannot(public, "the server's public key cannot be read", &e))?;
-        let document = Document::from_pem(&pem).ok().filter(|(label, _)| *label == PUBLIC_LABEL);
-        let own = Document::from_pem(&key.public_pem).ok();
-        if document.is_none() || document.map(|(_, d)| d) != own.map(|(_, d)| d) {
-            return Err(unusable(public, "this is not the public half of server.key", WAY_ON));
-        }
-        Ok((key, unwrapping))
+        keys.ok_or_else(|| unusable(private, what, WAY_ON))
+    }
+
+    /// An error unless `server.pub` is this key's public half.
+    pub(super) fn check_public(&self, public: &Path) -> Result<()> {
+        check_public(public, &[&self.public_pem])
     }
 
     fn from_pkcs8(der: &[u8]) -> Option<(ServerKey, PrivateDecryptingKey)> {
@@ -101,12 +108,29 @@ impl ServerKey {
 
     /// Whether a signature is this key's; some 50 microseconds.
     pub(super) fn verify(&self, message: &[u8], signature: &[u8]) -> bool {
-        let public = self.signer.public_key().as_ref();
-        UnparsedPublicKey::new(&RSA_PSS_2048_8192_SHA256, public).verify(message, signature).is_ok()
+        is_signed_by(self.signer.public_key().as_ref(), message, signature)
     }
 }
 
-fn write_new(path: &Path, bytes: &[u8], mode: u32) -> Result<()> {
+/// Whether a signature is by this public key, SPKI or PKCS #1 DER.
+pub(super) fn is_signed_by(public: &[u8], message: &[u8], signature: &[u8]) -> bool {
+    UnparsedPublicKey::new(&RSA_PSS_2048_8192_SHA256, public).verify(message, signature).is_ok()
+}
+
+/// An error unless `server.pub` holds one of these keys.
+pub(super) fn check_public(public: &Path, keys: &[&str]) -> Result<()> {
+    let pem = std::fs::read_to_string(public)
+        .map_err(|e| cannot(public, "the server's public key cannot be read", &e))?;
+    let key_in = |pem| Document::from_pem(pem).ok().filter(|(label, _)| *label == PUBLIC_LABEL);
+    let found = key_in(&pem);
+    if found.is_some() && keys.iter().any(|key| key_in(key) == found) {
+        return Ok(());
+    }
+    Err(unusable(public, "this is not the public half of server.key", WAY_ON))
+}
+
+/// Writes a file that must be new; durable, with its name, when this returns.
+pub(super) fn write_new(path: &Path, bytes: &[u8], mode: u32) -> Result<()> {
     let failed = |e: std::io::Error| cannot_create(path, &e);
     let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(path).map_err(failed)?;
     file.write_all(bytes).and_then(|()| file.sync_all()).and_then(|()| sync_folder(path)).map_err(failed)

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod crashes;
+mod rotation;
 mod vectors;
 
 use std::collections::HashMap;
@@ -84,7 +85,7 @@ pub(super) fn new_files(folder: &Path) -> VaultPaths {
     let paths = paths(folder);
     std::fs::write(&paths.server_key, private).unwrap();
     std::fs::write(&paths.server_pub, public).unwrap();
-    let (server, _) = ServerKey::read(&paths.server_key, &paths.server_pub).unwrap();
+    let (server, _) = ServerKey::read(&paths.server_key).unwrap();
     let mut store = [0; 16];
     aws_lc_rs::rand::fill(&mut store).unwrap();
     let current = erasing::wrap_root(&server, &store, 1, &SecretKey::random().unwrap()).unwrap();

@@ -61,7 +61,7 @@ impl Thief {
         images: Vec<KeyImage>,
         wanted: &[u64],
     ) -> Result<Thief> {
-        let (_, unwrapping) = ServerKey::read(&paths.server_key, &paths.server_pub)?;
+        let (_, unwrapping) = ServerKey::read(&paths.server_key)?;
         let mut thief = Thief { keys: HashMap::new(), leaves: HashMap::new(), wrapped: Vec::new() };
         let today = keyring::read(&paths.keyring)?;
         let older = old.map(|old| Keyring::decode(&old.0)).transpose();

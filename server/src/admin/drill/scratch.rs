@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use super::Options;
 use crate::run::compose::Paths;
 use crate::run::{Advice, lock};
-use crate::vault::thief;
+use crate::vault::{self, thief};
 
 /// What a scratch folder and a scratch keyring are called; the rest of the name is random.
 const PREFIX: &str = "drill-";
@@ -25,6 +25,7 @@ impl Scratch {
     pub(super) fn copy(options: &Options) -> anyhow::Result<Scratch> {
         let lock = lock::lock(&options.data_dir)?;
         let store = Paths::of(&options.data_dir, options.keyring.clone());
+        vault::refuse_halfway(&store.vault())?;
         let within = options.scratch.as_deref().unwrap_or(&options.data_dir);
         remove_leftovers(within, &store.keyring)?;
         let tag = format!("{PREFIX}{:016x}", rand::random::<u64>());

@@ -20,7 +20,8 @@ fn a_key_pair_is_made_read_and_signs() {
     let (private, public) = (folder.path().join("server.key"), folder.path().join("server.pub"));
     let made = ServerKey::create(&private, &public).unwrap();
     assert_eq!(std::fs::metadata(&private).unwrap().permissions().mode() & 0o777, 0o600);
-    let (read, _) = ServerKey::read(&private, &public).unwrap();
+    let (read, _) = ServerKey::read(&private).unwrap();
+    read.check_public(&public).unwrap();
     assert_eq!(read.public_pem(), made.public_pem());
     assert_eq!(read.public_pem(), std::fs::read_to_string(&public).unwrap());
 
@@ -41,10 +42,11 @@ fn a_key_pair_is_made_read_and_signs() {
     // Halves that do not belong together, and files that are no keys.
     let (private2, public2) = (folder.path().join("2.key"), folder.path().join("2.pub"));
     ServerKey::create(&private2, &public2).unwrap();
-    assert!(words(ServerKey::read(&private, &public2)).contains("not the public half"));
-    assert!(words(ServerKey::read(&public, &public)).contains("no RSA private key"));
-    assert!(words(ServerKey::read(&private, &private)).contains("not the public half"));
-    assert!(words(ServerKey::read(&folder.path().join("none"), &public)).contains("cannot be read"));
+    assert!(words(read.check_public(&public2)).contains("not the public half"));
+    assert!(words(ServerKey::read(&public)).contains("no RSA private key"));
+    assert!(words(read.check_public(&private)).contains("not the public half"));
+    assert!(words(ServerKey::read(&folder.path().join("none"))).contains("cannot be read"));
+    assert!(words(read.check_public(&folder.path().join("none"))).contains("cannot be read"));
 }
 
 #[test]
@@ -54,5 +56,5 @@ fn a_short_key_is_refused() {
     let document = SecretDocument::try_from(short.as_der().unwrap().as_ref()).unwrap();
     let path = folder.path().join("server.key");
     std::fs::write(&path, document.to_pem(PRIVATE_LABEL, LineEnding::LF).unwrap()).unwrap();
-    assert!(words(ServerKey::read(&path, &path)).contains("3072"));
+    assert!(words(ServerKey::read(&path)).contains("3072"));
 }

@@ -3,35 +3,31 @@
 use super::*;
 
 /// Files and rows as a crash leaves them, taken while the process goes on.
-struct Wreck {
-    folder: tempfile::TempDir,
-    store: Arc<Store>,
+pub(super) struct Wreck {
+    pub(super) folder: tempfile::TempDir,
+    pub(super) store: Arc<Store>,
 }
 
 impl Wreck {
-    fn of(paths: &VaultPaths, store: &Store) -> Wreck {
+    pub(super) fn of(paths: &VaultPaths, store: &Store) -> Wreck {
         let folder = tempfile::tempdir().unwrap();
-        let there = super::paths(folder.path());
-        for (from, to) in [
-            (&paths.server_key, &there.server_key),
-            (&paths.server_pub, &there.server_pub),
-            (&paths.keyring, &there.keyring),
-        ] {
-            std::fs::copy(from, to).unwrap();
+        for entry in std::fs::read_dir(paths.keyring.parent().unwrap()).unwrap() {
+            let entry = entry.unwrap();
+            std::fs::copy(entry.path(), folder.path().join(entry.file_name())).unwrap();
         }
         Wreck { folder, store: store.copy() }
     }
 
-    async fn open(&self) -> Result<Vault> {
+    pub(super) async fn open(&self) -> Result<Vault> {
         open(&super::paths(self.folder.path()), &self.store).await
     }
 
-    fn roots(&self) -> usize {
+    pub(super) fn roots(&self) -> usize {
         1 + usize::from(keyring::read(&super::paths(self.folder.path()).keyring).unwrap().next.is_some())
     }
 }
 
-async fn is_erased(vault: &Vault, kept: &Kept) -> bool {
+pub(super) async fn is_erased(vault: &Vault, kept: &Kept) -> bool {
     match checkout(vault, kept).await {
         Ok(()) => false,
         Err(VaultError::Erased) => true,

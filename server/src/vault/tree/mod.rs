@@ -23,7 +23,7 @@ use super::{KeySource, Result, VaultError};
 use crate::sealed::{KeyImage, KeyPosition};
 use leasing::Allocation;
 use node::Node;
-use path::FAN_OUT;
+use path::{FAN_OUT, LEAVES};
 pub(super) use staging::ErasureImages;
 use staging::Hold;
 use state::{Lookup, State};
@@ -166,6 +166,23 @@ impl KeyTree {
         Ok(held)
     }
 
+    /// Brings the path of the next leaf into memory, making what is missing of it, and forgets what lies behind: keys of
+    /// check-ins that never were committed. For a tree that was just opened and has no live sealers.
+    pub(super) async fn hold_next(self: &Arc<Self>) -> Result<Held> {
+        let mut held = Held { tree: self.clone(), paths: Vec::new(), leaves: Vec::new() };
+        let next = self.state.lock().next_leaf.min(LEAVES - 1);
+        loop {
+            let absent = self.state.lock().absent(next);
+            let Some(position) = absent else { break };
+            self.load(position, true).await?;
+        }
+        if self.hold_one(next).await? {
+            held.paths.push(next);
+            self.state.lock().forget_beyond(next);
+        }
+        Ok(held)
+    }
+
     async fn hold_one(&self, leaf: u64) -> Result<bool> {
         loop {
             let hold = self.state.lock().hold(leaf);
@@ -181,7 +198,8 @@ impl KeyTree {
         }
     }
 
-    /// Erases what is held, under a new root key, and gives what its transaction must write.
+    /// Erases the leaves that are held, gives every node on the paths that are held a fresh key, the root this one, and
+    /// says what its transaction must write.
     pub(super) fn stage(&self, epoch: u64, root: &SecretKey, mut held: Held) -> Result<ErasureImages> {
         let leaves = std::mem::take(&mut held.leaves);
         self.state.lock().stage(epoch, root, &held.paths, leaves)?;

@@ -56,8 +56,20 @@ impl State {
         self.shrink();
     }
 
-    /// Takes the leaves out and gives every node on their paths a fresh key, the root this one. `held` are those of
-    /// `leaves` whose paths exist; all of `leaves` count as erased.
+    /// Takes out the keys of what lies behind a leaf's path, which must be held: no leaf there was ever committed, and none is
+    /// given out yet. Later ones then come under keys that no earlier image has.
+    pub(super) fn forget_beyond(&mut self, leaf: u64) {
+        let now = self.tick();
+        for (above, own) in path(leaf).filter_map(parent) {
+            if let Some(above) = self.node_mut(above) {
+                (own + 1..FAN_OUT as usize).for_each(|slot| above.clear(slot));
+                above.changed = now;
+            }
+        }
+    }
+
+    /// Takes the leaves out and gives every node on the paths to `held` a fresh key, the root this one. All of `leaves`
+    /// count as erased; those whose paths exist are among `held`.
     pub(super) fn stage(
         &mut self,
         epoch: u64,
@@ -74,7 +86,8 @@ impl State {
         let fresh: Vec<SecretKey> =
             nodes.iter().skip(1).map(|_| SecretKey::random()).collect::<Result<_>>()?;
         let now = self.tick();
-        for leaf in held {
+        let gone: BTreeSet<u64> = leaves.iter().copied().collect();
+        for leaf in held.iter().filter(|leaf| gone.contains(leaf)) {
             if let Some(node) = self.parents.get_mut(&(leaf / FAN_OUT)) {
                 node.clear(slot(*leaf));
             }
