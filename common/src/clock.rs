@@ -26,6 +26,14 @@ impl Timestamp {
         Duration::from_millis(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0))
     }
 
+    /// RFC 3339 in UTC, to the millisecond.
+    pub fn precise(self) -> String {
+        match jiff::Timestamp::from_millisecond(self.0) {
+            Ok(at) => format!("{at:.3}"),
+            Err(_) => self.to_string(),
+        }
+    }
+
     /// Milliseconds since the Unix epoch; negative before 1970.
     pub fn millis(self) -> i64 {
         self.0
@@ -106,6 +114,14 @@ mod tests {
         for millis in [0, 1, 999, 1000, 1_795_273_445_123] {
             let shown: Timestamp = Timestamp(millis).to_string().parse().unwrap();
             assert!(shown <= Timestamp(millis));
+        }
+    }
+
+    #[test]
+    fn precise_times_lose_nothing() {
+        assert_eq!(Timestamp(1_795_273_445_000).precise(), "2026-11-21T15:04:05.000Z");
+        for millis in [-1, 0, 1_795_273_445_123, 253_000_000_000_001] {
+            assert_eq!(Timestamp(millis).precise().parse::<Timestamp>().unwrap(), Timestamp(millis));
         }
     }
 
