@@ -84,6 +84,8 @@ codes! {
     Throttled = "throttled", 429;
     /// Sealed data or a signature does not verify.
     Integrity = "integrity", 500;
+    /// It is deleted and stays so; its keys are not erased yet, and the server goes on trying. There is no receipt before.
+    NotErased = "not_erased", 500;
     /// The server failed; its log has the cause under the request id.
     Internal = "internal", 500;
     /// The server is stopping or overloaded.

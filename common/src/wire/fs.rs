@@ -271,6 +271,14 @@ pub struct RemoveRequest {
     pub folder: bool,
 }
 
+/// `receipt`: what the server signs about a document that is deleted, for who deleted it and for the owner of the home
+/// that it lay in. Waits until its keys are erased. Answers a [`crate::receipt::SignedReceipt`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReceiptRequest {
+    /// Which document.
+    pub document: NodeId,
+}
+
 /// `xattrs`: a node's other `user.*` attributes, all of them with their values.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct XattrsResponse {

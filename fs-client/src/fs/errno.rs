@@ -91,6 +91,7 @@ pub fn errno_of(code: Code) -> Errno {
         | Code::LoginRefused
         | Code::Throttled => Errno::from_i32(libc::EKEYEXPIRED),
         Code::Integrity | Code::Internal => Errno::EIO,
+        Code::NotErased => Errno::EAGAIN,
         Code::RequestTimeout | Code::Unavailable => Errno::ETIMEDOUT,
         Code::Quota => Errno::EDQUOT,
         Code::DiskFull => Errno::ENOSPC,
@@ -181,6 +182,7 @@ mod tests {
             (Code::BadName, libc::EINVAL),
             (Code::BadGrant, libc::EINVAL),
             (Code::TooLarge, libc::EFBIG),
+            (Code::NotErased, libc::EAGAIN),
         ] {
             let failure = Failure::from(RemoteError::Refused { code, detail: "because".into() });
             assert_eq!(failure.errno.code(), errno, "{code}");

@@ -171,6 +171,12 @@ pub fn listed(facts: &Facts, now: Timestamp) -> bool {
     owns(facts) || ruling(facts, now).is_some() || facts.below == Below::Live
 }
 
+/// Who may have the receipt of a deletion: who deleted the document, and whose home it lay in. Nobody else learns that it was
+/// there, whatever grants there were: those went with it.
+pub fn receipt(user: &Uid, deleted_by: &Uid, home: &Uid) -> Result<(), Refusal> {
+    if user == deleted_by || user == home { Ok(()) } else { Err(Refusal::Hidden) }
+}
+
 fn owns(facts: &Facts) -> bool {
     facts.levels.iter().any(|level| level.owner == facts.user)
 }

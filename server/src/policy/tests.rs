@@ -289,3 +289,10 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_receipt_is_for_who_deleted_and_for_the_homes_owner() {
+    let may = |user: &str| receipt(&uid(user), &uid("dora"), &uid("lord"));
+    assert_eq!((may("dora"), may("lord")), (Ok(()), Ok(())));
+    assert_eq!(may("sam"), Err(Refusal::Hidden), "as if there had been nothing");
+}

@@ -1,4 +1,4 @@
-//! `/v1/documents/@owner/path`: PUT checks in, GET and HEAD check out, DELETE deletes. One service call each, except
+//! `/v1/documents/@owner/path`: PUT checks in, GET and HEAD check out, DELETE deletes and answers with the receipt. One service call each, except
 //! where a header asks about a version that only a first call can tell.
 
 use std::time::Duration;
@@ -105,8 +105,7 @@ pub(super) async fn delete(
             return Err(Failure::new(Code::BadRequest, "If-None-Match makes no sense with DELETE"));
         }
     };
-    app.service.delete_document(&caller, &path, only_if).await?;
-    Ok(StatusCode::NO_CONTENT.into_response())
+    json(&app.service.delete_document(&caller, &path, only_if).await?)
 }
 
 /// `If-Match: *` costs one call more: it becomes the version that is there now.

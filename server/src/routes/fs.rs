@@ -58,6 +58,7 @@ answers! {
     grant    SetGrantRequest => fs_grant;
     setflag  SetFlagRequest  => fs_setflag;
     record   RecordRequest   => fs_record;
+    receipt  ReceiptRequest  => fs_receipt;
 }
 
 acknowledges! {

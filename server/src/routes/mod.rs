@@ -90,6 +90,7 @@ urls! {
     POST   "/v1/fs/revoke"                 act  fs::revoke;
     POST   "/v1/fs/setflag"                act  fs::setflag;
     POST   "/v1/fs/record"                 ask  fs::record;
+    POST   "/v1/fs/receipt"                act  fs::receipt;
     POST   "/v1/fs/statfs"                 ask  fs::statfs;
     GET    "/v1/fs/events"                 ask  fs::events;
 }

@@ -57,7 +57,7 @@ pub(super) fn render(failure: &Failure, request_id: &str, response: Response) ->
 /// How loud the log is about it: what users do every day is no warning.
 pub(super) fn level(code: Code) -> Level {
     match code {
-        Code::Integrity | Code::Internal => Level::ERROR,
+        Code::Integrity | Code::Internal | Code::NotErased => Level::ERROR,
         Code::DiskFull | Code::Unavailable => Level::WARN,
         Code::LoginRefused
         | Code::Throttled

@@ -31,10 +31,22 @@ impl Service {
         self.append_later(row(&caller.peer, &caller.uid, self.now(), action, document, outcome.into()));
     }
 
+    /// The same where the path is known: the document is gone.
+    pub(super) fn audit_gone(
+        &self,
+        caller: &Caller,
+        action: &'static str,
+        document: NodeId,
+        path: &str,
+        outcome: String,
+    ) {
+        self.append_later(self.audit_row(caller, action, document, path.into(), outcome));
+    }
+
     fn append_later(&self, mut row: AuditRow) {
         let meta = self.stores.meta.clone();
         tokio::spawn(async move {
-            if let Some(document) = row.document {
+            if let Some(document) = row.document.filter(|_| row.path.is_empty()) {
                 row.path = meta.path(document).await.ok().flatten().unwrap_or_default();
             }
             if let Err(error) = meta.audit(vec![row]).await {

@@ -4,6 +4,7 @@
 
 use std::sync::Arc;
 
+use sss_common::receipt::SignedReceipt;
 use sss_common::wire::documents::CheckedIn;
 use sss_common::wire::fs::{Attr, Kind};
 use sss_common::{Code, DocPath, Flag, Name, Version};
@@ -75,20 +76,22 @@ impl Service {
         Ok(self.attr_of(&seen))
     }
 
-    /// Deletes a document, or an empty folder.
+    /// Deletes a document, or an empty folder. Returns when its keys are erased, with the receipt: the facts of the
+    /// path, one transaction, one erasure, one signature.
     pub async fn delete_document(
         &self,
         caller: &Caller,
         path: &DocPath,
         only_if: Precondition,
-    ) -> Outcome<()> {
+    ) -> Outcome<SignedReceipt> {
         split(path)?;
         let seen = self.seen_path(caller, path).await?;
         let version = match only_if {
             Precondition::Version(version) => Some(version),
             Precondition::None | Precondition::Absent => None,
         };
-        self.delete(caller, &seen, version).await
+        let deletion = self.delete(caller, &seen, version).await?;
+        self.give_receipt(caller, deletion).await
     }
 
     async fn replace(

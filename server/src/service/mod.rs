@@ -20,6 +20,7 @@ mod maintenance;
 mod names;
 mod outcomes;
 mod pins;
+mod receipt;
 mod remove;
 mod rename;
 mod session;

@@ -9,7 +9,7 @@ use super::checkin::nanoseconds;
 use super::{Caller, Failure, Outcome, Service};
 use crate::failpoint;
 use crate::policy::Action;
-use crate::store::{Remove, Seen};
+use crate::store::{Deletion, Remove, Seen};
 
 impl Service {
     /// A document or link (`unlink`), or an empty folder (`rmdir`).
@@ -22,11 +22,20 @@ impl Service {
             (false, true) => return Err(Failure::new(Code::NotFolder, "it is not a folder")),
             _ => {}
         }
-        self.delete(caller, &seen, None).await
+        let deletion = self.delete(caller, &seen, None).await?;
+        if self.erases_at_once() {
+            self.erase_now(&deletion).await?;
+        }
+        Ok(())
     }
 
     /// With a `version`: only while it is the current one.
-    pub(super) async fn delete(&self, caller: &Caller, seen: &Seen, version: Option<Version>) -> Outcome<()> {
+    pub(super) async fn delete(
+        &self,
+        caller: &Caller,
+        seen: &Seen,
+        version: Option<Version>,
+    ) -> Outcome<Deletion> {
         let allowed = self.allow(caller, seen, Action::Own)?;
         let (Some(parent), Some(name)) = (seen.node.parent, seen.node.name.clone()) else {
             return Err(Failure::new(Code::NoRight, "a home cannot be removed"));
@@ -40,9 +49,6 @@ impl Service {
         self.contents.forget(seen.node.id);
         self.hub.rights_changed(Grantee::All);
         self.has_work();
-        if self.erases_at_once() {
-            self.erase_now(&deletion).await?;
-        }
-        Ok(())
+        Ok(deletion)
     }
 }

@@ -185,7 +185,7 @@ impl Service {
     }
 
     /// Signs off the async threads.
-    async fn sign(&self, message: Vec<u8>) -> Outcome<Vec<u8>> {
+    pub(super) async fn sign(&self, message: Vec<u8>) -> Outcome<Vec<u8>> {
         let vault = Arc::clone(&self.vault);
         let signed = tokio::task::spawn_blocking(move || vault.sign(&message)).await;
         Ok(signed.map_err(|error| Failure::new(Code::Internal, "signing failed").caused_by(error))??)

@@ -125,6 +125,8 @@ fn the_wires_types_have_the_described_fields() {
     fits("RecordRequest", json(&RecordRequest { node, version: Some(version) }));
     fits("SetFlagRequest", json(&SetFlagRequest { node, flag: Flag::Integrity }));
     fits("RemoveRequest", json(&RemoveRequest { parent: node, name, folder: true }));
+    fits("ReceiptRequest", json(&ReceiptRequest { document: node }));
+    fits("SignedReceipt", json(&receipt::SignedReceipt::new(String::new(), b"")));
     fits("Problem", json(&Problem::new(Code::NotFound, "", "")));
 }
 

@@ -14,6 +14,7 @@ use rsa::RsaPrivateKey;
 use rsa::pkcs8::{EncodePublicKey, LineEnding};
 use serde_json::{Value, json};
 use sss_common::framing::{data_header, end_frame};
+use sss_common::receipt::SignedReceipt;
 use sss_common::{SystemClock, Timestamp, login};
 use tempfile::TempDir;
 use tower::ServiceExt;
@@ -192,8 +193,19 @@ async fn a_document_from_its_making_to_its_end() {
     assert!(wrong.headers.contains_key(ALLOW));
 
     assert_eq!(world.ask(&alice, "DELETE", url, &[("if-match", "\"1\"")], "").await.status, 412);
-    assert_eq!(world.ask(&alice, "DELETE", url, &[], "").await.status, 204);
+    let gone = world.ask(&alice, "DELETE", url, &[], "").await;
+    assert_eq!(gone.status, 200, "{:?}", gone.body);
     assert_eq!(world.ask(&alice, "GET", url, &[], "").await.code(), "not_found");
+
+    let receipt = SignedReceipt::from_json(&gone.body).unwrap();
+    let said = receipt.receipt().unwrap();
+    assert_eq!((said.path.as_str(), said.deleted_by.as_str()), ("@alice/new folder/report.txt", "alice"));
+    let request = json!({ "document": said.document });
+    let again = world.ask(&alice, "POST", "/v1/fs/receipt", &[], request.to_string()).await;
+    assert_eq!((again.status, &again.json()["statement"]), (200, &gone.json()["statement"]));
+    let bob = world.login("bob").await;
+    let refused = world.ask(&bob, "POST", "/v1/fs/receipt", &[], request.to_string()).await;
+    assert_eq!((refused.status, &*refused.code()), (404, "not_found"));
 }
 
 #[tokio::test]

@@ -28,8 +28,12 @@ async fn keys(world: &World) -> Vec<u64> {
     world.service.vault.leaves_under(FIRST).await.unwrap()
 }
 
+/// As the mount does, which waits for no receipt.
 async fn delete(world: &World, path: &str) -> Outcome<()> {
-    world.service.delete_document(&alice(), &path.parse().unwrap(), Precondition::None).await
+    let mut path: DocPath = path.parse().unwrap();
+    let name = path.names.pop().unwrap();
+    let parent = world.service.seen_path(&alice(), &path).await?.node.id;
+    world.service.fs_remove(&alice(), RemoveRequest { parent, name, folder: false }).await
 }
 
 async fn without_a_delay_a_removal_returns_when_its_keys_are_gone(mut world: World) {

@@ -5,6 +5,7 @@ mod damage;
 mod editors;
 mod erasing;
 mod names;
+mod receipts;
 mod sessions;
 mod sharing;
 mod versions;
