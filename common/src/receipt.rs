@@ -232,10 +232,14 @@ impl SignedReceipt {
         self.statement.parse()
     }
 
+    /// The signature's bytes.
+    pub fn signature(&self) -> Result<Vec<u8>, ReceiptError> {
+        BASE64.decode(&self.signature).map_err(|_| ReceiptError::Signature)
+    }
+
     /// Whether it is signed with the server's key.
-    pub fn is_signed_by(&self, server: &RsaPublicKey) -> Result<bool, ReceiptError> {
-        let signature = BASE64.decode(&self.signature).map_err(|_| ReceiptError::Signature)?;
-        Ok(login::verify(server, self.statement.as_bytes(), &signature))
+    pub fn is_signed_by(&self, server: &RsaPublicKey) -> bool {
+        self.signature().is_ok_and(|signature| login::verify(server, self.statement.as_bytes(), &signature))
     }
 }
 

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
-use sss_common::{Grantee, Right, When};
+use sss_common::{Grantee, NodeId, Right, When};
 
 use crate::config::Options;
 use crate::failure::Failure;
@@ -71,6 +71,17 @@ The latest grant is the rule. The same as: setfattr -n user.3s.grant.bob -v chec
     #[command(after_help = "Example:
   3s revoke ~/store/report.pdf bob")]
     Revoke(RevokeArgs),
+    /// Deletes documents for good, and keeps what the server signs about it
+    #[command(after_help = "Examples:
+  3s rm ~/store/draft.txt ~/store/notes.txt
+  3s rm --receipt contract.receipt ~/store/contract.pdf
+  3s verify contract.receipt --server-key server.pub
+
+With --receipt it returns when the document's keys are erased, with the server's signed statement of that in FILE. Nothing
+is deleted when FILE exists or cannot be made. When the document is deleted and the receipt does not come, because the
+server's keyring cannot be written at the moment, the error names the command that fetches it later:
+  3s rm --receipt FILE --again DOCUMENT MOUNTPOINT")]
+    Rm(RmArgs),
     /// Shows owner, version, protection, rights and grants
     #[command(after_help = "Example:
   3s info ~/store/report.pdf")]
@@ -82,9 +93,10 @@ The latest grant is the rule. The same as: setfattr -n user.3s.grant.bob -v chec
 
 Exits with 1 when a mount does not answer.")]
     Status(StatusArgs),
-    /// Checks a document's content against the server's signature
-    #[command(after_help = "Example:
+    /// Checks a document's content, or a deletion receipt, against the server's signature
+    #[command(after_help = "Examples:
   3s verify ~/store/contract.pdf --server-key server.pub
+  3s verify contract.receipt --server-key server.pub
 
 Reads the whole document, computes its hash here, and checks the version's record and its signature with the
 server's public key. That key must have come to you by a way that you trust, not from the server while it is asked:
@@ -92,7 +104,9 @@ have the administrator hand you DATA_DIR/server.pub. A copy at ID_DIR/server.pub
 where there is none, the first verify keeps the key that the server shows.
 The file may hold several keys one behind the other, as after the administrator rotated the server's key
 (cat server.pub >> ID_DIR/server.pub): a signature by any of them is good.
-Only documents with the flag `integrity` are signed.")]
+Only documents with the flag `integrity` are signed.
+
+A receipt is a file that `3s rm --receipt` wrote, outside of the mounts. It is checked without the server.")]
     Verify(VerifyArgs),
 }
 
@@ -204,14 +218,31 @@ pub struct StatusArgs {
     pub mountpoint: Option<PathBuf>,
 }
 
+/// `3s rm`.
+#[derive(Clone, Debug, Args)]
+pub struct RmArgs {
+    /// A new file for the server's signed statement, outside of the mounts
+    #[arg(long, value_name = "FILE")]
+    pub receipt: Option<PathBuf>,
+    /// Deletes nothing: fetches the receipt of a document that is deleted; PATH is the mountpoint
+    #[arg(long, value_name = "DOCUMENT", requires = "receipt")]
+    pub again: Option<NodeId>,
+    /// Documents or links on a mount; with --receipt one document
+    #[arg(value_name = "PATH", required = true)]
+    pub paths: Vec<PathBuf>,
+}
+
 /// `3s verify`.
-#[derive(Debug, Args)]
+#[derive(Clone, Debug, Args)]
 pub struct VerifyArgs {
-    /// A document on a mount
+    /// A document on a mount, or a deletion receipt elsewhere
     pub file: PathBuf,
     /// The server's public key (PEM; or several), from a source that you trust
     #[arg(long, value_name = "server.pub")]
     pub server_key: Option<PathBuf>,
+    /// The folder with a trusted copy of server.pub
+    #[arg(long, value_name = "ID_DIR", conflicts_with = "server_key")]
+    pub identity: Option<PathBuf>,
 }
 
 /// What mount(8) wants of `mount.3s`.
@@ -312,6 +343,10 @@ mod tests {
             "3s status",
             "3s status /mnt",
             "3s verify /mnt/f --server-key server.pub",
+            "3s verify f.receipt --identity /id",
+            "3s rm /mnt/f /mnt/g",
+            "3s rm --receipt f.receipt /mnt/f",
+            "3s rm --receipt f.receipt --again 000102030405060708090a0b0c0d0e0f /mnt",
         ] {
             assert!(Cli::try_parse_from(line.split(' ')).is_ok(), "{line}");
         }
@@ -323,6 +358,10 @@ mod tests {
             "3s grant /mnt/f bob checkout soon",
             "3s grant /mnt/f b/b checkout 50s",
             "3s grant /mnt/f bob checkout",
+            "3s rm",
+            "3s rm --again 000102030405060708090a0b0c0d0e0f /mnt",
+            "3s rm --receipt f.receipt --again f /mnt",
+            "3s verify f --identity /id --server-key server.pub",
         ] {
             assert!(Cli::try_parse_from(line.split(' ')).is_err(), "{line}");
         }

@@ -373,6 +373,7 @@ async fn files_that_are_not_on_a_mount() {
         &["revoke", "/etc/passwd", "ALL"],
         &["info", "/etc/passwd"],
         &["verify", "/etc/passwd"],
+        &["rm", "/etc/passwd"],
     ] {
         setup.run(args).await.failed(1, "/etc/passwd is not on a 3S mount", "3s status");
     }
@@ -400,7 +401,7 @@ async fn command_lines_that_make_no_sense() {
 #[tokio::test(flavor = "multi_thread")]
 async fn help_is_there_with_examples() {
     let setup = Setup::new().await;
-    for command in ["mount", "unmount", "grant", "revoke", "info", "status", "verify"] {
+    for command in ["mount", "unmount", "grant", "revoke", "rm", "info", "status", "verify"] {
         let said = setup.run([command, "--help"]).await.succeeded();
         assert!(
             said.stdout.contains("Example") && said.stdout.contains(&format!("3s {command}")),

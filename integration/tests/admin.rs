@@ -297,7 +297,7 @@ fn status_names_the_mounts() {
 fn every_command_has_help_with_an_example() {
     let store = Store::start();
     let commands = [
-        ("3s", &["mount", "unmount", "grant", "revoke", "info", "status", "verify"][..]),
+        ("3s", &["mount", "unmount", "grant", "revoke", "rm", "info", "status", "verify"][..]),
         ("3s-ca", &["init", "issue-server", "enroll", "revoke", "show"]),
         ("3s-server", &["init", "user", "run"]),
     ];

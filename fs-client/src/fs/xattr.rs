@@ -64,6 +64,10 @@ enum Kind3s<'a> {
     Signature,
     /// The version's record, which the signature is over; for `3s verify`.
     Record,
+    /// The document's id, by which its receipt is asked for once it is deleted; for `3s rm`.
+    Id,
+    /// The receipt of a deleted document; on the mount's root only.
+    Receipt(NodeId),
     /// The public key that the server shows, for the first `3s verify`.
     ServerKey,
     Why,
@@ -84,6 +88,9 @@ fn sort(name: &str) -> Answer<Kind3s<'_>> {
             Failure::new(Errno::EINVAL, format!("{grantee:?} is no user and not ALL: {error}"))
         });
     }
+    if let Some(document) = rest.strip_prefix("receipt.") {
+        return Ok(document.parse().map_or(Kind3s::Unknown, Kind3s::Receipt));
+    }
     Ok(match rest {
         "flag" => Kind3s::Flag,
         "owner" => Kind3s::Owner,
@@ -92,6 +99,7 @@ fn sort(name: &str) -> Answer<Kind3s<'_>> {
         "right" => Kind3s::Right,
         "signature" => Kind3s::Signature,
         "record" => Kind3s::Record,
+        "id" => Kind3s::Id,
         "server_key" => Kind3s::ServerKey,
         "why" => Kind3s::Why,
         _ => Kind3s::Unknown,
@@ -152,6 +160,8 @@ impl Fs {
             Kind3s::Signature => self.record(ino).await?.signature.ok_or_else(no_data)?,
             Kind3s::Record => self.record(ino).await?.record,
             Kind3s::ServerKey => self.record(ino).await?.server_key,
+            Kind3s::Id => self.node(ino).await?.to_string(),
+            Kind3s::Receipt(document) => self.receipt(ino, document).await?,
             Kind3s::Flag => self.fresh_attr(ino).await?.flag.ok_or_else(no_data)?.as_str().into(),
             Kind3s::Owner => self.fresh_attr(ino).await?.owner.to_string(),
             Kind3s::Author => self.fresh_attr(ino).await?.author.ok_or_else(no_data)?.to_string(),
@@ -177,6 +187,23 @@ impl Fs {
         let node = self.node(ino).await?;
         let record = self.remote.record(RecordRequest { node, version: None }).await;
         record.map_err(|error| self.refused(error))
+    }
+
+    /// As JSON. Of the root, because what it tells of is gone.
+    async fn receipt(&self, ino: u64, document: NodeId) -> Answer<String> {
+        if ino != ROOT {
+            return Err(no_data());
+        }
+        let signed = self.remote.receipt(document).await.map_err(|error| self.refused(error))?;
+        let json = serde_json::to_string(&signed)
+            .map_err(|error| Failure::new(Errno::EIO, format!("the receipt cannot be written: {error}")))?;
+        match json.len() <= XATTR_VALUE_MAX {
+            true => Ok(json),
+            false => Err(Failure::new(
+                Errno::E2BIG,
+                "the receipt is longer than an attribute may be; fetch it over HTTPS: POST /v1/fs/receipt",
+            )),
+        }
     }
 
     /// The server's attributes now; of what is open, those of the version that is open.
@@ -282,6 +309,8 @@ impl Fs {
             | Kind3s::Right
             | Kind3s::Signature
             | Kind3s::Record
+            | Kind3s::Id
+            | Kind3s::Receipt(_)
             | Kind3s::ServerKey
             | Kind3s::Why => return Err(read_only(name)),
             Kind3s::Unknown | Kind3s::Foreign => {

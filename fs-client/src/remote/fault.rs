@@ -6,6 +6,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures::stream::BoxStream;
 use parking_lot::Mutex;
+use sss_common::receipt::SignedReceipt;
 use sss_common::wire::documents::GrantInfo;
 use sss_common::wire::fs::*;
 use sss_common::{Flag, Grantee, NodeId, Uid, Version};
@@ -140,6 +141,9 @@ impl Remote for FaultRemote {
     }
     async fn record(&self, request: RecordRequest) -> Result<RecordResponse> {
         self.call("record", self.inner.record(request)).await
+    }
+    async fn receipt(&self, document: NodeId) -> Result<SignedReceipt> {
+        self.call("receipt", self.inner.receipt(document)).await
     }
     async fn statfs(&self) -> Result<StatfsResponse> {
         self.call("statfs", self.inner.statfs()).await

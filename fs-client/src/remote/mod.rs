@@ -6,6 +6,7 @@ pub mod memory;
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures::stream::BoxStream;
+use sss_common::receipt::SignedReceipt;
 use sss_common::wire::documents::GrantInfo;
 use sss_common::wire::fs::*;
 use sss_common::{Code, Flag, Grantee, NodeId, Uid, Version};
@@ -89,6 +90,8 @@ pub trait Remote: Send + Sync {
     async fn setflag(&self, node: NodeId, flag: Flag) -> Result<Attr>;
     /// A version's record and signature.
     async fn record(&self, request: RecordRequest) -> Result<RecordResponse>;
+    /// What the server signs about a document that is deleted. Waits until its keys are erased.
+    async fn receipt(&self, document: NodeId) -> Result<SignedReceipt>;
     /// Room on the server.
     async fn statfs(&self) -> Result<StatfsResponse>;
     /// What happens to my rights, as it happens. Ends when the connection breaks; call it again then.

@@ -1,7 +1,7 @@
 //! The composition: which command runs what, and how its outcome becomes words and an exit code.
 //!
 //! `plan` checks what a mount is asked for, `mount` composes the rooms below into it; `daemon` puts it into the background; `registry` is how the commands find
-//! the process behind a mount, `mountinfo` how they find the mount. `share`, `status`, `unmount` and `verify` are the other commands;
+//! the process behind a mount, `mountinfo` how they find the mount. `share`, `rm`, `status`, `unmount` and `verify` (with `receipt`) are the other commands;
 //! they speak to the mount through system calls, never to the server.
 
 pub mod daemon;
@@ -9,7 +9,9 @@ pub mod logging;
 pub mod mount;
 pub mod mountinfo;
 pub mod plan;
+pub mod receipt;
 pub mod registry;
+pub mod rm;
 pub mod share;
 pub mod status;
 pub mod unmount;
@@ -76,6 +78,7 @@ fn perform(command: Command) -> Result<(), Failure> {
         Command::Unmount(args) => unmount::unmount(&args),
         Command::Grant(args) => share::grant(&args),
         Command::Revoke(args) => share::revoke(&args),
+        Command::Rm(args) => rm::rm(&args),
         Command::Info(args) => share::info(&args),
         Command::Status(args) => status::status(&args),
         Command::Verify(args) => verify::verify(&args),

@@ -18,16 +18,17 @@ use sss_common::limits::BLOCK_SIZE;
 use sss_common::record::{Hash, VersionRecord, block_hash, merkle_root};
 
 use self::keys::{ServerKeys, TrustedKey};
-use super::mountinfo::Mounted;
+use super::mountinfo::{self, Mounted};
+use super::receipt;
 use super::registry::Registry;
 use super::xattr;
 use crate::cli::VerifyArgs;
 use crate::failure::Failure;
 
-mod keys;
+pub(super) mod keys;
 
 /// The name under which a trusted copy of the server's key is looked for in an ID_DIR.
-const SERVER_KEY: &str = "server.pub";
+pub(super) const SERVER_KEY: &str = "server.pub";
 
 /// A new version may be checked in while this one is read; then it is read again, so often.
 const TRIES: usize = 3;
@@ -35,7 +36,7 @@ const TRIES: usize = 3;
 /// Checks a document and prints what it found.
 pub fn verify(args: &VerifyArgs) -> Result<(), Failure> {
     let file = &args.file;
-    let mounted = xattr::mount_of(file)?;
+    let Some(mounted) = mountinfo::around(&mountinfo::resolve(file))? else { return receipt::verify(args) };
     let key_path = match key_path(args, &mounted) {
         KeyAt::Trusted(path) => path,
         KeyAt::Unknown(keep) => first_use(file, keep)?,
@@ -139,6 +140,9 @@ enum KeyAt {
 fn key_path(args: &VerifyArgs, mounted: &Mounted) -> KeyAt {
     if let Some(path) = &args.server_key {
         return KeyAt::Trusted(path.clone());
+    }
+    if let Some(dir) = &args.identity {
+        return KeyAt::Trusted(dir.join(SERVER_KEY));
     }
     let identity = Registry::of(mounted.user).find(&mounted.point).map(|found| found.record.identity);
     match identity.map(|dir| dir.join(SERVER_KEY)) {

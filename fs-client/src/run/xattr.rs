@@ -62,7 +62,8 @@ pub fn why(file: &Path) -> Option<String> {
     read(file, WHY).or_else(|_| read(beside.unwrap_or(file), WHY)).ok().filter(|why| !why.is_empty())
 }
 
-fn read(file: &Path, name: &str) -> Result<String, Errno> {
+/// An attribute's text, or the number of the refusal.
+pub fn read(file: &Path, name: &str) -> Result<String, Errno> {
     let mut value = vec![0; VALUE_MAX];
     let length = getxattr(file, name, &mut value[..])?;
     Ok(String::from_utf8_lossy(&value[..length]).trim_end().to_owned())

@@ -111,3 +111,47 @@ async fn why_falls_back_to_the_folder_and_the_mount() {
     }
     assert!(bob.fs.getxattr(ROOT, "user.3s.why").await.is_ok());
 }
+
+#[tokio::test]
+async fn ids_and_receipts_are_read_by_name() {
+    let site = Site::new();
+    let (alice, bob) = (site.mount("alice"), site.mount("bob"));
+    alice.save("a", "x").await.unwrap();
+    let ino = alice.ino("a").await;
+    let id = alice.xattr("a", "user.3s.id").await.unwrap();
+    assert!(list(&alice, ino).await.iter().all(|name| name == "user.3s.flag"), "not listed");
+    let name = format!("user.3s.receipt.{id}");
+    assert_eq!(errno(alice.fs.getxattr(ROOT, &name).await), libc::ENOENT, "it is not deleted");
+    alice.fs.unlink(ROOT, OsStr::new("a")).await.unwrap();
+    alice.fault.calls();
+    let json = alice.fs.getxattr(ROOT, &name).await.unwrap();
+    assert_eq!(alice.fault.calls(), ["receipt"]);
+    let receipt = sss_common::receipt::SignedReceipt::from_json(&json).unwrap().receipt().unwrap();
+    assert_eq!((receipt.document.to_string(), receipt.path.as_str()), (id, "@alice/a"));
+    assert_eq!(errno(bob.fs.getxattr(ROOT, &name).await), libc::ENOENT);
+    alice.save("b", "x").await.unwrap();
+    let elsewhere = alice.ino("b").await;
+    for (ino, name) in [(elsewhere, name.as_str()), (ROOT, "user.3s.receipt."), (ROOT, "user.3s.receipt.x")] {
+        assert_eq!(errno(alice.fs.getxattr(ino, name).await), libc::ENODATA, "{name}");
+    }
+    for name in [name.as_str(), "user.3s.id"] {
+        assert_eq!(errno(set(&alice, ROOT, name, "x", 0).await), libc::EPERM, "{name}");
+        assert_eq!(errno(alice.fs.removexattr(ROOT, name).await), libc::EPERM, "{name}");
+    }
+}
+
+#[tokio::test]
+async fn keys_that_are_not_erased_yet_are_asked_for_again() {
+    let site = Site::new();
+    let alice = site.mount("alice");
+    let detail = "document 1 is deleted; its keys are not erased yet";
+    alice.fault.plan(move |call| {
+        let refused =
+            crate::remote::RemoteError::Refused { code: sss_common::Code::NotErased, detail: detail.into() };
+        (call == "receipt").then_some(crate::remote::fault::Fault::Before(refused))
+    });
+    let name = format!("user.3s.receipt.{}", "0".repeat(32));
+    assert_eq!(errno(alice.fs.getxattr(ROOT, &name).await), libc::EAGAIN);
+    let why = alice.fs.getxattr(ROOT, "user.3s.why").await.unwrap();
+    assert_eq!(String::from_utf8(why).unwrap(), detail);
+}

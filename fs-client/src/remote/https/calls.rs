@@ -8,6 +8,7 @@ use parking_lot::Mutex;
 use reqwest::Method;
 use serde::Deserialize;
 use sss_common::limits::READ_MAX;
+use sss_common::receipt::SignedReceipt;
 use sss_common::wire::Empty;
 use sss_common::wire::documents::GrantInfo;
 use sss_common::wire::fs::*;
@@ -133,6 +134,10 @@ impl Remote for Https {
 
     async fn record(&self, request: RecordRequest) -> Result<RecordResponse> {
         self.call("record", &request, Repeat::Once).await
+    }
+
+    async fn receipt(&self, document: NodeId) -> Result<SignedReceipt> {
+        self.call("receipt", &ReceiptRequest { document }, Repeat::Once).await
     }
 
     async fn statfs(&self) -> Result<StatfsResponse> {

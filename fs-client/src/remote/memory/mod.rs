@@ -10,6 +10,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use parking_lot::Mutex;
 use sss_common::framing::{Decoder, Piece};
+use sss_common::receipt::{Numbers, Receipt, SignedReceipt};
 use sss_common::wire::documents::GrantInfo;
 use sss_common::wire::fs::*;
 use sss_common::{Clock, Code, Flag, Grantee, Name, NodeId, NodeName, Right, Timestamp, Uid, Version};
@@ -36,6 +37,8 @@ struct State {
     pins: HashMap<(u64, Pin), usize>,
     /// Documents that were renamed to a backup's name: from where.
     moved: HashMap<(NodeId, Name), NodeId>,
+    /// What was deleted, as its receipt says.
+    deleted: HashMap<NodeId, Receipt>,
     counter: u64,
     /// The check-in quota in bytes, if there is one.
     quota: Option<u64>,
@@ -297,6 +300,23 @@ impl State {
             None if version == Version::NONE => Ok(Bytes::new()),
             None => refuse(Code::VersionGone, "the version was replaced"),
         }
+    }
+
+    /// What is said of a deletion. There are no keys in this process.
+    fn receipt(&self, id: NodeId, by: &Uid, now: Timestamp) -> Result<Receipt> {
+        let (path, home) = self.path(id);
+        Ok(Receipt {
+            store: [0; 16],
+            document: id,
+            path: format!("@{home}/{path}"),
+            home,
+            deleted_by: by.clone(),
+            deleted: now,
+            versions: self.node(id)?.versions.keys().map(|version| version.0).collect(),
+            keys: Numbers::default(),
+            shared_keys: Numbers::default(),
+            erasure: None,
+        })
     }
 
     /// A new current version; what nobody pins goes.

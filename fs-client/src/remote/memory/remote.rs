@@ -220,7 +220,7 @@ impl Remote for MemoryRemote {
     }
 
     async fn remove(&self, request: RemoveRequest) -> Result<()> {
-        let (mut state, _) = self.enter()?;
+        let (mut state, now) = self.enter()?;
         let Some(id) = state.child(request.parent, &request.name) else {
             return refuse(Code::NotFound, "no such document");
         };
@@ -231,6 +231,8 @@ impl Remote for MemoryRemote {
             _ if !state.children(id).is_empty() => return refuse(Code::NotEmpty, "the folder has entries"),
             _ => {}
         }
+        let receipt = state.receipt(id, &self.uid, now)?;
+        state.deleted.insert(id, receipt);
         state.nodes.remove(&id);
         state.grants.retain(|grant| grant.node != id);
         drop(state);
@@ -337,6 +339,16 @@ impl Remote for MemoryRemote {
             signature: signed.then(|| "c2lnbmVk".into()),
             server_key: String::new(),
         })
+    }
+
+    async fn receipt(&self, document: NodeId) -> Result<SignedReceipt> {
+        let (state, _) = self.enter()?;
+        match state.deleted.get(&document) {
+            Some(receipt) if receipt.deleted_by == self.uid || receipt.home == self.uid => {
+                Ok(SignedReceipt::new(receipt.to_string(), b"signed"))
+            }
+            _ => refuse(Code::NotFound, "no such document"),
+        }
     }
 
     async fn statfs(&self) -> Result<StatfsResponse> {

@@ -11,24 +11,24 @@ use sss_common::record::VersionRecord;
 use crate::failure::Failure;
 
 /// Most keys in a file: a server's, the 64 that it may have had before, and room for another server's.
-pub(super) const KEYS_MAX: usize = 128;
+pub(in crate::run) const KEYS_MAX: usize = 128;
 
 /// Longest file.
 const FILE_MAX: u64 = 1 << 20;
 
 /// At least one key.
-pub(super) struct ServerKeys(Vec<TrustedKey>);
+pub(in crate::run) struct ServerKeys(Vec<TrustedKey>);
 
 /// A key that whoever owns the file trusts.
-pub(super) struct TrustedKey {
+pub(in crate::run) struct TrustedKey {
     key: RsaPublicKey,
     /// SHA-256 of its PEM: what `sha256sum server.pub` shows of the server's file.
-    pub(super) fingerprint: String,
+    pub(in crate::run) fingerprint: String,
 }
 
 impl ServerKeys {
     /// Reads a file of keys, SPKI or PKCS #1, PEM.
-    pub(super) fn read(path: &Path) -> Result<Self, Failure> {
+    pub(in crate::run) fn read(path: &Path) -> Result<Self, Failure> {
         let shown = path.display();
         let unreadable = |error: std::io::Error| {
             Failure::new(
@@ -44,7 +44,7 @@ impl ServerKeys {
     }
 
     /// What is wrong, if it is no list of keys. Text between the blocks is passed over.
-    pub(super) fn parse(text: &str) -> Result<Self, String> {
+    pub(in crate::run) fn parse(text: &str) -> Result<Self, String> {
         let blocks: Vec<&str> = blocks(text).take(KEYS_MAX + 1).collect();
         if blocks.is_empty() {
             return Err("holds no RSA public key".into());
@@ -61,21 +61,26 @@ impl ServerKeys {
         blocks.iter().enumerate().map(key).collect::<Result<_, _>>().map(ServerKeys)
     }
 
-    pub(super) fn len(&self) -> usize {
+    pub(in crate::run) fn len(&self) -> usize {
         self.0.len()
     }
 
-    pub(super) fn iter(&self) -> impl Iterator<Item = &TrustedKey> {
+    pub(in crate::run) fn iter(&self) -> impl Iterator<Item = &TrustedKey> {
         self.0.iter()
     }
 
     /// Which of them made a signature.
-    pub(super) fn signer_of(&self, record: &VersionRecord, signature: &[u8]) -> Option<&TrustedKey> {
-        self.iter().find(|key| record.is_signed_by(&key.key, signature))
+    pub(in crate::run) fn signer_of(&self, record: &VersionRecord, signature: &[u8]) -> Option<&TrustedKey> {
+        self.signer(|key| record.is_signed_by(key, signature))
+    }
+
+    /// The first of them that is good for something.
+    pub(in crate::run) fn signer(&self, good: impl Fn(&RsaPublicKey) -> bool) -> Option<&TrustedKey> {
+        self.iter().find(|key| good(&key.key))
     }
 
     /// For a sentence.
-    pub(super) fn named(&self) -> &'static str {
+    pub(in crate::run) fn named(&self) -> &'static str {
         if self.len() == 1 { "the key" } else { "any of the keys" }
     }
 }
