@@ -59,6 +59,13 @@ impl Cmd {
         self
     }
 
+    /// Our programs are found by their names.
+    pub fn with_programs(self) -> Self {
+        let path = std::env::var("PATH").unwrap_or_default();
+        let path = format!("{}:{path}", crate::binaries::folder().display());
+        self.env("PATH", path)
+    }
+
     /// Runs in this folder.
     pub fn cwd(mut self, dir: impl AsRef<Path>) -> Self {
         self.command.current_dir(dir);

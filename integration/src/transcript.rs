@@ -3,7 +3,7 @@
 //! A fenced block marked `console` is one transcript on a store of its own. A line `alice$ COMMAND` runs in alice's
 //! mount; the lines below it, up to the next command, are what it prints (both outputs together). `[..]` in
 //! an expected line stands for any text within the line. A line `# …` is for the reader. `$ALICE` is alice's
-//! mount, seen from any command.
+//! mount, seen from any command; `$STORE` is the folder around the store, with the server's `data/` in it.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -72,6 +72,7 @@ pub fn replay(transcript: &Transcript) -> Option<String> {
         let mount = &mounts[step.user.as_str()];
         // No `-e`: a transcript shows commands that fail, too.
         let bash = Cmd::new("bash").args(["-c", &format!("exec 2>&1\n{}", step.command)]).cwd(mount.root());
+        let bash = bash.with_programs().env("STORE", store.path(""));
         let bash =
             mounts.iter().fold(bash, |bash, (user, mount)| bash.env(&user.to_uppercase(), mount.root()));
         let done = bash.run();
