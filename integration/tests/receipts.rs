@@ -31,7 +31,7 @@ fn hinted(error: &str) -> String {
     hint.unwrap_or_else(|| panic!("no hint in {error}")).into()
 }
 
-/// What WIRE.md shows.
+/// What WIRE.md shows, with Python where that has jq.
 const OPENSSL: &str = r#"
 field() { python3 -c 'import json,sys; sys.stdout.write(json.load(open(sys.argv[1]))[sys.argv[2]])' "$@"; }
 field "$RECEIPT" statement > "$RECEIPT.statement"
