@@ -201,7 +201,7 @@ pub trait MetaStore: Send + Sync {
     async fn trash(&self, limit: usize, now: Timestamp) -> Result<Vec<PackId>>;
     /// Takes packs off that queue.
     async fn trashed(&self, packs: &[PackId]) -> Result<()>;
-    /// Whether a pack has a row; the sweeper asks it about objects that may be orphans.
+    /// Whether a pack has a row, or waits in the trash for its time; the sweeper asks it about objects that may be orphans.
     async fn has_pack(&self, id: PackId) -> Result<bool>;
     /// Asks that packs stay in the blob store until then, also when nothing uses them any more; asking again under the
     /// same name moves the end.
@@ -217,8 +217,13 @@ pub trait MetaStore: Send + Sync {
     async fn deletions(&self, after: u64, limit: usize) -> Result<Vec<Deletion>>;
     /// Removes again what this entry of another state of the same store removed, wherever it lies now: `true` when it
     /// was there. A folder goes when it is empty; one with entries stays, and that is `false`. Its versions' keys and packs go to
-    /// the queues, and the log has the entry, with another `seq` and the keys that there were. For restoring a backup.
+    /// the queues, and the log has the entry, with the keys that there were, under its `seq` (the next one where that is
+    /// taken). For restoring a backup.
     async fn remove_again(&self, deletion: &Deletion) -> Result<bool>;
+    /// The last number that the log has given; 0 before the first.
+    async fn last_deletion(&self) -> Result<u64>;
+    /// From now on the log gives numbers behind this one: those up to it were given in another state of the same store.
+    async fn skip_deletions(&self, last: u64) -> Result<()>;
 
     // Walking, for the scrub.
 

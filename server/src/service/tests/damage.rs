@@ -5,7 +5,7 @@ use super::*;
 on_both_stores! {
     a_flipped_byte_in_a_pack_is_found
     a_missing_or_short_pack_is_found
-    orphans_are_swept
+    orphans_are_swept a_pack_that_is_held_is_no_orphan
 }
 
 fn pack_files(world: &World) -> Vec<std::path::PathBuf> {
@@ -65,6 +65,23 @@ async fn orphans_are_swept(world: World) {
     world.service.sweep_orphans().await.unwrap();
     assert_eq!(pack_files(&world).len(), 1);
     assert!(world.get(&alice(), "@alice/f").await.is_ok());
+}
+
+/// Deleted while a backup needs its pack: no row any more, and old enough to be taken for an orphan.
+async fn a_pack_that_is_held_is_no_orphan(world: World) {
+    world.put(&alice(), "@alice/f", &bytes(200_000, 1)).await.unwrap();
+    let machine = sss_common::SystemClock.now();
+    world.clock.advance(machine.since(world.clock.now()));
+    world.wait(24 * 3600);
+    let until = world.clock.now().after(Duration::from_secs(60));
+    world.service.meta().hold("backup", until).await.unwrap();
+    world.service.delete_document(&alice(), &"@alice/f".parse().unwrap(), Precondition::None).await.unwrap();
+    world.service.maintain().await.unwrap();
+    world.service.sweep_orphans().await.unwrap();
+    assert_eq!(pack_files(&world).len(), 1, "the backup needs it");
+    world.service.meta().release("backup").await.unwrap();
+    world.service.maintain().await.unwrap();
+    assert_eq!(pack_files(&world).len(), 0);
 }
 
 #[tokio::test]

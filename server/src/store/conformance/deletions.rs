@@ -108,5 +108,28 @@ pub(super) async fn removing_again(rig: Rig) {
     let logged = rig.store.deletion(file).await.unwrap().unwrap();
     let told = (logged.path.as_str(), &logged.user, logged.time, &logged.keys[..], logged.erased);
     assert_eq!(told, ("@alice/f/a", &uid("bob"), LATER, &[4][..], None));
+    assert_eq!(logged.seq, 99, "its number, which is free here");
     assert!(rig.store.remove_again(&entry(folder)).await.unwrap());
+    assert_eq!(rig.store.deletion(folder).await.unwrap().unwrap().seq, 100, "the next where it is taken");
+}
+
+pub(super) async fn numbers_are_given_once(rig: Rig) {
+    let home = rig.home("alice").await;
+    let last = async || rig.store.last_deletion().await.unwrap();
+    assert_eq!(last().await, 0);
+    rig.store.skip_deletions(7).await.unwrap();
+    assert_eq!(last().await, 7, "also before the first entry");
+    let first = rig.file("a").await;
+    assert_eq!(rig.remove(first, home, "a").await.unwrap().seq, 8);
+    rig.store.skip_deletions(3).await.unwrap();
+    assert_eq!(last().await, 8, "never back");
+    let again = rig.file("b").await;
+    let entry = Deletion { seq: 5, document: again, ..rig.store.deletion(first).await.unwrap().unwrap() };
+    assert!(rig.store.remove_again(&entry).await.unwrap());
+    let log = rig.store.deletions(0, 9).await.unwrap();
+    assert_eq!(
+        log.iter().map(|entry| (entry.seq, entry.document)).collect::<Vec<_>>(),
+        [(5, again), (8, first)]
+    );
+    assert_eq!(last().await, 8);
 }

@@ -61,7 +61,8 @@ suites! {
         a_later_own_grant_shadows_all, listings_have_the_same_facts, shared_homes, grants_go_with_the_node;
     reclaim: removing_queues, inline_packs_are_no_trash, shared_packs_stay, dropping_versions,
         superseded_in_order, erasing, abandoning, holding, key_nodes_in_order;
-    deletions: logging, shared_keys_are_told, erased_when_the_last_key_is, replaced_ones_are_logged, removing_again;
+    deletions: logging, shared_keys_are_told, erased_when_the_last_key_is, replaced_ones_are_logged, removing_again,
+        numbers_are_given_once;
     walk: documents_in_pages, versions_with_their_packs, packs_in_the_order_of_their_leaves, totals_follow;
 }
 

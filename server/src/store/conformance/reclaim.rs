@@ -16,11 +16,12 @@ pub(super) async fn removing_queues(rig: Rig) {
     let mut packs = [one, two];
     packs.sort();
     assert_eq!(trash, packs);
-    assert!(!rig.store.has_pack(one).await.unwrap(), "it has no row any more");
+    assert!(rig.store.has_pack(one).await.unwrap(), "no orphan: it waits in the trash");
     assert_eq!(rig.store.version(file, Version(2)).await.unwrap(), None);
     assert_eq!(rig.store.superseded(LATER, 9).await.unwrap(), []);
 
     rig.store.trashed(&[one]).await.unwrap();
+    assert!(!rig.store.has_pack(one).await.unwrap());
     assert_eq!(rig.store.trash(9, NOW).await.unwrap(), [two]);
     rig.store.trashed(&[one, two]).await.unwrap();
     assert_eq!(rig.store.trash(9, NOW).await.unwrap(), []);

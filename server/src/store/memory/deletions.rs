@@ -16,12 +16,23 @@ pub(super) struct By {
 impl State {
     /// Removes a node that has no entries, and writes that down. `None` when it is not there.
     pub(super) fn remove_logged(&mut self, id: NodeId, by: &By) -> Option<Deletion> {
+        self.remove_as(id, by, self.last_deletion + 1)
+    }
+
+    /// The same under a number of its own, where that is free.
+    fn remove_as(&mut self, id: NodeId, by: &By, seq: u64) -> Option<Deletion> {
         let home = self.nodes.get(&id)?.home.clone();
         let path = self.path(id).unwrap_or_default();
         let versions = self.versions.keys().filter(|(node, _)| *node == id).map(|key| key.1).collect();
         let (keys, shared) = self.remove_node(id, Some(id));
+        let place = self.deletions.binary_search_by_key(&seq, |entry| entry.seq);
+        let (seq, place) = match place {
+            Ok(_) => (self.last_deletion + 1, self.deletions.len()),
+            Err(free) => (seq, free),
+        };
+        self.last_deletion = self.last_deletion.max(seq);
         let deletion = Deletion {
-            seq: self.deletions.len() as u64 + 1,
+            seq,
             document: id,
             home,
             user: by.user.clone(),
@@ -32,7 +43,7 @@ impl State {
             shared,
             erased: None,
         };
-        self.deletions.push(deletion.clone());
+        self.deletions.insert(place, deletion.clone());
         Some(deletion)
     }
 
@@ -55,7 +66,8 @@ impl State {
         if node.kind == Kind::Folder && self.children(node.id).next().is_some() {
             return false;
         }
-        self.remove_logged(node.id, &By { user: deletion.user.clone(), time: deletion.time });
+        let by = By { user: deletion.user.clone(), time: deletion.time };
+        self.remove_as(node.id, &by, deletion.seq);
         self.touch(parent, nanos(deletion.time));
         true
     }

@@ -299,7 +299,7 @@ impl MetaStore for MemoryStore {
     }
 
     async fn has_pack(&self, id: PackId) -> Result<bool> {
-        Ok(self.read(|state| state.packs.contains_key(&id)))
+        Ok(self.read(|state| state.packs.contains_key(&id) || state.trash.contains(&id)))
     }
 
     async fn hold(&self, name: &str, until: Timestamp) -> Result<()> {
@@ -329,6 +329,17 @@ impl MetaStore for MemoryStore {
 
     async fn remove_again(&self, deletion: &Deletion) -> Result<bool> {
         self.write(|state| Ok(state.remove_again(deletion)))
+    }
+
+    async fn last_deletion(&self) -> Result<u64> {
+        Ok(self.read(|state| state.last_deletion))
+    }
+
+    async fn skip_deletions(&self, last: u64) -> Result<()> {
+        self.write(|state| {
+            state.last_deletion = state.last_deletion.max(last);
+            Ok(())
+        })
     }
 
     async fn totals(&self) -> Result<Totals> {

@@ -39,7 +39,9 @@ pub(super) struct State {
     pub(super) erasures: Vec<(u64, Option<NodeId>)>,
     pub(super) trash: Vec<PackId>,
     pub(super) audit: Vec<AuditRow>,
+    /// In the order of their numbers.
     pub(super) deletions: Vec<Deletion>,
+    pub(super) last_deletion: u64,
     pub(super) holds: BTreeMap<String, Timestamp>,
 }
 

@@ -51,8 +51,13 @@ pub(super) fn packs(c: &Connection, ids: &[PackId]) -> Result<Vec<PackRow>> {
     Ok(found)
 }
 
-pub(super) fn has_pack(c: &Connection, id: PackId) -> Result<bool> {
+fn has_row(c: &Connection, id: PackId) -> Result<bool> {
     Ok(one(c, "SELECT 1 FROM packs WHERE id = ?", [id.0], |_| Ok(()))?.is_some())
+}
+
+pub(super) fn has_pack(c: &Connection, id: PackId) -> Result<bool> {
+    let waits = "SELECT 1 FROM trash WHERE pack = ?";
+    Ok(has_row(c, id)? || one(c, waits, [id.0], |_| Ok(()))?.is_some())
 }
 
 /// What it creates first; then the version, its pack and its uses, then what it consumes: packs that pass from one to the other are never
@@ -92,7 +97,7 @@ fn add_version(c: &Connection, commit: &Commit) -> Result<()> {
         add_pack(c, commit, pack)?;
     }
     for pack in &commit.uses {
-        if !has_pack(c, *pack)? {
+        if !has_row(c, *pack)? {
             return Err(damaged("a version uses a pack that is not there"));
         }
         change(
@@ -108,7 +113,7 @@ fn add_pack(c: &Connection, commit: &Commit, pack: &PackRow) -> Result<()> {
     if !commit.uses.contains(&pack.id) {
         return Err(damaged("a new pack that its version does not use"));
     }
-    if has_pack(c, pack.id)? {
+    if has_row(c, pack.id)? {
         return Err(StoreError::Exists);
     }
     change(

@@ -19,6 +19,11 @@ pub(super) struct By {
 
 /// Removes a node that has no entries, and writes that down.
 pub(super) fn remove_logged(c: &Connection, id: NodeId, by: &By) -> Result<Deletion> {
+    remove_as(c, id, by, None)
+}
+
+/// The same under a number of its own, where that is free.
+fn remove_as(c: &Connection, id: NodeId, by: &By, seq: Option<u64>) -> Result<Deletion> {
     let home = nodes::existing(c, id)?.home;
     let path = facts::path(c, id)?.unwrap_or_default();
     let sql = "SELECT version FROM versions WHERE node = ? ORDER BY version";
@@ -38,17 +43,19 @@ pub(super) fn remove_logged(c: &Connection, id: NodeId, by: &By) -> Result<Delet
         shared: swept.shared,
         erased: None,
     };
-    deletion.seq = insert(c, &deletion)?;
+    deletion.seq = insert(c, &deletion, seq)?;
     Ok(deletion)
 }
 
-fn insert(c: &Connection, deletion: &Deletion) -> Result<u64> {
+fn insert(c: &Connection, deletion: &Deletion, seq: Option<u64>) -> Result<u64> {
     let versions: Vec<u64> = deletion.versions.iter().map(|version| version.0).collect();
     let seq = one(
         c,
-        "INSERT INTO deletions (document, home, user, path, time, versions, keys, shared)
-         VALUES (?, ?, ?, ?, ?, ?, ?, ?) RETURNING seq",
+        "INSERT INTO deletions (seq, document, home, user, path, time, versions, keys, shared)
+         VALUES ((SELECT ?1 WHERE NOT EXISTS (SELECT 1 FROM deletions WHERE seq = ?1)), ?, ?, ?, ?, ?, ?, ?, ?)
+         RETURNING seq",
         params![
+            seq.map(int).transpose()?,
             deletion.document.0,
             deletion.home.as_str(),
             deletion.user.as_str(),
@@ -111,13 +118,28 @@ fn numbers(row: &Row<'_>, at: usize) -> Result<Vec<u64>> {
     serde_json::from_str(&get::<String>(row, at)?).map_err(damaged)
 }
 
+pub(super) fn last(c: &Connection) -> Result<u64> {
+    let sql = "SELECT seq FROM sqlite_sequence WHERE name = 'deletions'";
+    Ok(one(c, sql, [], |row| unsigned(row, 0))?.unwrap_or(0))
+}
+
+pub(super) fn skip(c: &Connection, upto: u64) -> Result<()> {
+    let upto = int(upto)?;
+    let sql = "UPDATE sqlite_sequence SET seq = max(seq, ?) WHERE name = 'deletions'";
+    if change(c, sql, [upto])? == 0 {
+        change(c, "INSERT INTO sqlite_sequence (name, seq) VALUES ('deletions', ?)", [upto])?;
+    }
+    Ok(())
+}
+
 pub(super) fn remove_again(c: &Connection, deletion: &Deletion) -> Result<bool> {
     let Some(node) = nodes::find(c, deletion.document)? else { return Ok(false) };
     let Some(parent) = node.parent else { return Ok(false) };
     if node.kind == Kind::Folder && !nodes::is_empty(c, node.id)? {
         return Ok(false);
     }
-    remove_logged(c, node.id, &By { user: deletion.user.clone(), time: deletion.time })?;
+    let by = By { user: deletion.user.clone(), time: deletion.time };
+    remove_as(c, node.id, &by, Some(deletion.seq))?;
     nodes::touch(c, parent, nanos(deletion.time))?;
     Ok(true)
 }

@@ -319,6 +319,14 @@ impl MetaStore for SqliteStore {
         self.write(move |c| deletions::remove_again(c, &deletion)).await
     }
 
+    async fn last_deletion(&self) -> Result<u64> {
+        self.read(|c| deletions::last(c)).await
+    }
+
+    async fn skip_deletions(&self, last: u64) -> Result<()> {
+        self.write(move |c| deletions::skip(c, last)).await
+    }
+
     async fn totals(&self) -> Result<Totals> {
         self.read(|c| walk::totals(c)).await
     }
