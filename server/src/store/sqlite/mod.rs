@@ -17,6 +17,7 @@ mod readers;
 mod reclaim;
 mod rows;
 mod schema;
+mod snapshot;
 mod users;
 mod walk;
 mod writer;
@@ -31,6 +32,7 @@ use sss_common::{Flag, Grantee, Name, NodeId, PackId, Timestamp, Uid, Version};
 
 use self::deletions::By;
 use self::readers::Readers;
+pub use self::snapshot::{Contents, Snapshot};
 use self::writer::Writer;
 use super::rules::{self, nanos};
 use super::*;

@@ -88,7 +88,7 @@ fn prepare_writer(connection: &Connection) -> Result<()> {
     Ok(())
 }
 
-fn recognise(connection: &Connection) -> Result<()> {
+pub(super) fn recognise(connection: &Connection) -> Result<()> {
     let id: i32 = connection.pragma_query_value(None, "application_id", |row| row.get(0))?;
     if id != APPLICATION_ID {
         return Err(StoreError::Damaged("the file is no 3S metadata".into()));
