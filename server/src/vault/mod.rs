@@ -4,8 +4,9 @@
 //! for that are kept and how one is erased, [`keyring`], [`server_key`] and [`retired`] what lies on disk, [`erasing`] how the
 //! keyring and the tree are moved to a new root together, and [`rotation`] how they are moved to a new server key. [`check`]
 //! says whether what is sealed verifies, and nothing of what it is; [`digests`] has the hashes that an `integrity` version
-//! is held to.
+//! is held to; [`backup`] puts all of a store into one sealed file.
 
+pub mod backup;
 pub mod check;
 pub mod digests;
 pub mod layout;

@@ -19,7 +19,7 @@ use zeroize::Zeroizing;
 use super::keyring::{cannot, cannot_create, sync_folder, unusable};
 use super::{Result, VaultError};
 
-const PRIVATE_LABEL: &str = "PRIVATE KEY";
+pub(super) const PRIVATE_LABEL: &str = "PRIVATE KEY";
 pub(super) const PUBLIC_LABEL: &str = "PUBLIC KEY";
 
 /// Modes of the two files.

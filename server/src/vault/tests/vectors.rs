@@ -64,6 +64,26 @@ fn ring() -> Keyring {
     Keyring { store: STORE, current: root(1, 0xdd), next: Some(root(2, 0xee)) }
 }
 
+/// A backup of one full block (given by its SHA-256) and a last one, under a wrapped key of this length.
+fn backup() -> Vec<(&'static str, Vec<u8>)> {
+    use sha2::{Digest, Sha256};
+    use std::io::Write;
+    let header = backup::BackupHeader { store: STORE, time: Timestamp(0x0123_4567_89ab) };
+    let mut sealer =
+        backup::BackupSealer::with_key(&SecretKey::from_exposed(&KEY), header, &[0xab; 384], Vec::new())
+            .unwrap();
+    sealer.write_all(&[0x55; BLOCK_SIZE]).unwrap();
+    sealer.write_all(b"the last block").unwrap();
+    let bytes = sealer.finish().unwrap();
+    let (head, blocks) = bytes.split_at(34 + 384);
+    let (first, last) = blocks.split_at(BLOCK_SIZE + BLOCK_OVERHEAD);
+    vec![
+        ("backup.head", head.to_vec()),
+        ("backup.block0.sha256", Sha256::digest(first).to_vec()),
+        ("backup.block1", last.to_vec()),
+    ]
+}
+
 #[test]
 fn the_format_is_fixed() {
     let mut vectors = vec![("key", KEY.to_vec())];
@@ -72,6 +92,7 @@ fn the_format_is_fixed() {
     vectors.extend(node());
     vectors.push(("keyring", ring().encode()));
     vectors.push(("keyring.label", keyring::label(&STORE, 2)));
+    vectors.extend(backup());
     let lines: Vec<String> =
         vectors.iter().map(|(name, bytes)| format!("{name} {}\n", hex::encode(bytes))).collect();
     let found = format!(
