@@ -97,6 +97,9 @@ struct RunArgs {
     /// The keyring, where it is not in DATA_DIR.
     #[arg(long, value_name = "FILE")]
     keyring: Option<PathBuf>,
+    /// Keep a copy of the deletion log here, on another disk: a restored backup needs it, to leave deleted what was.
+    #[arg(long, value_name = "FILE")]
+    deletion_log: Option<PathBuf>,
     /// How log lines look.
     #[arg(long, value_enum, default_value_t = LogFormat::Text)]
     log_format: LogFormat,
@@ -136,6 +139,7 @@ impl Cli {
                     listen: args.listen,
                     redirect: args.http_redirect,
                     keyring: args.keyring,
+                    deletion_log: args.deletion_log,
                     config,
                 })
             }

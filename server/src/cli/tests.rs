@@ -24,6 +24,7 @@ fn the_commands_of_the_contract() {
         "3s-server drill data --keyring k --scratch s --search /dev/loop0",
         "3s-server scrub data",
         "3s-server scrub data --keyring k --rate 64KiB",
+        "3s-server run data --tls tls --listen 127.0.0.1:0 --deletion-log log",
         "3s-server run data --tls tls --listen [::1]:8443 --http-redirect 0.0.0.0:80 --config c --keyring k --log-format json",
     ] {
         assert!(parse(line).is_ok(), "{line}");

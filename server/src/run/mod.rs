@@ -33,6 +33,8 @@ pub struct Options {
     pub redirect: Option<SocketAddr>,
     /// The keyring, where it is not in the data directory.
     pub keyring: Option<PathBuf>,
+    /// Where a copy of the deletion log is kept.
+    pub deletion_log: Option<PathBuf>,
     /// Limits and habits.
     pub config: Config,
 }
@@ -45,11 +47,15 @@ pub fn run(options: Options) -> anyhow::Result<()> {
 }
 
 async fn serve(options: Options) -> anyhow::Result<()> {
-    let Options { data_dir, tls_dir, listen, redirect, keyring, config } = options;
+    let Options { data_dir, tls_dir, listen, redirect, keyring, deletion_log, config } = options;
     let limits = config.connection_limits();
     let signals = Signals::listen()?;
     let tls = Arc::new(Tls::load(&tls_dir)?);
     let opened = compose::open(&data_dir, keyring, config.settings()).await?;
+    if let Some(path) = deletion_log {
+        let kept = opened.service.keep_deletion_log(&path).await;
+        kept.map_err(|failed| anyhow::anyhow!("{}: {failed}\n{}", path.display(), failed.way_on()))?;
+    }
     let (listener, address) = bind(listen).await?;
     let redirect = match redirect {
         Some(at) => Some(bind(at).await?),

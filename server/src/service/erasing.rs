@@ -52,6 +52,7 @@ impl Service {
     /// Erases all that is queued, and what check-ins that were given up left behind.
     pub(super) async fn erase_queued(&self) -> Outcome<()> {
         let _turn = self.erasing.lock().await;
+        self.copy_deletions().await;
         let abandoned = self.vault.abandoned();
         if !abandoned.is_empty() {
             self.meta().abandon(&abandoned).await?;
@@ -66,6 +67,7 @@ impl Service {
             return Ok(());
         }
         let _turn = self.erasing.lock().await;
+        self.copy_deletions().await;
         loop {
             let logged = self.meta().deletion(deletion.document).await?;
             if logged.is_none_or(|logged| logged.erased.is_some()) {

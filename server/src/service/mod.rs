@@ -8,6 +8,7 @@ mod checkin;
 mod checkout;
 mod content;
 mod create;
+pub mod deletion_log;
 mod digests;
 mod documents;
 mod editors;
@@ -41,6 +42,7 @@ use crate::vault::Vault;
 use challenges::Challenges;
 use content::ContentCache;
 pub use content::StreamFailed;
+use deletion_log::DeletionLog;
 pub use erasing::erase_all;
 use events::Hub;
 pub use failure::{Failure, Outcome};
@@ -186,6 +188,8 @@ pub struct Service {
     erase: Notify,
     /// Held by who erases.
     erasing: tokio::sync::Mutex<()>,
+    /// The deletion log's copy on another medium.
+    deletion_log: std::sync::OnceLock<DeletionLog>,
 }
 
 impl Service {
@@ -208,6 +212,7 @@ impl Service {
             work: Notify::new(),
             erase: Notify::new(),
             erasing: tokio::sync::Mutex::new(()),
+            deletion_log: std::sync::OnceLock::new(),
         })
     }
 
