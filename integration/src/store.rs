@@ -46,6 +46,7 @@ pub struct Builder {
     config: Option<String>,
     redirect: bool,
     keyring: Option<PathBuf>,
+    deletion_log: Option<PathBuf>,
 }
 
 impl Builder {
@@ -194,6 +195,9 @@ impl Store {
         if let Some(keyring) = &self.how.keyring {
             arguments.extend(["--keyring".into(), text(keyring.clone())]);
         }
+        if let Some(log) = &self.how.deletion_log {
+            arguments.extend(["--deletion-log".into(), text(log.clone())]);
+        }
         if self.how.redirect {
             arguments.extend(["--http-redirect".into(), "127.0.0.1:0".into()]);
         }
@@ -220,6 +224,11 @@ impl Store {
             self.server = Some(child);
             panic!("the server does not end: {what}");
         }
+    }
+
+    /// From its next start on the server copies its deletion log here.
+    pub fn use_deletion_log(&mut self, log: &Path) {
+        self.how.deletion_log = Some(log.into());
     }
 
     /// Starts the server again, on the port that it had.

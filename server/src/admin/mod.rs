@@ -3,7 +3,11 @@
 //! They work on the data directory, most of them also while a server runs on it; each file says at its head which
 //! locks it takes and what it may change.
 
+pub mod backup;
+mod bundle;
 mod carve;
 pub mod drill;
+mod replay;
+pub mod restore;
 pub mod rotate;
 pub mod scrub;

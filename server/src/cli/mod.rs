@@ -1,5 +1,6 @@
 //! The command line: one file for each family of commands.
 
+mod backup;
 mod drill;
 mod rotate;
 mod scrub;
@@ -12,6 +13,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::config::Config;
 use crate::run::{self, compose};
+use backup::{BackupArgs, RestoreArgs};
 use drill::DrillArgs;
 use rotate::RotateArgs;
 use scrub::ScrubArgs;
@@ -76,6 +78,12 @@ Prints `listening on ADDR:PORT` once it answers. Logs go to stderr; RUST_LOG set
     /// Read all that is kept and report by path what does not verify. Works while the server runs.
     #[command(after_help = scrub::EXAMPLES)]
     Scrub(ScrubArgs),
+    /// Seal all of the store, as of one moment, to an administrator's public key. Works while the server runs.
+    #[command(after_help = backup::BACKUP_EXAMPLES)]
+    Backup(BackupArgs),
+    /// Make a data directory out of a backup, without what was deleted since.
+    #[command(after_help = backup::RESTORE_EXAMPLES)]
+    Restore(RestoreArgs),
 }
 
 #[derive(Debug, Args)]
@@ -130,6 +138,8 @@ impl Cli {
             }
             Command::RotateKey(args) => rotate::rotate_key(args),
             Command::Scrub(args) => args.execute(),
+            Command::Backup(args) => backup::backup(args),
+            Command::Restore(args) => backup::restore(args),
             Command::Run(args) => {
                 run::start_log(args.log_format == LogFormat::Json);
                 let config = args.config.as_deref().map(Config::load).transpose()?.unwrap_or_default();

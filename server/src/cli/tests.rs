@@ -25,6 +25,10 @@ fn the_commands_of_the_contract() {
         "3s-server scrub data",
         "3s-server scrub data --keyring k --rate 64KiB",
         "3s-server run data --tls tls --listen 127.0.0.1:0 --deletion-log log",
+        "3s-server backup data out",
+        "3s-server backup data out --key backup.pub --keyring k",
+        "3s-server restore out data --key backup.key --no-deletions",
+        "3s-server restore out data --key backup.key --keyring k --deletions log",
         "3s-server run data --tls tls --listen [::1]:8443 --http-redirect 0.0.0.0:80 --config c --keyring k --log-format json",
     ] {
         assert!(parse(line).is_ok(), "{line}");
@@ -41,6 +45,9 @@ fn other_lines_are_refused() {
         ("3s-server scrub", ErrorKind::MissingRequiredArgument),
         ("3s-server scrub data --rate fast", ErrorKind::ValueValidation),
         ("3s-server scrub data --rate 65535", ErrorKind::ValueValidation),
+        ("3s-server restore out data --key k", ErrorKind::MissingRequiredArgument),
+        ("3s-server restore out data --no-deletions", ErrorKind::MissingRequiredArgument),
+        ("3s-server restore out data --key k --no-deletions --deletions log", ErrorKind::ArgumentConflict),
         ("3s-server run data --listen 127.0.0.1:0", ErrorKind::MissingRequiredArgument),
         ("3s-server run data --tls tls --listen 127.0.0.1", ErrorKind::ValueValidation),
         ("3s-server run data --tls tls --listen 127.0.0.1:0 --log-format xml", ErrorKind::InvalidValue),

@@ -52,6 +52,13 @@ impl LocalBlobs {
         Ok(LocalBlobs { root: root.to_owned(), store: Arc::new(store), only_reads: true })
     }
 
+    /// Opens a folder to be filled without an fsync for each pack: the caller makes all of it durable at the end.
+    pub fn open_to_fill(root: &Path) -> Result<Self> {
+        prepare(root).map_err(from_io)?;
+        let store = LocalFileSystem::new_with_prefix(root).map_err(from_store)?;
+        Ok(LocalBlobs { root: root.to_owned(), store: Arc::new(store), only_reads: false })
+    }
+
     fn writes(&self) -> Result<()> {
         if self.only_reads {
             return Err(StoreError::Backend("the packs were opened only to read".into()));

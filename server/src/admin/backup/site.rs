@@ -1,0 +1,141 @@
+//! What a backup writes to: a folder for the database's copy, and the file under its temporary name. Both go when it fails.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, ErrorKind};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use anyhow::bail;
+use indicatif::ProgressBar;
+use rustix::fs::{FlockOperation, flock};
+
+use crate::admin::bundle;
+use crate::run::Advice;
+use crate::store::sqlite::Snapshot;
+
+/// A folder in the data directory for the database's copy, of one backup at a time.
+pub(super) struct Workshop {
+    folder: PathBuf,
+    _lock: File,
+}
+
+impl Workshop {
+    /// Removes what a backup that was killed left there.
+    pub(super) fn open(data_dir: &Path) -> anyhow::Result<Self> {
+        let failed = |error: io::Error| anyhow::anyhow!("{}: {error}", data_dir.display());
+        let advice = "run it as the server's user";
+        let mut options = OpenOptions::new();
+        let lock =
+            options.create(true).truncate(false).write(true).mode(0o600).open(data_dir.join("backup.lock"));
+        let lock = lock.map_err(failed).advice(advice)?;
+        if flock(&lock, FlockOperation::NonBlockingLockExclusive).is_err() {
+            bail!("another backup of {} is being made\nwait until it is done", data_dir.display());
+        }
+        let folder = data_dir.join("backup.tmp");
+        remove(&folder).map_err(failed).advice(advice)?;
+        std::fs::create_dir(&folder).map_err(failed).advice("free room on its disk")?;
+        Ok(Workshop { folder, _lock: lock })
+    }
+
+    pub(super) fn copy(&self, snapshot: &Snapshot, bar: &ProgressBar) -> anyhow::Result<PathBuf> {
+        let path = self.folder.join(bundle::META);
+        let report = |done, of| {
+            bar.set_length(of);
+            bar.set_position(done);
+        };
+        snapshot
+            .copy_to(&path, report)
+            .map_err(|error| anyhow::anyhow!("the database cannot be copied to {}: {error}", path.display()))
+            .advice(
+                "the data directory's disk needs room for a second database for as long as a backup takes",
+            )?;
+        Ok(path)
+    }
+}
+
+impl Drop for Workshop {
+    fn drop(&mut self) {
+        // What stays is removed by the next one.
+        let _ = remove(&self.folder);
+    }
+}
+
+fn remove(folder: &Path) -> io::Result<()> {
+    match std::fs::remove_dir_all(folder) {
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+        other => other,
+    }
+}
+
+/// The file on its way. Dropped before [`Partial::keep`] it is removed.
+pub(super) struct Partial {
+    file: File,
+    path: PathBuf,
+    out: PathBuf,
+}
+
+impl Partial {
+    pub(super) fn begin(out: &Path) -> anyhow::Result<Self> {
+        if out.symlink_metadata().is_ok() {
+            bail!("{} is already there\na backup replaces nothing: give another name", out.display());
+        }
+        let mut name = out.file_name().unwrap_or_default().to_os_string();
+        name.push(".partial");
+        let path = out.with_file_name(name);
+        let made = remove_file(&path)
+            .and_then(|()| OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path));
+        let file = made
+            .map_err(|error| anyhow::anyhow!("{}: {error}", path.display()))
+            .advice("give a file in a folder that you may write")?;
+        Ok(Partial { file, path, out: out.to_owned() })
+    }
+
+    pub(super) fn file(&self) -> &File {
+        &self.file
+    }
+
+    /// An error of writing, for a person.
+    pub(super) fn failed(&self, error: &io::Error) -> anyhow::Error {
+        use ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
+        let advice = match error.kind() {
+            StorageFull | QuotaExceeded | FileTooLarge => {
+                "what was written is removed; free room there, or name a file on another disk"
+            }
+            _ => "what was written is removed; see whether that disk is well",
+        };
+        anyhow::anyhow!("{}: {error}\n{advice}", self.out.display())
+    }
+
+    /// Makes it durable under its own name.
+    pub(super) fn keep(self) -> anyhow::Result<()> {
+        let folder = self.out.parent().filter(|folder| !folder.as_os_str().is_empty());
+        let kept = self
+            .file
+            .sync_all()
+            // Unlike a rename, a link replaces nothing that came meanwhile.
+            .and_then(|()| std::fs::hard_link(&self.path, &self.out).or_else(|_| self.rename()))
+            .and_then(|()| File::open(folder.unwrap_or(Path::new(".")))?.sync_all());
+        kept.map_err(|error| self.failed(&error))
+    }
+
+    /// Where the file system has no links.
+    fn rename(&self) -> io::Result<()> {
+        match self.out.symlink_metadata() {
+            Ok(_) => Err(ErrorKind::AlreadyExists.into()),
+            Err(_) => std::fs::rename(&self.path, &self.out),
+        }
+    }
+}
+
+impl Drop for Partial {
+    fn drop(&mut self) {
+        let _ = remove_file(&self.path);
+    }
+}
+
+fn remove_file(path: &Path) -> io::Result<()> {
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+        other => other,
+    }
+}
