@@ -140,7 +140,16 @@ fn a_store_at_work_is_backed_up_and_comes_back_without_what_was_deleted_since() 
     }
     for entry in fs::read_dir(alice.at("busy")).unwrap() {
         let name = format!("busy/{}", entry.unwrap().file_name().to_str().unwrap());
-        assert!(is_whole(&alice.read(&name)), "{name} is one version, whole");
+        let content = alice.read(&name);
+        let version = alice.get(&name, "user.3s.version").unwrap();
+        let start = &content[..content.len().min(8)];
+        // Created and not yet closed for the first time, at the moment of the backup: empty, and of no version.
+        let unborn = version == "0" && content.is_empty();
+        assert!(
+            unborn || is_whole(&content),
+            "{name}, version {version}: {} bytes, beginning {start:?}",
+            content.len()
+        );
     }
     for gone in ["doomed", "doomed/large", "doomed/folder/small", "late"] {
         assert_eq!(read(&alice, gone).unwrap_err(), Errno::NOENT, "{gone}");

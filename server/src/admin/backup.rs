@@ -25,13 +25,13 @@ use sss_common::{Clock, PackId, SystemClock, Timestamp};
 use tokio::runtime::{Handle, Runtime};
 
 use super::bundle::{self, Manifest};
+use super::moment::{Moment, READ_FAILED};
 use crate::run::Advice;
 use crate::run::compose::{self, Paths};
-use crate::sealed::KeyPosition;
 use crate::store::MetaStore;
 use crate::store::blobs::LocalBlobs;
 use crate::store::sqlite::Snapshot;
-use crate::vault::backup::{BackupHeader, BackupPublicKey, BackupSealer, KeyFiles};
+use crate::vault::backup::{BackupHeader, BackupPublicKey, BackupSealer};
 pub(super) use members::Packs;
 use members::{Archive, PackReader};
 use site::{Partial, Workshop};
@@ -41,12 +41,6 @@ const HOLD: Duration = Duration::from_secs(120);
 
 /// How often it is renewed.
 const RENEW: Duration = Duration::from_secs(30);
-
-/// How often a moment is looked for that keyring and database agree on. Each takes some milliseconds, an erasure longer.
-const TRIES: usize = 20;
-
-/// The key tree's root.
-const ROOT: KeyPosition = KeyPosition { level: 0, index: 0 };
 
 /// What is to be done.
 pub struct Order {
@@ -95,7 +89,7 @@ fn make(
     runtime: &Handle,
     bar: &ProgressBar,
 ) -> anyhow::Result<Made> {
-    let Pinned { snapshot, keys, time } = pinned(paths)?;
+    let Moment { snapshot, keys, time } = Moment::of(paths)?;
     let copy = workshop.copy(&snapshot, bar)?;
     // The copy is of the same moment, and reading it keeps no log of the server's from being tidied up.
     drop(snapshot);
@@ -133,32 +127,6 @@ fn make(
     let bytes = archive.finish()?;
     out.keep()?;
     Ok(Made { time, nodes: contents.nodes, packs: contents.packs, bytes })
-}
-
-const READ_FAILED: &str = "see whether the store's disk is well, with `3s-server scrub`; no backup was made";
-
-/// A moment of the database, and the key files that open it.
-struct Pinned {
-    snapshot: Snapshot,
-    keys: KeyFiles,
-    /// Not after the moment: what was committed until then is in it.
-    time: Timestamp,
-}
-
-fn pinned(paths: &Paths) -> anyhow::Result<Pinned> {
-    for tried in 1.. {
-        let time = SystemClock.now();
-        let snapshot = Snapshot::open(&paths.meta).advice(READ_FAILED)?;
-        let root = snapshot.key_node(ROOT).advice(READ_FAILED)?;
-        let last_leaf = snapshot.last_leaf().advice(READ_FAILED)?;
-        match KeyFiles::read(&paths.vault(), root.as_ref(), last_leaf) {
-            Ok(keys) => return Ok(Pinned { snapshot, keys, time }),
-            Err(error) if tried == TRIES => return Err(error.into()),
-            // The server replaced the keyring, or went on to another root, between the two reads.
-            Err(_) => {}
-        }
-    }
-    bail!("no moment was found\n{READ_FAILED}")
 }
 
 fn public_key(order: &Order, paths: &Paths) -> anyhow::Result<BackupPublicKey> {

@@ -7,6 +7,7 @@ pub mod backup;
 mod bundle;
 mod carve;
 pub mod drill;
+mod moment;
 mod replay;
 pub mod restore;
 pub mod rotate;

@@ -37,7 +37,7 @@ use crate::sealed::{KeyImage, KeyPosition};
 pub use erasing::Erasing;
 pub use pack::{Opener, Sealer};
 pub use record::RecordBody;
-pub use rotation::{Interrupted, Rotated, Rotating, fingerprint, refuse_halfway};
+pub use rotation::{Interrupted, Rotated, Rotating, fingerprint};
 
 use keyring::Keyring;
 use primitives::Cipher;

@@ -139,21 +139,6 @@ impl Rotating {
     }
 }
 
-/// An error if a rotation was cut short: for who works on a copy of the keyring beside the store's own key files, which
-/// [`Vault::open`] would move on.
-pub fn refuse_halfway(paths: &VaultPaths) -> Result<()> {
-    let keyring = keyring::read(&paths.keyring)?;
-    let Some(next) = &keyring.next else { return Ok(()) };
-    let (_, unwrapping) = ServerKey::read(&paths.server_key)?;
-    let unwraps = |root: &WrappedRoot| unwrap_root(&unwrapping, &keyring.store, root).is_some();
-    if unwraps(&keyring.current) == unwraps(next) {
-        return Ok(());
-    }
-    let what = "a rotation of the server's key was cut short";
-    let way_on = "start the server once, or run `3s-server rotate-key` again: it is undone or finished then";
-    Err(unusable(&paths.keyring, what, way_on))
-}
-
 /// A store's keys, open.
 pub(super) struct Opened {
     pub(super) server: ServerKey,

@@ -7,10 +7,9 @@ use std::path::{Path, PathBuf};
 
 use anyhow::bail;
 use indicatif::ProgressBar;
-use rustix::fs::{FlockOperation, flock};
 
 use crate::admin::bundle;
-use crate::run::Advice;
+use crate::run::{Advice, lock};
 use crate::store::sqlite::Snapshot;
 
 /// A folder in the data directory for the database's copy, of one backup at a time.
@@ -24,13 +23,10 @@ impl Workshop {
     pub(super) fn open(data_dir: &Path) -> anyhow::Result<Self> {
         let failed = |error: io::Error| anyhow::anyhow!("{}: {error}", data_dir.display());
         let advice = "run it as the server's user";
-        let mut options = OpenOptions::new();
-        let lock =
-            options.create(true).truncate(false).write(true).mode(0o600).open(data_dir.join("backup.lock"));
-        let lock = lock.map_err(failed).advice(advice)?;
-        if flock(&lock, FlockOperation::NonBlockingLockExclusive).is_err() {
+        let lock = lock::exclusive(&data_dir.join("backup.lock")).map_err(failed).advice(advice)?;
+        let Some(lock) = lock else {
             bail!("another backup of {} is being made\nwait until it is done", data_dir.display());
-        }
+        };
         let folder = data_dir.join("backup.tmp");
         remove(&folder).map_err(failed).advice(advice)?;
         std::fs::create_dir(&folder).map_err(failed).advice("free room on its disk")?;

@@ -7,7 +7,7 @@
 //!    the raw files, neither of the two opens, and the third does.
 //! 5. No key that was erased, and no plaintext, is in the raw files, or in the disk image that they lie on.
 //!
-//! It changes nothing in the store. The scratch copy of the keyring lies beside the keyring, on the medium that must be able
+//! It changes nothing in the store, and takes none of the server's locks. The scratch copy of the keyring lies beside the keyring, on the medium that must be able
 //! to forget, and nowhere else; until the drill ends it remembers what the store had when it began.
 
 mod attack;

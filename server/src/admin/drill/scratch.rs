@@ -1,14 +1,16 @@
 //! The scratch copy: metadata and an empty packs folder in a folder of their own, the keyring's copy beside the keyring.
 
-use std::fs::{self, DirBuilder, OpenOptions};
-use std::io::Write;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::fs::{self, DirBuilder};
+use std::os::unix::fs::{DirBuilderExt, symlink};
 use std::path::{Path, PathBuf};
 
+use anyhow::bail;
+
 use super::Options;
+use crate::admin::moment::Moment;
 use crate::run::compose::Paths;
 use crate::run::{Advice, lock};
-use crate::vault::{self, thief};
+use crate::vault::thief;
 
 /// What a scratch folder and a scratch keyring are called; the rest of the name is random.
 const PREFIX: &str = "drill-";
@@ -23,9 +25,14 @@ pub(super) struct Scratch {
 impl Scratch {
     /// Copies what the drill needs. What an earlier drill left that was killed is removed first.
     pub(super) fn copy(options: &Options) -> anyhow::Result<Scratch> {
-        let lock = lock::lock(&options.data_dir)?;
         let store = Paths::of(&options.data_dir, options.keyring.clone());
-        vault::refuse_halfway(&store.vault())?;
+        let advice = "give the data directory that `3s-server init` made, as the server's user";
+        let lock = lock::exclusive(&options.data_dir.join("drill.lock"));
+        let lock = lock.map_err(|e| at(&options.data_dir, &e)).advice(advice)?;
+        let Some(lock) = lock else {
+            bail!("another drill of {} is under way\nwait until it is done", options.data_dir.display());
+        };
+        let moment = Moment::of(&store)?;
         let within = options.scratch.as_deref().unwrap_or(&options.data_dir);
         remove_leftovers(within, &store.keyring)?;
         let tag = format!("{PREFIX}{:016x}", rand::random::<u64>());
@@ -33,14 +40,9 @@ impl Scratch {
         let room =
             "give a folder that you may write with --scratch, on a disk with room for a copy of meta.db";
         DirBuilder::new().mode(0o700).create(&folder).map_err(|e| at(&folder, &e)).advice(room)?;
-        let paths = Paths {
-            meta: folder.join("meta.db"),
-            packs: folder.join("packs"),
-            keyring: beside(&store.keyring, &tag),
-            ..store.clone()
-        };
+        let paths = Paths { keyring: beside(&store.keyring, &tag), ..Paths::of(&folder, None) };
         let scratch = Scratch { folder, paths, _lock: lock };
-        match scratch.fill(&store) {
+        match scratch.fill(&store, &moment) {
             Ok(()) => Ok(scratch),
             Err(error) => {
                 let _ = scratch.remove();
@@ -49,16 +51,25 @@ impl Scratch {
         }
     }
 
-    fn fill(&self, store: &Paths) -> anyhow::Result<()> {
-        copy_database(&store.meta, &self.paths.meta)?;
-        let keyring = fs::read(&store.keyring).map_err(|e| at(&store.keyring, &e))?;
-        let mut copy = OpenOptions::new();
-        let copy = copy.write(true).create_new(true).mode(0o600).open(&self.paths.keyring);
-        let written = copy.and_then(|mut copy| copy.write_all(&keyring).and_then(|()| copy.sync_all()));
-        written.map_err(|e| at(&self.paths.keyring, &e))
+    /// The RSA keys are the store's own, by links: a rotation that is under way there is none here.
+    fn fill(&self, store: &Paths, moment: &Moment) -> anyhow::Result<()> {
+        moment.snapshot.copy_to(&self.paths.meta, |_, _| {})?;
+        moment.keys.copy_keyring(&self.paths.keyring)?;
+        let retired = |public: &Path| public.with_file_name("retired.pub");
+        for (key, link) in [
+            (store.server_key.clone(), self.paths.server_key.clone()),
+            (store.server_pub.clone(), self.paths.server_pub.clone()),
+            (retired(&store.server_pub), retired(&self.paths.server_pub)),
+        ] {
+            if key.exists() {
+                let linked = fs::canonicalize(&key).and_then(|key| symlink(key, &link));
+                linked.map_err(|e| at(&key, &e))?;
+            }
+        }
+        Ok(())
     }
 
-    /// Where the scratch store's parts lie. The RSA key is the store's own.
+    /// Where the scratch store's parts lie.
     pub(super) fn paths(&self) -> &Paths {
         &self.paths
     }
@@ -81,7 +92,7 @@ impl Scratch {
     }
 }
 
-/// A database file and its log. The store's lock is held: nobody writes meanwhile.
+/// A database file and its log. The scratch store's service is idle: nobody writes meanwhile.
 pub(super) fn copy_database(from: &Path, to: &Path) -> anyhow::Result<()> {
     for end in ["", "-wal"] {
         let (from, to) = (with_end(from, end), with_end(to, end));

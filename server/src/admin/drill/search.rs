@@ -76,6 +76,10 @@ impl Search {
 fn list(folder: &Path, files: &mut Vec<PathBuf>) -> anyhow::Result<()> {
     for entry in std::fs::read_dir(folder).map_err(|e| at(folder, &e))? {
         let path = entry.map_err(|e| at(folder, &e))?.path();
+        // Links lead to the store's own key files.
+        if path.is_symlink() {
+            continue;
+        }
         if path.is_dir() {
             list(&path, files)?;
         } else {

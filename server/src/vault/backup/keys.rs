@@ -152,6 +152,11 @@ impl KeyFiles {
         self.store
     }
 
+    /// Writes the keyring to a new file, mode 0600, durably; refuses where one is.
+    pub fn copy_keyring(&self, to: &Path) -> Result<()> {
+        write_key_file(to, &mut &*self.keyring)
+    }
+
     /// The files by their names, the private key among them: to be sealed, and nothing else.
     pub fn expose_files(&self) -> Vec<(&'static str, &[u8])> {
         let retired = self.retired.as_ref().map(|bytes| ("retired.pub", &**bytes));
