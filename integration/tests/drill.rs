@@ -125,14 +125,20 @@ fn the_drill_passes_on_a_store_in_use_and_leaves_it_as_it_was() {
     store.stop_server();
     // What a drill leaves that was killed goes away with the next one.
     let data = store.path("data");
-    fs::create_dir(data.join("drill-0123")).unwrap();
-    fs::write(data.join("keyring.drill-0123"), "left").unwrap();
+    let left = data.join("drill-0123456789abcdef");
+    fs::create_dir(&left).unwrap();
+    fs::write(left.join("3s-drill.lock"), "").unwrap();
+    fs::write(data.join("keyring.drill-0123456789abcdef"), "left").unwrap();
+    // What only looks a little like it is not a drill's.
+    fs::create_dir(data.join("drill-reports")).unwrap();
+    fs::write(data.join("drill-reports/of-mine"), "kept").unwrap();
     let before = content_of(&data);
     let done = drill(&store).ok();
     assert!(done.out().contains("the drill passed"), "{}", done.out());
     assert!(!done.out().contains("FAILED"), "{}", done.out());
     let mut after = content_of(&data);
-    after.push((data.join("keyring.drill-0123"), b"left".to_vec()));
+    assert!(!left.exists());
+    after.push((data.join("keyring.drill-0123456789abcdef"), b"left".to_vec()));
     after.sort();
     let mut before = before;
     before.sort();

@@ -296,6 +296,7 @@ impl<'de> Deserialize<'de> for Span {
             (Some(digits), _) => {
                 digits.parse().ok().map(|digits: u32| Span(Duration::from_millis(digits.into())))
             }
+            (None, _) if matches!(text, "0" | "0s") => Some(Span(Duration::ZERO)),
             (None, Ok(When::Seconds(seconds))) => Some(Span::of(seconds)),
             _ => None,
         };

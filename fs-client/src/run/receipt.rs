@@ -46,7 +46,8 @@ impl Trusted {
                 format!("{place}: the signature is not by {} in {path}", self.keys.named()),
                 format!(
                     "do not rely on this receipt: it was altered, or it is another server's; or the administrator rotated \
-                     the key (3s-server rotate-key): then add the new one to what you have, cat server.pub >> {path}"
+                     the key (3s-server rotate-key): then add what you lack of the server's server.pub and retired.pub, \
+                     cat server.pub retired.pub >> {path}"
                 ),
             )
         })?;

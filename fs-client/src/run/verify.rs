@@ -100,7 +100,8 @@ fn check_signature<'a>(
             format!("{shown}, version {version}: the signature is not by {} in {}", keys.named(), key_path.display()),
             format!(
                 "do not trust this content; check that the key is this server's, and tell its administrator, who may have \
-                 rotated it (3s-server rotate-key): then add the new one to what you have, cat server.pub >> {}",
+                 rotated it (3s-server rotate-key): then add what you lack of the server's server.pub and retired.pub, \
+                 cat server.pub retired.pub >> {}",
                 key_path.display()
             ),
         )

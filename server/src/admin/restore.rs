@@ -71,7 +71,9 @@ pub fn restore(order: &Order, bar: &ProgressBar) -> anyhow::Result<Restored> {
     let opener = open(order, &key)?;
     let mut log = match &order.deletions {
         Deletions::Unknown => None,
-        Deletions::In(path) => Some(Log::open(path)?),
+        Deletions::In(path) => {
+            Some(Log::open(path).map_err(|e| anyhow::anyhow!("{}: {e:#}", path.display()))?)
+        }
     };
     if let Some(log) = &log {
         log.is_of(opener.header().store)?;
@@ -79,7 +81,8 @@ pub fn restore(order: &Order, bar: &ProgressBar) -> anyhow::Result<Restored> {
     let site = Site::prepare(&order.data_dir, order.keyring.clone())?;
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
     let blobs = LocalBlobs::open_to_fill(&site.paths().packs).advice(site::ROOM)?;
-    let manifest = unpack::unpack(opener, &site, &blobs, runtime.handle(), bar)?;
+    let manifest = unpack::unpack(opener, &site, &blobs, runtime.handle(), bar)
+        .map_err(|e| anyhow::anyhow!("{}: {e:#}", order.from.display()))?;
     let replayed = runtime.block_on(settle(&site, &blobs, &manifest, &mut log))?;
     drop(runtime);
     site.finish()?;
@@ -113,8 +116,7 @@ async fn settle(
         Some(log) => Some(log.replay(&*meta).await?),
         None => None,
     };
-    let now = || SystemClock.now();
-    erase_all(&*meta, &vault, now)
+    erase_all(&*meta, &vault, &SystemClock)
         .await
         .map_err(|failure| anyhow::anyhow!("keys could not be erased: {}\n{}", failure.detail, site::ROOM))?;
     empty_trash(&meta, blobs).await?;

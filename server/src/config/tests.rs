@@ -41,6 +41,10 @@ fn measures() {
     )
     .unwrap();
     assert_eq!(config.settings().erase_delay, Duration::from_millis(50));
+    for nothing in ["\"0s\"", "0", "\"0ms\""] {
+        let config = parse(&format!("[documents]\nerase_delay = {nothing}")).unwrap();
+        assert_eq!(config.settings().erase_delay, Duration::ZERO, "{nothing}");
+    }
     assert_eq!(Span(Duration::from_millis(1500)).to_string(), "1500ms");
     assert_eq!(config.settings().max_ttl, Duration::from_secs(604_800));
     assert_eq!(config.settings().default_ttl, Duration::from_secs(90));
@@ -64,6 +68,7 @@ fn what_cannot_be_is_refused_with_a_second_line() {
         ("[documents]\nmin_free = \"99999999999TiB\"", "64MiB"),
         ("[documents]\nerase_delay = \"2m\"", "erase_delay = 120s is out of range"),
         ("[documents]\nerase_delay = \"xms\"", "200ms"),
+        ("[documents]\nkeep_superseded = \"0s\"", "keep_superseded = 0s is out of range"),
         ("[connections]\nmax = 0", "connections.max = 0"),
         ("nonsense", "expected"),
     ] {

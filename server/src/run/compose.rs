@@ -156,6 +156,9 @@ pub fn open_blobs(paths: &Paths) -> anyhow::Result<Arc<dyn BlobStore>> {
 pub async fn open_vault(paths: &Paths, meta: &Arc<dyn MetaStore>) -> anyhow::Result<Vault> {
     let last_leaf = meta.last_leaf().await.advice("the log has the cause")?;
     let vault = Vault::open(paths.vault(), Arc::new(StoredKeys(meta.clone())), last_leaf).await?;
+    if let Some(queued) = meta.last_queued().await.advice("the log has the cause")? {
+        vault.pass_over(queued);
+    }
     match vault.interrupted_rotation() {
         Some(Interrupted::Finished) => {
             tracing::warn!("finished a rotation of the server's key that was cut short")

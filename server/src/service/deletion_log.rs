@@ -74,7 +74,7 @@ impl DeletionLog {
     }
 
     /// As [`DeletionLog::update`], with complaints in the server's log.
-    async fn follow(&self, meta: &dyn MetaStore) {
+    pub(super) async fn follow(&self, meta: &dyn MetaStore) {
         let Err(failed) = self.update(meta).await else {
             if self.state.lock().await.complained.take().is_some() {
                 tracing::info!("the deletion log is written again, and complete");

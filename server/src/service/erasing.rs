@@ -10,16 +10,18 @@
 //!
 //! [`Settings::erase_delay`]: super::Settings::erase_delay
 
+use std::collections::HashSet;
 use std::time::Duration;
 
-use sss_common::Code;
+use sss_common::{Clock, Code};
 use tokio_util::sync::CancellationToken;
 
+use super::deletion_log::DeletionLog;
 use super::maintenance::ROUND;
 use super::{Failure, Outcome, Service};
 use crate::failpoint;
 use crate::store::{Deletion, Erased, MetaStore};
-use crate::vault::{LEAF_PARENTS, Vault};
+use crate::vault::{LEAF_PARENTS, Vault, VaultError};
 
 /// Keys that are read off the queue at a time.
 const BATCH: usize = 1000;
@@ -52,13 +54,19 @@ impl Service {
     /// Erases all that is queued, and what check-ins that were given up left behind.
     pub(super) async fn erase_queued(&self) -> Outcome<()> {
         let _turn = self.erasing.lock().await;
+        // Also of what had no keys.
         self.copy_deletions().await;
         let abandoned = self.vault.abandoned();
         if !abandoned.is_empty() {
             self.meta().abandon(&abandoned).await?;
             self.vault.taken_care_of(&abandoned);
         }
-        erase_all(self.meta(), &self.vault, || self.now()).await
+        self.eraser().all().await
+    }
+
+    fn eraser(&self) -> Eraser<'_> {
+        let (meta, vault, log) = (self.meta(), &*self.vault, self.deletion_log.get());
+        Eraser { meta, vault, log, clock: &*self.clock, unreadable: HashSet::new() }
     }
 
     /// Returns once this deletion's keys are forgotten. Who waits together shares one erasure.
@@ -67,14 +75,14 @@ impl Service {
             return Ok(());
         }
         let _turn = self.erasing.lock().await;
-        self.copy_deletions().await;
+        let mut eraser = self.eraser();
         loop {
             let logged = self.meta().deletion(deletion.document).await?;
             if logged.is_none_or(|logged| logged.erased.is_some()) {
                 // Its transaction is durable; another's third phase may have failed.
                 return Ok(self.vault.forget_old().await?);
             }
-            if !erase_some(self.meta(), &self.vault, || self.now()).await? {
+            if !eraser.some().await? {
                 return Err(Failure::new(Code::Internal, "its keys are not in the queue"));
             }
         }
@@ -94,7 +102,17 @@ impl Service {
             from = last.position.index + 1;
             for node in &nodes {
                 // Listed before the store is asked, and not held by a sealer: whatever is going to use it, does by then.
-                let leaves = self.vault.leaves_under(node.position).await?;
+                let leaves = match self.vault.leaves_under(node.position).await {
+                    Ok(leaves) => leaves,
+                    Err(VaultError::Integrity(what)) => {
+                        tracing::error!(
+                            index = node.position.index,
+                            "{what} does not verify: `3s-server scrub` names the documents"
+                        );
+                        continue;
+                    }
+                    Err(other) => return Err(other.into()),
+                };
                 let unused = self.meta().unused(&leaves).await?;
                 if !unused.is_empty() {
                     tracing::info!(keys = unused.len(), "keys without a row are erased");
@@ -107,33 +125,70 @@ impl Service {
 }
 
 /// Erases until the queue is empty. One caller at a time.
-pub async fn erase_all(
-    meta: &dyn MetaStore,
-    vault: &Vault,
-    now: impl Fn() -> sss_common::Timestamp,
-) -> Outcome<()> {
-    while erase_some(meta, vault, &now).await? {}
-    // The third phase of the last one may have failed, and nothing would come by to try it again.
-    Ok(vault.forget_old().await?)
+pub async fn erase_all(meta: &dyn MetaStore, vault: &Vault, clock: &dyn Clock) -> Outcome<()> {
+    Eraser { meta, vault, log: None, clock, unreadable: HashSet::new() }.all().await
 }
 
-/// Makes the key tree and the keyring forget what is queued, as much as fits in one go; `false` when nothing is.
-async fn erase_some(
-    meta: &dyn MetaStore,
-    vault: &Vault,
-    now: impl Fn() -> sss_common::Timestamp,
-) -> Outcome<bool> {
-    let leaves = meta.erasures(BATCH).await?;
-    if leaves.is_empty() || failpoint::is_skipped("erasing") {
-        return Ok(false);
+/// Makes the key tree and the keyring forget what is queued.
+struct Eraser<'a> {
+    meta: &'a dyn MetaStore,
+    vault: &'a Vault,
+    log: Option<&'a DeletionLog>,
+    clock: &'a dyn Clock,
+    /// Keys behind a damaged node: they stay queued, and keep no others from being erased.
+    unreadable: HashSet<u64>,
+}
+
+impl Eraser<'_> {
+    /// All of it.
+    async fn all(mut self) -> Outcome<()> {
+        while self.some().await? {}
+        // The third phase of the last one may have failed, and nothing would come by to try it again.
+        self.vault.forget_old().await?;
+        match self.unreadable.len() {
+            0 => Ok(()),
+            keys => {
+                tracing::error!(
+                    keys,
+                    "keys cannot be erased, because nodes of the key tree are damaged; `3s-server scrub` names the documents"
+                );
+                Ok(())
+            }
+        }
     }
-    failpoint::at("erase.begin");
-    let erasing = vault.begin_erase(&leaves).await?;
-    failpoint::at("erase.staged");
-    let at = Erased { epoch: erasing.epoch(), time: now() };
-    meta.erased(erasing.leaves(), erasing.images(), at).await?;
-    failpoint::at("erase.committed");
-    vault.finish_erase(erasing).await?;
-    failpoint::at("erase.done");
-    Ok(true)
+
+    /// As much as fits in one go; `false` when nothing is left.
+    async fn some(&mut self) -> Outcome<bool> {
+        let mut leaves = self.meta.erasures(BATCH + self.unreadable.len()).await?;
+        leaves.retain(|leaf| !self.unreadable.contains(leaf));
+        if leaves.is_empty() || failpoint::is_skipped("erasing") {
+            return Ok(false);
+        }
+        // What these keys belonged to is in the log's copy before they go.
+        if let Some(log) = self.log {
+            log.follow(self.meta).await;
+        }
+        failpoint::at("erase.begin");
+        let erasing = match self.vault.begin_erase(&leaves).await {
+            Ok(erasing) => erasing,
+            Err(VaultError::Integrity(what)) => {
+                let unreadable = self.vault.unreadable(&leaves).await?;
+                return match unreadable.is_empty() {
+                    true => Err(VaultError::Integrity(what).into()),
+                    false => {
+                        self.unreadable.extend(unreadable);
+                        Ok(true)
+                    }
+                };
+            }
+            Err(other) => return Err(other.into()),
+        };
+        failpoint::at("erase.staged");
+        let at = Erased { epoch: erasing.epoch(), time: self.clock.now() };
+        self.meta.erased(erasing.leaves(), erasing.images(), at).await?;
+        failpoint::at("erase.committed");
+        self.vault.finish_erase(erasing).await?;
+        failpoint::at("erase.done");
+        Ok(true)
+    }
 }

@@ -59,11 +59,12 @@ impl Service {
 
     /// Packs every time; keys once, as a process that lives on keeps count of those that it gave out.
     async fn sweep(&self, keys_swept: &mut bool) -> Outcome<()> {
-        if !*keys_swept {
-            self.sweep_keys().await?;
-            *keys_swept = true;
-        }
-        self.sweep_orphans().await
+        let keys = match *keys_swept {
+            true => Ok(()),
+            false => self.sweep_keys().await,
+        };
+        *keys_swept |= keys.is_ok();
+        self.sweep_orphans().await.and(keys)
     }
 
     /// One round: drop what is superseded, delete the packs that nothing uses any more. A step that fails does not keep the

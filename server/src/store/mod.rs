@@ -180,6 +180,8 @@ pub trait MetaStore: Send + Sync {
     async fn key_nodes(&self, level: u8, from: u64, limit: usize) -> Result<Vec<KeyImage>>;
     /// The largest leaf number ever committed.
     async fn last_leaf(&self) -> Result<Option<u64>>;
+    /// The largest leaf number that is queued for erasure; it may never have been committed.
+    async fn last_queued(&self) -> Result<Option<u64>>;
 
     // Reclaiming.
 
@@ -187,7 +189,7 @@ pub trait MetaStore: Send + Sync {
     async fn superseded(&self, before: Timestamp, limit: usize) -> Result<Vec<(NodeId, Version)>>;
     /// Drops superseded versions (never a current one: those are passed over); what only they used goes to the queues.
     async fn drop_versions(&self, versions: &[(NodeId, Version)]) -> Result<()>;
-    /// Leaves whose keys are to be erased, in the order in which they came.
+    /// Leaves whose keys are to be erased, in the order in which they came; never one that a version or a pack uses.
     async fn erasures(&self, limit: usize) -> Result<Vec<u64>>;
     /// Writes the key tree without these leaves and takes them off the queue; deletions that have none left on it are
     /// marked as erased.

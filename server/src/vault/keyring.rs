@@ -6,7 +6,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{ErrorKind, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
@@ -158,16 +158,49 @@ pub(super) fn create(path: &Path, keyring: &Keyring) -> Result<()> {
 pub(super) fn replace(path: &Path, keyring: &Keyring) -> Result<()> {
     let failed = |e: std::io::Error| cannot(path, "cannot be written", &e);
     let new = beside(path);
-    discard(&new).map_err(failed)?;
+    discard(&new).and_then(|()| forget_old(path)).map_err(failed)?;
     let old = OpenOptions::new().write(true).open(path).map_err(failed)?;
+    // A second name, so that a crash behind the rename leaves something to be found and written over. Where the file system
+    // has none, such a crash leaves the old bytes in its free space.
+    let named = std::fs::hard_link(path, old_name(path)).is_ok();
     let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&new).map_err(failed)?;
+    keep_owner(&file, path);
     file.write_all(&keyring.encode()).and_then(|()| file.sync_all()).map_err(failed)?;
     failpoint::at("keyring.written");
     std::fs::rename(&new, path).map_err(failed)?;
     failpoint::at("keyring.renamed");
     sync_folder(path).map_err(failed)?;
     failpoint::at("keyring.durable");
-    write_over(old).map_err(failed)
+    let forgotten = if named { discard(&old_name(path)) } else { write_over(old) };
+    forgotten.map_err(failed)
+}
+
+/// Sees to the old keyring of a replacement that a crash or an error cut short: writes its bytes over. Before the rename it
+/// is the keyring in force by its second name, which just goes.
+pub(super) fn forget_old(path: &Path) -> std::io::Result<()> {
+    let old = old_name(path);
+    let place = |path: &Path| std::fs::metadata(path).map(|meta| (meta.dev(), meta.ino()));
+    match (place(&old), place(path)) {
+        (Err(error), _) if error.kind() == ErrorKind::NotFound => Ok(()),
+        (Ok(old_place), Ok(current)) if old_place == current => std::fs::remove_file(&old),
+        (Ok(_), Ok(_)) => discard(&old),
+        (Err(error), _) | (_, Err(error)) => Err(error),
+    }
+}
+
+fn old_name(path: &Path) -> PathBuf {
+    let mut name = path.file_name().unwrap_or_default().to_os_string();
+    name.push(".old");
+    path.with_file_name(name)
+}
+
+/// What takes a file's place belongs to whom the file did, also when root runs the command; who may not give it away
+/// need not.
+pub(super) fn keep_owner(new: &File, like: &Path) {
+    use rustix::fs::{Gid, Uid, fchown};
+    if let Ok(meta) = std::fs::metadata(like) {
+        let _ = fchown(new, Some(Uid::from_raw(meta.uid())), Some(Gid::from_raw(meta.gid())));
+    }
 }
 
 /// Writes over a secret file that is no longer needed and removes it: what a replacement left that a crash cut short, a

@@ -136,6 +136,9 @@ impl Vault {
         let keyring = keyring::read(&paths.keyring)?;
         let image = source.load(tree::path::ROOT).await.map_err(VaultError::Source)?;
         let opened = rotation::recover(&paths, keyring, image.as_ref(), last_leaf)?;
+        if let Err(error) = keyring::forget_old(&paths.keyring) {
+            tracing::warn!(%error, "what a crash left of an old keyring is not written over yet");
+        }
         let next_leaf = last_leaf.map_or(0, |leaf| leaf.saturating_add(1));
         Ok(Vault::of(paths, opened, next_leaf, source))
     }
@@ -233,6 +236,11 @@ impl Vault {
         self.tree.give_up(sealer.into_lease());
     }
 
+    /// Gives out no leaf up to this one any more: it is queued for erasure, and may never have been committed.
+    pub fn pass_over(&self, leaf: u64) {
+        self.tree.pass_over(leaf);
+    }
+
     /// The number of the next check-in's leaf, unless that is taken.
     #[cfg(test)]
     pub fn next_leaf(&self) -> u64 {
@@ -243,6 +251,11 @@ impl Vault {
     /// [`Vault::begin_erase`], and say so with [`Vault::taken_care_of`].
     pub fn abandoned(&self) -> Vec<u64> {
         self.tree.abandoned()
+    }
+
+    /// Those of these leaves that cannot be erased because a node on their way does not verify.
+    pub async fn unreadable(&self, leaves: &[u64]) -> Result<Vec<u64>> {
+        self.tree.unreadable(leaves).await
     }
 
     /// These abandoned leaves are queued for erasure, or in use after all.

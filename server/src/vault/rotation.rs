@@ -355,9 +355,11 @@ impl Files {
         let failed = |e: std::io::Error| cannot(&self.key, "cannot be replaced", &e);
         if old.is_some() {
             // Not every file system has second names; there a crash in the next moment leaves the old bytes unlinked.
-            let _ = std::fs::hard_link(&self.key, &self.key_old);
+            let bytes = std::fs::OpenOptions::new().write(true).open(&self.key).map_err(failed)?;
+            let named = std::fs::hard_link(&self.key, &self.key_old).is_ok();
             std::fs::rename(&self.key_new, &self.key)
                 .and_then(|()| sync_folder(&self.key))
+                .and_then(|()| if named { Ok(()) } else { keyring::write_over(bytes) })
                 .map_err(failed)?;
             failpoint::at("rotate.private");
         }

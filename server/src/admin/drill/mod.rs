@@ -38,16 +38,16 @@ pub struct Options {
 
 /// Runs the drill, says what it finds, and fails if anything opens that must not, or does not that must.
 pub async fn drill(options: Options) -> anyhow::Result<()> {
+    let search = Search::begin(options.search.clone())?;
     let scratch = Scratch::copy(&options)?;
-    let outcome = on_copy(&scratch, options.search).await;
+    let outcome = on_copy(&scratch, search).await;
     scratch.remove()?;
     let verdict = outcome?;
     verdict.finish()
 }
 
-async fn on_copy(scratch: &Scratch, image: Option<PathBuf>) -> anyhow::Result<Verdict> {
+async fn on_copy(scratch: &Scratch, search: Search) -> anyhow::Result<Verdict> {
     let mut verdict = Verdict::default();
-    let search = Search::begin(scratch, image)?;
     let stage = Stage::open(scratch).await?;
     let mut documents = stage.check_in().await?;
     let taken = Taken::now(scratch)?;

@@ -15,11 +15,15 @@ use crate::vault::thief;
 /// What a scratch folder and a scratch keyring are called; the rest of the name is random.
 const PREFIX: &str = "drill-";
 
+/// The file that says that a folder is a drill's, locked while it is in use.
+const MARKER: &str = "3s-drill.lock";
+
 /// A store's scratch copy.
 pub(super) struct Scratch {
     folder: PathBuf,
     paths: Paths,
-    _lock: fs::File,
+    /// One drill of a store at a time, and nobody removes a scratch folder that is in use.
+    _locks: (Option<fs::File>, Option<fs::File>),
 }
 
 impl Scratch {
@@ -27,6 +31,9 @@ impl Scratch {
     pub(super) fn copy(options: &Options) -> anyhow::Result<Scratch> {
         let store = Paths::of(&options.data_dir, options.keyring.clone());
         let advice = "give the data directory that `3s-server init` made, as the server's user";
+        if !store.meta.exists() {
+            bail!("there is no store in {}\n{advice}", options.data_dir.display());
+        }
         let lock = lock::exclusive(&options.data_dir.join("drill.lock"));
         let lock = lock.map_err(|e| at(&options.data_dir, &e)).advice(advice)?;
         let Some(lock) = lock else {
@@ -40,8 +47,9 @@ impl Scratch {
         let room =
             "give a folder that you may write with --scratch, on a disk with room for a copy of meta.db";
         DirBuilder::new().mode(0o700).create(&folder).map_err(|e| at(&folder, &e)).advice(room)?;
+        let own = lock::exclusive(&folder.join(MARKER)).map_err(|e| at(&folder, &e)).advice(room)?;
         let paths = Paths { keyring: beside(&store.keyring, &tag), ..Paths::of(&folder, None) };
-        let scratch = Scratch { folder, paths, _lock: lock };
+        let scratch = Scratch { folder, paths, _locks: (Some(lock), own) };
         match scratch.fill(&store, &moment) {
             Ok(()) => Ok(scratch),
             Err(error) => {
@@ -117,9 +125,14 @@ fn beside(keyring: &Path, tag: &str) -> PathBuf {
     keyring.with_file_name(name)
 }
 
+/// Only what bears a drill's whole name; folders only with the marker, and while no drill holds it.
 fn remove_leftovers(within: &Path, keyring: &Path) -> anyhow::Result<()> {
     let advice = "remove it yourself: it is what a drill left that was killed";
     for folder in entries(within, PREFIX) {
+        let marker = folder.join(MARKER);
+        if !marker.is_file() || !matches!(lock::exclusive(&marker), Ok(Some(_))) {
+            continue;
+        }
         fs::remove_dir_all(&folder).map_err(|e| at(&folder, &e)).advice(advice)?;
     }
     let copies = beside(keyring, PREFIX);
@@ -130,10 +143,15 @@ fn remove_leftovers(within: &Path, keyring: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// What is called so, with 16 hexadecimal digits behind it.
 fn entries(folder: &Path, prefix: &str) -> Vec<PathBuf> {
     let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
     let entries = fs::read_dir(folder).into_iter().flatten().flatten();
-    entries.filter(|e| e.file_name().to_string_lossy().starts_with(prefix)).map(|e| e.path()).collect()
+    let ours = |name: &str| {
+        let tag = name.strip_prefix(prefix);
+        tag.is_some_and(|tag| tag.len() == 16 && tag.bytes().all(|b| b.is_ascii_hexdigit()))
+    };
+    entries.filter(|e| ours(&e.file_name().to_string_lossy())).map(|e| e.path()).collect()
 }
 
 pub(super) fn at(path: &Path, error: &std::io::Error) -> anyhow::Error {

@@ -14,6 +14,9 @@ use crate::vault::thief::Secrets;
 /// Bytes that are looked at at a time.
 const PIECE: usize = 4 << 20;
 
+/// What to do about a place that cannot be searched.
+const READABLE: &str = "the drill must be able to read it; for a device it runs as root";
+
 /// What is to be searched, and the proof that searching finds.
 pub(super) struct Search {
     image: Option<PathBuf>,
@@ -21,19 +24,26 @@ pub(super) struct Search {
 }
 
 impl Search {
-    /// With an image, writes a file to the scratch folder and removes it: the search must find that in the free space,
-    /// or it is not the image that the folder lies on.
-    pub(super) fn begin(scratch: &Scratch, image: Option<PathBuf>) -> anyhow::Result<Search> {
-        let control = format!("3S drill control {:032x}", rand::random::<u128>()).into_bytes();
-        if image.is_some() {
-            let path = scratch.place("control");
-            let written = File::create_new(&path).and_then(|mut file| {
-                file.write_all(&control.repeat(256))?;
-                file.sync_all()
-            });
-            written.and_then(|()| std::fs::remove_file(&path)).map_err(|e| at(&path, &e))?;
+    /// Refuses an image that cannot be read.
+    pub(super) fn begin(image: Option<PathBuf>) -> anyhow::Result<Search> {
+        if let Some(image) = &image {
+            File::open(image).map_err(|e| at(image, &e)).advice(READABLE)?;
         }
+        let control = format!("3S drill control {:032x}", rand::random::<u128>()).into_bytes();
         Ok(Search { image, control })
+    }
+
+    /// Writes a file to the scratch folder and removes it, last of all: the search must find that in the image's free
+    /// space, or it is not the image that the folder lies on.
+    fn leave_control(&self, scratch: &Scratch) -> anyhow::Result<()> {
+        let path = scratch.place("control");
+        let written = File::create_new(&path).and_then(|mut file| {
+            file.write_all(&self.control.repeat(256))?;
+            file.sync_all()
+        });
+        written.and_then(|()| std::fs::remove_file(&path)).map_err(|e| at(&path, &e))?;
+        let folder = File::open(scratch.folder()).map_err(|e| at(scratch.folder(), &e))?;
+        rustix::fs::syncfs(&folder).map_err(|e| at(scratch.folder(), &e.into()))
     }
 
     /// The image, if there is one.
@@ -55,8 +65,7 @@ impl Search {
             places[0].look(&file, secrets, mark, &self.control)?;
         }
         if let Some(image) = &self.image {
-            let folder = File::open(scratch.folder()).map_err(|e| at(scratch.folder(), &e))?;
-            rustix::fs::syncfs(&folder).map_err(|e| at(scratch.folder(), &e.into()))?;
+            self.leave_control(scratch)?;
             let mut place = Place::new(&image.display().to_string());
             place.look(image, secrets, mark, &self.control)?;
             if place.controls == 0 {
@@ -132,16 +141,15 @@ impl fmt::Display for Place {
 
 /// Goes through a file in pieces that overlap by `reach` bytes. A file that is gone is passed over. Returns its bytes.
 pub(super) fn pieces(path: &Path, reach: usize, mut look: impl FnMut(&[u8])) -> anyhow::Result<u64> {
-    let advice = "the drill must be able to read it; for a device it runs as root";
     let mut file = match File::open(path) {
         Ok(file) => file,
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(0),
-        Err(error) => return Err(at(path, &error)).advice(advice),
+        Err(error) => return Err(at(path, &error)).advice(READABLE),
     };
     let (mut bytes, mut total) = (Vec::with_capacity(PIECE + reach), 0);
     loop {
         let read = (&mut file).take(PIECE as u64).read_to_end(&mut bytes);
-        let read = read.map_err(|e| at(path, &e)).advice(advice)?;
+        let read = read.map_err(|e| at(path, &e)).advice(READABLE)?;
         total += read as u64;
         if read == 0 {
             return Ok(total);

@@ -13,8 +13,11 @@ use crate::store::Deletion;
 const FORMAT: &str = "3s-deletion-log";
 const FORMAT_VERSION: u32 = 1;
 
-/// Longest line; room for the numbers of 50,000 versions.
+/// Longest line.
 const LINE_MAX: u64 = 1024 * 1024;
+
+/// Most versions that an entry lists; of a document with more it lists none. Nothing depends on them.
+const VERSIONS_MAX: usize = 10_000;
 
 /// The first line.
 #[derive(Serialize, Deserialize)]
@@ -42,7 +45,10 @@ pub struct Entry {
 
 impl Entry {
     pub(super) fn of(deletion: Deletion) -> Self {
-        let Deletion { seq, document, time, user, versions, .. } = deletion;
+        let Deletion { seq, document, time, user, mut versions, .. } = deletion;
+        if versions.len() > VERSIONS_MAX {
+            versions.clear();
+        }
         Entry { seq, document, time, user, versions }
     }
 }

@@ -12,6 +12,8 @@ on_both_stores! {
     a_keyring_that_cannot_be_written_is_tried_again
     a_third_phase_that_failed_is_made_up_for
     a_version_opened_while_it_is_deleted_is_not_kept
+    a_number_that_is_queued_is_not_given_out_again
+    a_damaged_node_keeps_no_other_key_from_being_erased
 }
 
 const FIRST: KeyPosition = KeyPosition { level: LEAF_PARENTS, index: 0 };
@@ -178,4 +180,45 @@ async fn a_version_opened_while_it_is_deleted_is_not_kept(world: World) {
     delete(&world, "@alice/a").await.unwrap();
     world.service.contents.keep(attr.node, attr.version, &content, forgotten);
     assert!(world.service.contents.find(attr.node, attr.version).is_err());
+}
+
+/// A check-in that failed, a server that died before its key was erased, and the next check-in.
+async fn a_number_that_is_queued_is_not_given_out_again(mut world: World) {
+    world.put(&alice(), "@alice/a", b"one").await.unwrap();
+    let failed = world.service.vault.next_leaf();
+    world.service.meta().abandon(&[failed]).await.unwrap();
+    world.restart(at_once()).await;
+    world.put(&alice(), "@alice/b", b"two").await.unwrap();
+    world.service.maintain().await.unwrap();
+    assert!(world.service.meta().erasures(9).await.unwrap().is_empty());
+    assert_eq!(world.get(&alice(), "@alice/b").await.unwrap(), b"two");
+    world.put(&alice(), "@alice/c", b"three").await.unwrap();
+    assert_eq!(world.get(&alice(), "@alice/c").await.unwrap(), b"three");
+    assert_eq!(world.get(&alice(), "@alice/a").await.unwrap(), b"one");
+}
+
+async fn a_damaged_node_keeps_no_other_key_from_being_erased(mut world: World) {
+    world.put(&alice(), "@alice/damaged", b"one").await.unwrap();
+    // The next check-in is under another node.
+    world.service.vault.pass_over(64);
+    world.put(&alice(), "@alice/fine", b"two").await.unwrap();
+    let node = world.service.meta().key_node(FIRST).await.unwrap().unwrap();
+    let mut sealed = node.sealed.to_vec();
+    sealed[30] ^= 1;
+    let damaged = crate::sealed::KeyImage { sequence: node.sequence + 1, sealed: sealed.into(), ..node };
+    let at = Erased { epoch: 1, time: START };
+    world.service.meta().erased(&[], vec![damaged], at).await.unwrap();
+    let settings = world.service.settings.clone();
+    world.restart(settings).await;
+    let fine = world.attr(&alice(), "@alice/fine").await.unwrap().node;
+    let lost = world.attr(&alice(), "@alice/damaged").await.unwrap().node;
+    for name in ["damaged", "fine"] {
+        let home = world.home(&alice()).await;
+        let request = RemoveRequest { parent: home, name: name.parse().unwrap(), folder: false };
+        world.service.fs_remove(&alice(), request).await.unwrap();
+    }
+    world.service.maintain().await.unwrap();
+    assert!(erased(&world, fine).await.is_some());
+    assert_eq!(erased(&world, lost).await, None, "nothing is claimed of what could not be done");
+    world.service.sweep_keys().await.unwrap();
 }

@@ -93,6 +93,9 @@ impl World {
         let last_leaf = stores.meta.last_leaf().await.unwrap();
         let keys = Arc::new(StoredKeys(stores.meta.clone()));
         let vault = Vault::open(paths(self.dir.path()), keys, last_leaf).await.unwrap();
+        if let Some(queued) = stores.meta.last_queued().await.unwrap() {
+            vault.pass_over(queued);
+        }
         self.service = Service::new(stores, Arc::new(vault), self.clock.clone(), settings);
     }
 

@@ -109,7 +109,11 @@ pub(super) async fn abandoning(rig: Rig) {
     rig.store.abandon(&[3, 4, 5, 6]).await.unwrap();
     assert_eq!(rig.store.unused(&[3, 4, 5, 6, 7]).await.unwrap(), [7], "nor what is queued");
     assert_eq!(rig.store.erasures(9).await.unwrap(), [3, 6], "what is in use stays");
-    rig.store.abandon(&[6]).await.unwrap();
+    assert_eq!(rig.store.last_queued().await.unwrap(), Some(6));
+    rig.store.abandon(&[6, 9]).await.unwrap();
+    let again = rig.file("c").await;
+    rig.commit(version(again, 0, 9)).await.unwrap();
+    assert_eq!(rig.store.erasures(9).await.unwrap(), [3, 6], "nor one that is in use by now");
     rig.remove(b, home, "b").await.unwrap();
     rig.store.abandon(&[5]).await.unwrap();
     assert_eq!(rig.store.erasures(9).await.unwrap(), [3, 6, 5], "each once");

@@ -234,6 +234,10 @@ impl MetaStore for MemoryStore {
         Ok(self.read(|state| state.last_leaf))
     }
 
+    async fn last_queued(&self) -> Result<Option<u64>> {
+        Ok(self.read(|state| state.erasures.iter().map(|(leaf, _)| *leaf).max()))
+    }
+
     async fn superseded(&self, before: Timestamp, limit: usize) -> Result<Vec<(NodeId, Version)>> {
         Ok(self.read(|state| {
             let rows = state.versions.iter();
@@ -256,7 +260,10 @@ impl MetaStore for MemoryStore {
     }
 
     async fn erasures(&self, limit: usize) -> Result<Vec<u64>> {
-        Ok(self.read(|state| state.erasures.iter().take(limit).map(|(leaf, _)| *leaf).collect()))
+        Ok(self.read(|state| {
+            let unused = state.erasures.iter().map(|(leaf, _)| *leaf).filter(|leaf| !state.is_used(*leaf));
+            unused.take(limit).collect()
+        }))
     }
 
     async fn erased(&self, leaves: &[u64], keys: Vec<KeyImage>, at: Erased) -> Result<()> {

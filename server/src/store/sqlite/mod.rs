@@ -257,6 +257,10 @@ impl MetaStore for SqliteStore {
         self.read(|c| content::last_leaf(c)).await
     }
 
+    async fn last_queued(&self) -> Result<Option<u64>> {
+        self.read(|c| reclaim::last_queued(c)).await
+    }
+
     async fn superseded(&self, before: Timestamp, limit: usize) -> Result<Vec<(NodeId, Version)>> {
         self.read(move |c| reclaim::superseded(c, before, limit)).await
     }

@@ -132,7 +132,19 @@ pub(super) fn drop_versions(c: &Connection, versions: &[(NodeId, Version)]) -> R
 }
 
 pub(super) fn erasures(c: &Connection, most: usize) -> Result<Vec<u64>> {
-    all(c, "SELECT leaf FROM erasures ORDER BY seq LIMIT ?", [limit(most)], |row| unsigned(row, 0))
+    all(
+        c,
+        "SELECT leaf FROM erasures e
+         WHERE NOT EXISTS (SELECT 1 FROM versions v WHERE v.leaf = e.leaf)
+           AND NOT EXISTS (SELECT 1 FROM packs p WHERE p.leaf = e.leaf)
+         ORDER BY seq LIMIT ?",
+        [limit(most)],
+        |row| unsigned(row, 0),
+    )
+}
+
+pub(super) fn last_queued(c: &Connection) -> Result<Option<u64>> {
+    one(c, "SELECT leaf FROM erasures ORDER BY leaf DESC LIMIT 1", [], |row| unsigned(row, 0))
 }
 
 pub(super) fn erased(c: &Connection, leaves: &[u64], keys: &[KeyImage], at: Erased) -> Result<()> {

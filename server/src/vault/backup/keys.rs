@@ -68,6 +68,10 @@ pub struct BackupPrivateKey(PrivateDecryptingKey);
 impl BackupPrivateKey {
     /// Reads an RSA private key, PKCS#8 PEM.
     pub fn read(path: &Path) -> Result<Self> {
+        if !path.exists() {
+            let way_on = "give the private half of the backup.pub that the backup was made with";
+            return Err(unusable(path, "there is no such key", way_on));
+        }
         let pem = read_pem(path)?;
         if pem.contains("ENCRYPTED") {
             let way_on = "`openssl pkey -in FILE -out /dev/shm/backup.key` asks for its passphrase; remove that file afterwards";

@@ -105,3 +105,46 @@ fn a_keyring_that_is_not_there_is_not_replaced() {
     assert!(matches!(replace(&path, &sample(true)), Err(VaultError::Keys(_))));
     assert!(!path.exists());
 }
+
+/// The bytes behind an open file, wherever its names went.
+fn bytes_of(file: &mut File) -> Vec<u8> {
+    use std::io::{Read, Seek};
+    let mut bytes = Vec::new();
+    file.rewind().unwrap();
+    file.read_to_end(&mut bytes).unwrap();
+    bytes
+}
+
+#[test]
+fn an_old_keyring_that_a_crash_left_is_written_over_and_the_one_in_force_is_not() {
+    let folder = tempfile::tempdir().unwrap();
+    let (path, old) = (folder.path().join("keyring"), folder.path().join("keyring.old"));
+    create(&path, &sample(false)).unwrap();
+    let mut first = File::open(&path).unwrap();
+    let in_force = bytes_of(&mut first);
+
+    // Before the rename: two names of the same file.
+    std::fs::hard_link(&path, &old).unwrap();
+    forget_old(&path).unwrap();
+    assert!(!old.exists());
+    assert_eq!(std::fs::read(&path).unwrap(), in_force);
+
+    // Behind it.
+    std::fs::hard_link(&path, &old).unwrap();
+    let new = beside(&path);
+    std::fs::write(&new, sample(true).encode()).unwrap();
+    std::fs::rename(&new, &path).unwrap();
+    assert_eq!(bytes_of(&mut first), in_force, "the crash left it");
+    forget_old(&path).unwrap();
+    assert!(!old.exists());
+    assert_eq!(bytes_of(&mut first), vec![0; in_force.len()]);
+    assert_eq!(read(&path).unwrap(), sample(true));
+
+    // A replacement that nothing cut short leaves nothing either.
+    let mut second = File::open(&path).unwrap();
+    let length = bytes_of(&mut second).len();
+    replace(&path, &sample(false)).unwrap();
+    assert_eq!(bytes_of(&mut second), vec![0; length]);
+    let names: Vec<_> = std::fs::read_dir(folder.path()).unwrap().map(|e| e.unwrap().file_name()).collect();
+    assert_eq!(names, ["keyring"]);
+}

@@ -58,6 +58,11 @@ impl State {
         }
     }
 
+    /// Gives out no leaf up to this one any more.
+    pub(super) fn pass_over(&mut self, leaf: u64) {
+        self.next_leaf = self.next_leaf.max(leaf.saturating_add(1));
+    }
+
     /// What must be committed with a leaf: every pending node on its path, a staged erasure, and a few nodes with leaves
     /// that were given back. `None` if the leaf was erased meanwhile.
     pub(super) fn images(&mut self, leaf: u64) -> Result<Option<Vec<KeyImage>>> {

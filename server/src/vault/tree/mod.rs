@@ -123,6 +123,25 @@ impl KeyTree {
         self.state.lock().next_leaf
     }
 
+    /// Gives out no leaf up to this one any more.
+    pub(super) fn pass_over(&self, leaf: u64) {
+        self.state.lock().pass_over(leaf);
+    }
+
+    /// Those of these leaves whose path does not verify.
+    pub(super) async fn unreadable(&self, leaves: &[u64]) -> Result<Vec<u64>> {
+        let mut unreadable = Vec::new();
+        for &leaf in leaves {
+            match self.hold_one(leaf).await {
+                Ok(true) => self.state.lock().release(&[leaf]),
+                Ok(false) => {}
+                Err(VaultError::Integrity(_)) => unreadable.push(leaf),
+                Err(other) => return Err(other),
+            }
+        }
+        Ok(unreadable)
+    }
+
     /// Leaves that were given back and that a sealed image may hold.
     pub(super) fn abandoned(&self) -> Vec<u64> {
         self.state.lock().abandoned()

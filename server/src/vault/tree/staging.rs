@@ -87,6 +87,10 @@ impl State {
             nodes.iter().skip(1).map(|_| SecretKey::random()).collect::<Result<_>>()?;
         let now = self.tick();
         let gone: BTreeSet<u64> = leaves.iter().copied().collect();
+        // A number that is erased is not given out again, whoever had it.
+        if let Some(last) = gone.last().filter(|leaf| **leaf < LEAVES) {
+            self.pass_over(*last);
+        }
         for leaf in held.iter().filter(|leaf| gone.contains(leaf)) {
             if let Some(node) = self.parents.get_mut(&(leaf / FAN_OUT)) {
                 node.clear(slot(*leaf));

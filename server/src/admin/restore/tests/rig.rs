@@ -176,7 +176,7 @@ impl Store {
         let remove = Remove { node, parent, name: name.parse().unwrap(), version: None, now_ns: 2 };
         self.runtime.block_on(async {
             self.meta.remove(&proof(node, Action::Own), remove, audit()).await.unwrap();
-            erase_all(&*self.meta, &self.vault, || SystemClock.now()).await.unwrap();
+            erase_all(&*self.meta, &self.vault, &SystemClock).await.unwrap();
         });
     }
 
