@@ -107,7 +107,7 @@ fn a_signature_by_any_of_several_keys_is_good_and_names_it() {
     };
     assert!(failure.what.contains("not by any of the keys in server.pub"), "{failure}");
     assert!(
-        failure.hint.contains("rotated") && failure.hint.contains("cat server.pub >> server.pub"),
+        failure.hint.contains("rotated") && failure.hint.contains("cat server.pub retired.pub >> server.pub"),
         "{failure}"
     );
 }
