@@ -9,6 +9,7 @@
 pub mod bench;
 pub mod binaries;
 pub mod command;
+pub mod curl;
 pub mod fixture;
 pub mod layers;
 pub mod mount;
@@ -18,6 +19,7 @@ pub mod transcript;
 pub mod wait;
 
 pub use command::{Cmd, Done, bash};
+pub use curl::with_curl;
 pub use fixture::USERS;
 pub use mount::Mount;
 pub use store::{Builder, Store};

@@ -8,18 +8,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use rustix::io::Errno;
+use sss_integration::thief::{copy, merge};
 use sss_integration::{Cmd, Done, Mount, Store, bash, eventually, noise};
-
-/// Puts the rows of a database that are missing in another back into it.
-const MERGE: &str = r#"
-import sqlite3, sys
-db = sqlite3.connect(sys.argv[1])
-db.execute("pragma foreign_keys = off")
-db.execute("attach ? as old", (sys.argv[2],))
-for (table,) in db.execute("select name from old.sqlite_master where type = 'table' and name not like 'sqlite_%'").fetchall():
-    db.execute(f'insert or ignore into main."{table}" select * from old."{table}"')
-db.commit()
-"#;
 
 /// A failure for people: an exit code, what happened, and a second line with what to do.
 #[track_caller]
@@ -162,10 +152,8 @@ fn a_store_at_work_is_backed_up_and_comes_back_without_what_was_deleted_since() 
     store.stop_server();
 
     // Rows and packs put back by force find no keys.
-    let rows = |name: &str| store.path(name).join("meta.db");
-    Cmd::new("cp").arg("-a").arg(store.path("data")).arg(store.path("forced")).ok();
-    Cmd::new("cp").arg("-an").arg(store.path("back/packs/.")).arg(store.path("forced/packs/")).ok();
-    Cmd::new("python3").args(["-c", MERGE]).arg(rows("forced")).arg(rows("back")).ok();
+    copy(&store.path("data"), &store.path("forced"));
+    merge(&store.path("back"), &store.path("forced"));
     serve_instead(&mut store, "forced", "new");
     let alice = store.mount("alice");
     for doomed in ["doomed/large", "doomed/folder/small"] {

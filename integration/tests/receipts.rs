@@ -7,7 +7,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use serde_json::Value;
-use sss_integration::{Cmd, Mount, Store, bash, noise};
+use sss_integration::{Cmd, Mount, Store, bash, noise, with_curl};
 
 /// `3s rm --receipt FILE PATH`
 fn rm(store: &Store, receipt: &Path, path: &Path) -> Cmd {
@@ -239,20 +239,12 @@ fn only_who_deleted_and_the_homes_owner_get_a_receipt() {
 fn deleting_over_https_answers_with_the_same() {
     let store = Store::start();
     let script = r#"
-        field() { python3 -c 'import json,sys; print(json.load(sys.stdin)[sys.argv[1]])' "$1"; }
-        json='Content-Type: application/json'
-        call() { curl -sS --fail-with-body --max-time 20 --cacert $ID/ca.crt --cert $ID/client.crt --key $ID/client.key "$@"; }
-        challenge=$(call $URL/v1/challenge -H "$json" -d '{"uid": "alice"}' | field challenge)
-        statement="client1 as alice logs into the Server\nchallenge: $challenge"
-        signature=$(printf "$statement" | openssl dgst -sha256 -sigopt rsa_padding_mode:pss -sigopt rsa_pss_saltlen:32 -sign $ID/user.key | base64 -w0)
-        token=$(call $URL/v1/login -H "$json" -d "{\"uid\": \"alice\", \"statement\": \"$statement\", \"signature\": \"$signature\"}" | field token)
         auth="Authorization: Bearer $token"
         printf hello | call -H "$auth" -T - "$URL/v1/documents/@alice/a%0ab"
         call -H "$auth" -X DELETE "$URL/v1/documents/@alice/a%0ab" > "$RECEIPT"
     "#;
     let receipt = store.path("by curl");
-    let run = bash(script).env("ID", store.identity("alice")).env("RECEIPT", &receipt);
-    run.env("URL", format!("https://{}", store.addr())).ok();
+    with_curl(&store, script).env("RECEIPT", &receipt).ok();
     verify(&store, &receipt).ok().says(r#""@alice/a\u000ab" in alice's home"#);
     openssl(&store, &receipt).ok();
     let document = statement(&receipt)[2].replace("document: ", "");

@@ -8,7 +8,7 @@ use std::time::Duration;
 use rustix::process::Signal;
 use serde_json::Value;
 use sss_integration::binaries::{folder, workspace};
-use sss_integration::{Cmd, Store, bash, eventually};
+use sss_integration::{Cmd, Store, bash, eventually, with_curl};
 
 /// A Python with `requests`: the system's, or one in a virtual environment beside the binaries.
 fn python() -> PathBuf {
@@ -37,23 +37,6 @@ fn python_requests_speaks_it() {
         .env("IDS", store.path("ids"))
         .within(Duration::from_secs(300))
         .ok();
-}
-
-/// A login as the README shows it: curl and openssl alone.
-const LOGIN: &str = r#"
-field() { python3 -c 'import json,sys; print(json.load(sys.stdin)[sys.argv[1]])' "$1"; }
-json='Content-Type: application/json'
-call() { curl -sS --fail-with-body --max-time 20 --cacert $ID/ca.crt --cert $ID/client.crt --key $ID/client.key "$@"; }
-challenge=$(call $URL/v1/challenge -H "$json" -d '{"uid": "alice"}' | field challenge)
-statement="client1 as alice logs into the Server\nchallenge: $challenge"
-signature=$(printf "$statement" | openssl dgst -sha256 -sigopt rsa_padding_mode:pss -sigopt rsa_pss_saltlen:32 -sign $ID/user.key | base64 -w0)
-token=$(call $URL/v1/login -H "$json" -d "{\"uid\": \"alice\", \"statement\": \"$statement\", \"signature\": \"$signature\"}" | field token)
-"#;
-
-fn with_curl(store: &Store, script: &str) -> Cmd {
-    bash(&format!("{LOGIN}{script}"))
-        .env("ID", store.identity("alice"))
-        .env("URL", format!("https://{}", store.addr()))
 }
 
 #[test]

@@ -4,8 +4,6 @@
 //! then level, position and sequence as big-endian numbers, then the sealed bytes. So a row that no query finds any more can still
 //! be put together. A record that goes on in an overflow page would be missed; a node is shorter than what a page keeps.
 
-use std::ops::RangeInclusive;
-
 use crate::sealed::{KeyImage, KeyPosition};
 use crate::vault::{KEY_NODE_LENGTHS, KEY_NODE_MAGIC, LEAF_PARENTS};
 
@@ -41,7 +39,7 @@ fn row(bytes: &[u8], at: usize, types: [u8; 3], widths: [usize; 3]) -> Option<Ke
     if header[..3] != types {
         return None;
     }
-    let length = blob_length([header[3], header[4]]).filter(|length| lengths().contains(length))?;
+    let length = blob_length([header[3], header[4]]).filter(|length| KEY_NODE_LENGTHS.contains(length))?;
     let sealed = bytes.get(at..at + length)?;
     let mut from = values;
     let mut numbers = [0u64; 3];
@@ -57,10 +55,6 @@ fn row(bytes: &[u8], at: usize, types: [u8; 3], widths: [usize; 3]) -> Option<Ke
     let level = u8::try_from(level).ok().filter(|level| *level <= LEAF_PARENTS)?;
     let sealed = sealed.to_vec().into();
     Some(KeyImage { position: KeyPosition { level, index }, sequence, sealed })
-}
-
-fn lengths() -> RangeInclusive<usize> {
-    KEY_NODE_LENGTHS
 }
 
 /// A blob's serial type is a varint of 12 and twice its length; a node's takes two bytes.

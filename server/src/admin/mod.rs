@@ -12,3 +12,12 @@ mod replay;
 pub mod restore;
 pub mod rotate;
 pub mod scrub;
+
+use std::path::{Path, PathBuf};
+
+/// The file beside this one whose name goes on like that.
+fn with_end(path: &Path, end: &str) -> PathBuf {
+    let mut name = path.file_name().unwrap_or_default().to_os_string();
+    name.push(end);
+    path.with_file_name(name)
+}

@@ -189,9 +189,7 @@ pub(super) fn forget_old(path: &Path) -> std::io::Result<()> {
 }
 
 fn old_name(path: &Path) -> PathBuf {
-    let mut name = path.file_name().unwrap_or_default().to_os_string();
-    name.push(".old");
-    path.with_file_name(name)
+    with_end(path, ".old")
 }
 
 /// What takes a file's place belongs to whom the file did, also when root runs the command; who may not give it away
@@ -230,8 +228,12 @@ pub(super) fn write_over(mut file: File) -> std::io::Result<()> {
 
 /// Where what replaces a file is written.
 pub(super) fn beside(path: &Path) -> PathBuf {
+    with_end(path, ".new")
+}
+
+fn with_end(path: &Path, end: &str) -> PathBuf {
     let mut name = path.file_name().unwrap_or_default().to_os_string();
-    name.push(".new");
+    name.push(end);
     path.with_file_name(name)
 }
 

@@ -23,7 +23,7 @@ mod server_key;
 pub mod thief;
 mod tree;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -303,6 +303,12 @@ fn proven(allowed: &Allowed, actions: &[Action]) -> Result<()> {
     } else {
         Err(VaultError::Refused("the proof is for another action"))
     }
+}
+
+/// Writes a keyring's bytes over and removes it, so that its medium forgets it as far as that can do it: for a copy, or one
+/// that must not be kept.
+pub fn discard_keyring(path: &Path) -> Result<()> {
+    keyring::discard(path).map_err(|error| keyring::cannot(path, "cannot be removed", &error))
 }
 
 /// Bytes of a pack's header.

@@ -8,7 +8,6 @@
 //! about twice the number of images; only nodes on the way to the leaves that it wants are tried.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::path::Path;
 
 use zeroize::Zeroizing;
 
@@ -21,11 +20,6 @@ use super::tree::node::Node;
 use super::tree::path::{FAN_OUT, LAST_LEVEL, ROOT, path};
 use super::{Result, VaultPaths};
 use crate::sealed::{KeyImage, KeyPosition};
-
-/// Removes a copy of a keyring so that the medium forgets it, as far as writing over it can do that.
-pub fn discard_keyring(copy: &Path) -> Result<()> {
-    keyring::discard(copy).map_err(|error| keyring::cannot(copy, "cannot be removed", &error))
-}
 
 /// A keyring file's bytes, kept to show that with them the thief is able.
 #[derive(Clone)]
@@ -116,15 +110,13 @@ impl Thief {
 
     /// What this thief has and another lacks, to be searched for where it must not be: keys in the clear, wrapped roots.
     pub fn secrets_beyond(&self, other: &Thief) -> Secrets {
-        let all = |thief: &Thief| -> BTreeSet<Vec<u8>> {
+        let all = |thief: &Thief| -> Vec<Zeroizing<Vec<u8>>> {
             let keys = thief.keys.values().chain(thief.leaves.values()).flatten();
-            keys.map(|key| key.expose_bytes().to_vec()).chain(thief.wrapped.iter().cloned()).collect()
+            let keys = keys.map(|key| key.expose_bytes().to_vec());
+            keys.chain(thief.wrapped.iter().cloned()).map(Zeroizing::new).collect()
         };
-        let (mut own, mut others) = (all(self), all(other));
-        let beyond = own.difference(&others).map(|secret| Zeroizing::new(secret.clone())).collect();
-        for secret in std::mem::take(&mut own).into_iter().chain(std::mem::take(&mut others)) {
-            drop(Zeroizing::new(secret));
-        }
+        let (mut beyond, others) = (all(self), all(other));
+        beyond.retain(|secret| !others.contains(secret));
         Secrets(beyond)
     }
 }

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use anyhow::bail;
 use indicatif::ProgressBar;
 
-use crate::admin::bundle;
+use crate::admin::{bundle, with_end};
 use crate::run::{Advice, lock};
 use crate::store::sqlite::Snapshot;
 
@@ -75,9 +75,7 @@ impl Partial {
         if out.symlink_metadata().is_ok() {
             bail!("{} is already there\na backup replaces nothing: give another name", out.display());
         }
-        let mut name = out.file_name().unwrap_or_default().to_os_string();
-        name.push(".partial");
-        let path = out.with_file_name(name);
+        let path = with_end(out, ".partial");
         let made = remove_file(&path)
             .and_then(|()| OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path));
         let file = made

@@ -6,10 +6,10 @@ use std::sync::Arc;
 
 use sss_common::limits::BLOCK_SIZE;
 
-use super::scratch::{Scratch, at, copy_database, with_end};
+use super::scratch::{Scratch, at, copy_database};
 use super::search::{self, Search};
 use super::stage::{Drilled, Stage};
-use crate::admin::carve;
+use crate::admin::{carve, with_end};
 use crate::run::compose::{Paths, open_blobs, open_metadata};
 use crate::sealed::KeyImage;
 use crate::store::{BlobStore, MetaStore, PackRow};

@@ -8,9 +8,10 @@ use anyhow::bail;
 
 use super::Options;
 use crate::admin::moment::Moment;
+use crate::admin::with_end;
 use crate::run::compose::Paths;
 use crate::run::{Advice, lock};
-use crate::vault::thief;
+use crate::vault::discard_keyring;
 
 /// What a scratch folder and a scratch keyring are called; the rest of the name is random.
 const PREFIX: &str = "drill-";
@@ -23,7 +24,7 @@ pub(super) struct Scratch {
     folder: PathBuf,
     paths: Paths,
     /// One drill of a store at a time, and nobody removes a scratch folder that is in use.
-    _locks: (Option<fs::File>, Option<fs::File>),
+    _locks: (fs::File, Option<fs::File>),
 }
 
 impl Scratch {
@@ -49,7 +50,7 @@ impl Scratch {
         DirBuilder::new().mode(0o700).create(&folder).map_err(|e| at(&folder, &e)).advice(room)?;
         let own = lock::exclusive(&folder.join(MARKER)).map_err(|e| at(&folder, &e)).advice(room)?;
         let paths = Paths { keyring: beside(&store.keyring, &tag), ..Paths::of(&folder, None) };
-        let scratch = Scratch { folder, paths, _locks: (Some(lock), own) };
+        let scratch = Scratch { folder, paths, _locks: (lock, own) };
         match scratch.fill(&store, &moment) {
             Ok(()) => Ok(scratch),
             Err(error) => {
@@ -94,7 +95,7 @@ impl Scratch {
 
     /// Removes it all, the keyring's copy so that its medium forgets it.
     pub(super) fn remove(self) -> anyhow::Result<()> {
-        let keyring = thief::discard_keyring(&self.paths.keyring);
+        let keyring = discard_keyring(&self.paths.keyring);
         let folder = fs::remove_dir_all(&self.folder).map_err(|e| at(&self.folder, &e));
         keyring.map_err(anyhow::Error::from).and(folder).advice("remove the scratch copy yourself")
     }
@@ -111,18 +112,8 @@ pub(super) fn copy_database(from: &Path, to: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// A database's companion.
-pub(super) fn with_end(path: &Path, end: &str) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(end);
-    name.into()
-}
-
 fn beside(keyring: &Path, tag: &str) -> PathBuf {
-    let mut name = keyring.file_name().unwrap_or_default().to_owned();
-    name.push(".");
-    name.push(tag);
-    keyring.with_file_name(name)
+    with_end(keyring, &format!(".{tag}"))
 }
 
 /// Only what bears a drill's whole name; folders only with the marker, and while no drill holds it.
@@ -138,7 +129,7 @@ fn remove_leftovers(within: &Path, keyring: &Path) -> anyhow::Result<()> {
     let copies = beside(keyring, PREFIX);
     let (Some(medium), Some(name)) = (keyring.parent(), copies.file_name()) else { return Ok(()) };
     for copy in entries(medium, &name.to_string_lossy()) {
-        thief::discard_keyring(&copy)?;
+        discard_keyring(&copy)?;
     }
     Ok(())
 }

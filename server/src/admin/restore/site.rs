@@ -7,9 +7,10 @@ use std::path::{Path, PathBuf};
 
 use anyhow::bail;
 
+use crate::admin::with_end;
 use crate::run::compose::Paths;
 use crate::run::{Advice, lock};
-use crate::vault::backup::discard_keyring;
+use crate::vault::discard_keyring;
 
 pub(super) const ROOM: &str =
     "see whether the new data directory's disk is well and has room; nothing is left behind";
@@ -132,9 +133,7 @@ fn unused(folder: &Path) -> anyhow::Result<()> {
 }
 
 fn beside(path: &Path) -> PathBuf {
-    let mut name = path.file_name().unwrap_or_default().to_os_string();
-    name.push(".restoring");
-    path.with_file_name(name)
+    with_end(path, ".restoring")
 }
 
 fn sync_folder(path: &Path) -> io::Result<()> {

@@ -186,8 +186,3 @@ pub fn write_key_file(path: &Path, from: &mut dyn Read) -> Result<()> {
     let mut file = options.write(true).create_new(true).mode(0o600).open(path).map_err(failed)?;
     file.write_all(&bytes).and_then(|()| file.sync_all()).and_then(|()| sync_folder(path)).map_err(failed)
 }
-
-/// Writes a keyring's bytes over and removes it: what is done with one that must not be kept.
-pub fn discard_keyring(path: &Path) -> Result<()> {
-    keyring::discard(path).map_err(|e| cannot(path, "cannot be removed", &e))
-}

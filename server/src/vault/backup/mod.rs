@@ -21,7 +21,7 @@ use super::primitives::{AES_256_GCM_SIV_ID, Cipher, RSA_OAEP_SHA256_ID, TAG_BYTE
 use super::secrets::SecretKey;
 use super::server_key::BITS_MIN;
 use keys::BITS_MAX;
-pub use keys::{BackupPrivateKey, BackupPublicKey, KEY_FILE_MAX, KeyFiles, discard_keyring, write_key_file};
+pub use keys::{BackupPrivateKey, BackupPublicKey, KEY_FILE_MAX, KeyFiles, write_key_file};
 
 const MAGIC: &[u8; 4] = b"3SBK";
 const VERSION: u8 = 1;
