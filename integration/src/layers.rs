@@ -35,11 +35,23 @@ pub const CLIENT: &[Floor] = &[
     Floor { rooms: &["identity", "failure"], together: true },
 ];
 
+/// Crates that are rooms of the server, and the one module of `vault` that `store` may name too: the sealed bytes that
+/// pass between them.
+const ROOM_CRATES: &[(&str, &str)] = &[
+    ("sss_vault::sealed", "sealed"),
+    ("sss_vault", "vault"),
+    ("sss_policy", "policy"),
+    ("sss_failpoint", "failpoint"),
+];
+
 /// What each of our crates may depend on among our crates. Nothing may depend on `sss-integration`.
 pub const CRATES: &[(&str, &str, &[&str])] = &[
     ("common", "sss-common", &[]),
     ("certs", "sss-certs", &["sss-common"]),
-    ("server", "sss-server", &["sss-common", "sss-certs"]),
+    ("failpoint", "sss-failpoint", &[]),
+    ("policy", "sss-policy", &["sss-common"]),
+    ("vault", "sss-vault", &["sss-common", "sss-policy", "sss-failpoint"]),
+    ("server", "sss-server", &["sss-common", "sss-certs", "sss-policy", "sss-vault", "sss-failpoint"]),
     ("fs-client", "sss-fs-client", &["sss-common", "sss-certs"]),
     ("integration", "sss-integration", &["sss-common", "sss-certs"]),
 ];
@@ -143,6 +155,22 @@ fn names(text: &str, depth: usize) -> Vec<(usize, String)> {
         let line = whole[..at].matches('\n').count() + 1;
         found.extend(first_names(&whole[at + prefix..]).into_iter().map(|name| (line, name)));
     }
+    found.extend(room_crates(&whole));
+    found
+}
+
+/// Where crates that are rooms are named, each as its room.
+fn room_crates(code: &str) -> Vec<(usize, String)> {
+    let mut found = Vec::new();
+    for (at, _) in code.match_indices("sss_") {
+        let inside_word = code[..at].ends_with(|c: char| c.is_alphanumeric() || c == '_');
+        let ends = |rest: &str| !rest.starts_with(|c: char| c.is_alphanumeric() || c == '_');
+        let named = |path: &str| code[at..].strip_prefix(path).is_some_and(ends);
+        let room = ROOM_CRATES.iter().find(|(path, _)| named(path));
+        if let (false, Some((_, room))) = (inside_word, room) {
+            found.push((code[..at].matches('\n').count() + 1, (*room).to_string()));
+        }
+    }
     found
 }
 
@@ -228,9 +256,9 @@ mod tests {
         for (file, text) in [
             (
                 "service/checkin.rs",
-                "use crate::policy::decide;\nuse crate::{vault::Vault, store::{self, Stores}};",
+                "use sss_policy::decide;\nuse sss_vault::Vault; use crate::{store::{self, Stores}};",
             ),
-            ("store/sqlite/names.rs", "use crate::store::model::Node; use crate::sealed::KeyImage;"),
+            ("store/sqlite/names.rs", "use crate::store::model::Node; use sss_vault::sealed::KeyImage;"),
             ("store/mod.rs", "mod tests { use super::*; use super::memory::M; }"),
             ("config.rs", "fn f() -> crate::service::Settings {}"),
             ("run/compose.rs", "use crate::config::Config; use crate::tls::Acceptor;"),
@@ -246,14 +274,14 @@ mod tests {
     fn what_points_up_or_sideways_is_found() {
         for (file, text, expected) in [
             ("store/mod.rs", "use crate::service::Service;", "`store` names `service` above it"),
-            ("store/mod.rs", "use crate::vault::Vault;", "`store` names its sibling `vault`"),
+            ("store/mod.rs", "use sss_vault::Vault;", "`store` names its sibling `vault`"),
+            ("store/mod.rs", "use sss_vault::sealed_block;", "`store` names its sibling `vault`"),
             (
-                "vault/tree/mod.rs",
-                "use crate::{\n    policy::Allowed,\n    store::Stores,\n};",
-                "sibling `store`",
+                "store/mod.rs",
+                "use crate::{\n    store::model,\n    service::Service,\n};",
+                "`store` names `service` above it",
             ),
-            ("policy/mod.rs", "fn f() { crate::store::open() }", "`policy` names `store` above it"),
-            ("policy/mod.rs", "use crate::sealed::KeyImage;", "sibling `sealed`"),
+            ("store/mod.rs", "fn f() { crate::routes::open() }", "`store` names `routes` above it"),
             ("routes/fs.rs", "use crate::tls::Peer;", "`routes` names `tls` above it"),
             ("service/mod.rs", "use super::routes::X;", "`service` names `routes` above it"),
             ("service/deep/er.rs", "use super::super::super::tls;", "`service` names `tls` above it"),

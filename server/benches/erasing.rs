@@ -15,12 +15,12 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail, ensure};
 use sss_common::{NodeId, PackId, Timestamp, Uid};
-use sss_server::policy::{Action, Allowed, Below, Facts, Level, decide};
-use sss_server::sealed::KeyImage;
+use sss_policy::{Action, Allowed, Below, Facts, Level, decide};
 use sss_server::service::StoredKeys;
 use sss_server::store::sqlite::SqliteStore;
 use sss_server::store::{Erased, MetaStore};
-use sss_server::vault::{Sealer, Vault, VaultPaths};
+use sss_vault::sealed::KeyImage;
+use sss_vault::{Sealer, Vault, VaultPaths};
 
 const USAGE: &str =
     "usage: cargo bench -p sss-server --bench erasing -- [--keys N,N…] [--rounds N] [--dir DIR]
@@ -239,7 +239,7 @@ fn written() -> anyhow::Result<u64> {
 async fn is_erased(store: &Store, leaf: u64) -> anyhow::Result<bool> {
     match store.vault.opener(&owner()?, leaf).await {
         Ok(_) => Ok(false),
-        Err(sss_server::vault::VaultError::Erased) => Ok(true),
+        Err(sss_vault::VaultError::Erased) => Ok(true),
         Err(error) => Err(error.into()),
     }
 }

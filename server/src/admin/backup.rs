@@ -31,10 +31,10 @@ use crate::run::compose::{self, Paths};
 use crate::store::MetaStore;
 use crate::store::blobs::LocalBlobs;
 use crate::store::sqlite::Snapshot;
-use crate::vault::backup::{BackupHeader, BackupPublicKey, BackupSealer};
 pub(super) use members::Packs;
 use members::{Archive, PackReader};
 use site::{Partial, Workshop};
+use sss_vault::backup::{BackupHeader, BackupPublicKey, BackupSealer};
 
 /// How long a hold lasts when nobody renews it: what a backup that was killed costs the server.
 const HOLD: Duration = Duration::from_secs(120);

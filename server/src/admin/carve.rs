@@ -4,8 +4,8 @@
 //! then level, position and sequence as big-endian numbers, then the sealed bytes. So a row that no query finds any more can still
 //! be put together. A record that goes on in an overflow page would be missed; a node is shorter than what a page keeps.
 
-use crate::sealed::{KeyImage, KeyPosition};
-use crate::vault::{KEY_NODE_LENGTHS, KEY_NODE_MAGIC, LEAF_PARENTS};
+use sss_vault::sealed::{KeyImage, KeyPosition};
+use sss_vault::{KEY_NODE_LENGTHS, KEY_NODE_MAGIC, LEAF_PARENTS};
 
 /// Serial types of whole numbers, with their bytes; 8 and 9 are the numbers 0 and 1.
 const NUMBERS: [(u8, usize); 8] = [(8, 0), (9, 0), (1, 1), (2, 2), (3, 3), (4, 4), (5, 6), (6, 8)];

@@ -8,9 +8,9 @@ use sss_common::{Clock, SystemClock, Timestamp};
 
 use crate::run::Advice;
 use crate::run::compose::Paths;
-use crate::sealed::KeyPosition;
 use crate::store::sqlite::Snapshot;
-use crate::vault::backup::KeyFiles;
+use sss_vault::backup::KeyFiles;
+use sss_vault::sealed::KeyPosition;
 
 /// How often a moment is looked for that keyring and database agree on. Each takes some milliseconds, an erasure longer.
 const TRIES: usize = 20;

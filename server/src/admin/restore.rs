@@ -26,8 +26,8 @@ use crate::service::erase_all;
 use crate::store::blobs::LocalBlobs;
 use crate::store::sqlite::Snapshot;
 use crate::store::{BlobStore, MetaStore};
-use crate::vault::backup::{BackupOpener, BackupPrivateKey};
 use site::Site;
+use sss_vault::backup::{BackupOpener, BackupPrivateKey};
 
 /// Packs that are deleted at a time.
 const BATCH: usize = 1000;

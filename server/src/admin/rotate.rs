@@ -8,11 +8,11 @@ use std::sync::Arc;
 
 use sss_common::{Clock, SystemClock};
 
-use crate::failpoint;
 use crate::run::compose::{self, Paths};
 use crate::run::{Advice, lock};
 use crate::store::{AuditRow, Erased, MetaStore};
-use crate::vault::{Interrupted, Rotated, Rotating, VaultError};
+use sss_failpoint as failpoint;
+use sss_vault::{Interrupted, Rotated, Rotating, VaultError};
 
 /// What a rotation did.
 pub struct Rotation {

@@ -133,7 +133,7 @@ impl Cli {
             Command::Drill(args) => args.execute(),
             #[cfg(debug_assertions)]
             Command::Failpoints => {
-                crate::failpoint::ALL.iter().for_each(|name| println!("{name}"));
+                sss_failpoint::ALL.iter().for_each(|name| println!("{name}"));
                 Ok(())
             }
             Command::RotateKey(args) => rotate::rotate_key(args),

@@ -11,7 +11,7 @@ use crate::service::{Service, Settings, StoredKeys};
 use crate::store::blobs::LocalBlobs;
 use crate::store::sqlite::SqliteStore;
 use crate::store::{BlobStore, MetaStore, Stores};
-use crate::vault::{Interrupted, KeySource, Vault, VaultPaths};
+use sss_vault::{Interrupted, KeySource, Vault, VaultPaths};
 
 /// What a server runs on.
 pub struct Opened {

@@ -19,11 +19,11 @@ use sss_common::{Code, Flag, NodeId, PackId};
 use super::content::Content;
 use super::digests::turn;
 use super::{Failure, Outcome, Service};
-use crate::policy::Allowed;
 use crate::store::{BlobStore, BlobWriter, PackRow};
-use crate::vault::Sealer;
-use crate::vault::digests::zero_hash;
-use crate::vault::layout::{Extent, Layout};
+use sss_policy::Allowed;
+use sss_vault::Sealer;
+use sss_vault::digests::zero_hash;
+use sss_vault::layout::{Extent, Layout};
 
 /// Largest pack that is kept in its metadata row: one whole block and its overhead.
 const INLINE_MAX: usize = 65 * 1024;

@@ -12,8 +12,8 @@ use sss_common::{Code, Flag, PackId, Version};
 use super::checkin::nanoseconds;
 use super::versions::NewVersion;
 use super::{Caller, Failure, Outcome, Service};
-use crate::policy::Action;
 use crate::store::{Seen, SetAttr, StoreError};
+use sss_policy::Action;
 
 impl Service {
     /// Mode (the owner's to set) and modification time (with the right to check in).

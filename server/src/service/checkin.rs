@@ -14,8 +14,8 @@ use sss_common::{Code, Flag, NodeId, Version};
 use super::assemble::Assembler;
 use super::versions::{NewVersion, blob_of};
 use super::{ByteStream, Caller, CheckinId, Failure, Outcome, Service};
-use crate::policy::{Action, Allowed};
 use crate::store::{Node, Seen};
+use sss_policy::{Action, Allowed};
 
 impl Service {
     /// The mount's check-in: changed ranges on top of `base`, then the new size. With an `id` that was answered already,

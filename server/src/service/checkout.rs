@@ -12,9 +12,9 @@ use std::sync::Arc;
 
 use super::content::{Content, StreamFailed, begun};
 use super::{ByteStream, Caller, Checkout, Failure, Outcome, RangeRequest, Service};
-use crate::policy::{self, Action, Allowed};
 use crate::store::{Seen, Stores};
-use crate::vault::VaultError;
+use sss_policy::{self as policy, Action, Allowed};
+use sss_vault::VaultError;
 
 impl Service {
     /// Checks a version out and pins it for the caller's session.

@@ -16,9 +16,9 @@ use sss_common::limits::BLOCK_SIZE;
 use sss_common::{Code, NodeId, PackId, Version};
 
 use super::{ByteStream, Caller, Failure, Outcome, Service};
-use crate::policy::Allowed;
 use crate::store::{BlobStore, PackRow, Stores};
-use crate::vault::{Opener, PACK_HEADER, RecordBody, Vault, VaultError, sealed_block};
+use sss_policy::Allowed;
+use sss_vault::{Opener, PACK_HEADER, RecordBody, Vault, VaultError, sealed_block};
 
 /// Most opened versions that are remembered. Each holds its extents and the keys that it used.
 const CACHED: NonZeroUsize = NonZeroUsize::new(256).unwrap();

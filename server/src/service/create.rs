@@ -13,8 +13,8 @@ use super::checkin::{Body, nanoseconds};
 use super::names::facts_of_new;
 use super::versions::{NewVersion, blob_of};
 use super::{Caller, Failure, Outcome, Service};
-use crate::policy::{self, Action};
 use crate::store::{NewNode, Seen};
+use sss_policy::{self as policy, Action};
 
 impl Service {
     /// A new, empty document, folder or link. A name that an editor has just vacated gets its document back.

@@ -7,8 +7,8 @@ use sss_common::record::{Hash, block_hash};
 
 use super::content::Content;
 use super::{Outcome, Service};
-use crate::policy::Allowed;
-use crate::vault::digests::zero_hash;
+use sss_policy::Allowed;
+use sss_vault::digests::zero_hash;
 
 /// Blocks that are looked at before other work gets its turn.
 const TURN: u64 = 64;

@@ -12,8 +12,8 @@ use sss_common::{Code, DocPath, Flag, Name, Version};
 use super::checkin::Body;
 use super::create::Unborn;
 use super::{ByteStream, Caller, Checkout, Failure, Outcome, Precondition, RangeRequest, Service};
-use crate::policy::Action;
 use crate::store::Seen;
+use sss_policy::Action;
 
 impl Service {
     /// Checks a whole document in. Creates it, and the folders on the way, where the caller may. True: it was created.

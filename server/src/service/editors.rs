@@ -10,9 +10,9 @@ use super::names::facts_of_new;
 use super::vacated::Vacated;
 use super::versions::NewVersion;
 use super::{Caller, Failure, Outcome, Service};
-use crate::policy::{Action, Allowed};
 use crate::store::{Commit, NewNode, Node, Seen, Swap};
-use crate::vault::Sealer;
+use sss_policy::{Action, Allowed};
+use sss_vault::Sealer;
 
 impl Service {
     /// Remembers that a document was just moved from its name to that name's backup.

@@ -19,9 +19,9 @@ use tokio_util::sync::CancellationToken;
 use super::deletion_log::DeletionLog;
 use super::maintenance::ROUND;
 use super::{Failure, Outcome, Service};
-use crate::failpoint;
 use crate::store::{Deletion, Erased, MetaStore};
-use crate::vault::{LEAF_PARENTS, Vault, VaultError};
+use sss_failpoint as failpoint;
+use sss_vault::{LEAF_PARENTS, Vault, VaultError};
 
 /// Keys that are read off the queue at a time.
 const BATCH: usize = 1000;

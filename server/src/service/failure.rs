@@ -2,9 +2,9 @@
 
 use sss_common::Code;
 
-use crate::policy::Refusal;
 use crate::store::StoreError;
-use crate::vault::VaultError;
+use sss_policy::Refusal;
+use sss_vault::VaultError;
 
 /// A call's outcome.
 pub type Outcome<T> = Result<T, Failure>;

@@ -7,8 +7,8 @@ use sss_common::wire::fs::{GrantsResponse, NodeRequest, RevokeRequest, SetGrantR
 use sss_common::{Code, DocPath, Grantee, Right, When};
 
 use super::{Caller, Failure, Outcome, Service};
-use crate::policy::Action;
 use crate::store::{GrantRow, NewGrant, Seen, StoreError};
+use sss_policy::Action;
 
 impl Service {
     /// Sets a grant by path.

@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
-use crate::sealed::{KeyImage, KeyPosition};
 use crate::store::MetaStore;
-use crate::vault::KeySource;
+use sss_vault::KeySource;
+use sss_vault::sealed::{KeyImage, KeyPosition};
 
 /// The key tree in a metadata store.
 pub struct StoredKeys(pub Arc<dyn MetaStore>);

@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::session::over;
 use super::{Outcome, Service};
-use crate::failpoint;
+use sss_failpoint as failpoint;
 
 /// The pause between two rounds when nothing asks for one.
 pub(super) const ROUND: Duration = Duration::from_secs(5);

@@ -38,7 +38,6 @@ use sss_common::{Clock, NodeName, Timestamp, Uid, Version};
 use tokio::sync::Notify;
 
 use crate::store::{Fingerprint, MetaStore, Stores, TokenHash};
-use crate::vault::Vault;
 use challenges::Challenges;
 use content::ContentCache;
 pub use content::StreamFailed;
@@ -51,6 +50,7 @@ pub use outcomes::CheckinId;
 use outcomes::Outcomes;
 use pins::Pins;
 use session::SessionCache;
+use sss_vault::Vault;
 use throttle::Throttle;
 use vacated::VacatedNames;
 

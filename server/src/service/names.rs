@@ -10,8 +10,8 @@ use sss_common::wire::fs::{
 use sss_common::{Code, DocPath, Name, NodeId};
 
 use super::{Caller, Failure, Outcome, Service};
-use crate::policy::{self, Action, Allowed, Facts, Level};
 use crate::store::{Node, Seen};
+use sss_policy::{self as policy, Action, Allowed, Facts, Level};
 
 impl Service {
     /// The root of a home, as far as the caller may see it.

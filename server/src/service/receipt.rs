@@ -12,8 +12,8 @@ use sss_common::wire::fs::ReceiptRequest;
 use sss_common::{Code, NodeId};
 
 use super::{Caller, Failure, Outcome, Service};
-use crate::policy;
 use crate::store::Deletion;
+use sss_policy as policy;
 
 impl Service {
     /// The receipt of a deletion, again or for the first time.

@@ -7,9 +7,9 @@ use sss_common::{Code, Grantee, Version};
 
 use super::checkin::nanoseconds;
 use super::{Caller, Failure, Outcome, Service};
-use crate::failpoint;
-use crate::policy::Action;
 use crate::store::{Deletion, Remove, Seen};
+use sss_failpoint as failpoint;
+use sss_policy::Action;
 
 impl Service {
     /// A document or link (`unlink`), or an empty folder (`rmdir`).

@@ -9,8 +9,8 @@ use sss_common::{Code, Flag, Grantee, PackId, Version};
 use super::checkin::nanoseconds;
 use super::versions::NewVersion;
 use super::{Caller, Failure, Outcome, Service};
-use crate::policy::Action;
 use crate::store::{Rename, Seen};
+use sss_policy::Action;
 
 impl Service {
     /// Moves what stands under a name to another.

@@ -9,12 +9,12 @@ use sss_common::{Code, Flag, NodeId, PackId, Uid, Version};
 use super::assemble::Assembled;
 use super::content::Content;
 use super::{Caller, Failure, Outcome, Service};
-use crate::failpoint;
-use crate::policy::Allowed;
 use crate::store::{Commit, NewNode, Node, PackRow};
-use crate::vault::digests::root_of;
-use crate::vault::layout::Layout;
-use crate::vault::{RecordBody, Sealer};
+use sss_failpoint as failpoint;
+use sss_policy::Allowed;
+use sss_vault::digests::root_of;
+use sss_vault::layout::Layout;
+use sss_vault::{RecordBody, Sealer};
 
 /// A version about to be made.
 pub(super) struct NewVersion {

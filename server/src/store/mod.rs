@@ -20,9 +20,9 @@ use bytes::Bytes;
 use sss_common::wire::fs::XattrMode;
 use sss_common::{Flag, Grantee, Name, NodeId, PackId, Timestamp, Uid, Version};
 
-use crate::policy::Allowed;
-use crate::sealed::{KeyImage, KeyPosition};
 pub use model::*;
+use sss_policy::Allowed;
+use sss_vault::sealed::{KeyImage, KeyPosition};
 pub use walk::{Kept, Totals, Versions};
 
 /// Why a transaction did not happen.

@@ -6,8 +6,8 @@ use bytes::Bytes;
 use sss_common::wire::fs::Kind;
 use sss_common::{Flag, Grantee, Name, NodeId, NodeName, PackId, Right, Timestamp, Uid, Version};
 
-use crate::policy::Facts;
-use crate::sealed::KeyImage;
+use sss_policy::Facts;
+use sss_vault::sealed::KeyImage;
 
 /// SHA-256 of a session token. Tokens themselves are never stored.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]

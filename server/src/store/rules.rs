@@ -5,7 +5,7 @@ use sss_common::wire::fs::Kind;
 use sss_common::{NodeId, Timestamp, Uid, Version};
 
 use super::{Commit, NewNode, Node, Remove, Result, StoreError};
-use crate::policy::{Action, Allowed, Facts, effective};
+use sss_policy::{Action, Allowed, Facts, effective};
 
 /// Permission bits that a node can have.
 pub(super) const MODE_MASK: u32 = 0o7777;

@@ -11,7 +11,7 @@ use tokio::runtime::Handle;
 use super::site::Partial;
 use crate::store::sqlite::Snapshot;
 use crate::store::{BlobStore, StoreError};
-use crate::vault::backup::BackupSealer;
+use sss_vault::backup::BackupSealer;
 
 /// Bytes of a pack that are read at a time.
 const PART: u64 = 4 * 1024 * 1024;

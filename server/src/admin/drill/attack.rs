@@ -11,10 +11,10 @@ use super::search::{self, Search};
 use super::stage::{Drilled, Stage};
 use crate::admin::{carve, with_end};
 use crate::run::compose::{Paths, open_blobs, open_metadata};
-use crate::sealed::KeyImage;
 use crate::store::{BlobStore, MetaStore, PackRow};
-use crate::vault::thief::{OldKeyring, Thief, way_to};
-use crate::vault::{VaultPaths, sealed_block};
+use sss_vault::sealed::KeyImage;
+use sss_vault::thief::{OldKeyring, Thief, way_to};
+use sss_vault::{VaultPaths, sealed_block};
 
 /// Everything but the keyring, as it was before the removal; and the keyring of then, in memory only.
 pub(super) struct Taken {

@@ -11,7 +11,7 @@ use crate::admin::moment::Moment;
 use crate::admin::with_end;
 use crate::run::compose::Paths;
 use crate::run::{Advice, lock};
-use crate::vault::discard_keyring;
+use sss_vault::discard_keyring;
 
 /// What a scratch folder and a scratch keyring are called; the rest of the name is random.
 const PREFIX: &str = "drill-";

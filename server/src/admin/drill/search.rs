@@ -9,7 +9,7 @@ use anyhow::bail;
 
 use super::scratch::{Scratch, at};
 use crate::run::Advice;
-use crate::vault::thief::Secrets;
+use sss_vault::thief::Secrets;
 
 /// Bytes that are looked at at a time.
 const PIECE: usize = 4 << 20;

@@ -10,7 +10,7 @@ use anyhow::bail;
 use crate::admin::with_end;
 use crate::run::compose::Paths;
 use crate::run::{Advice, lock};
-use crate::vault::discard_keyring;
+use sss_vault::discard_keyring;
 
 pub(super) const ROOM: &str =
     "see whether the new data directory's disk is well and has room; nothing is left behind";

@@ -11,8 +11,8 @@ use sss_common::wire::fs::Kind;
 
 use super::*;
 use crate::admin::backup;
-use crate::policy::Action;
 use rig::{Store, audit, packs_in, pair, proof, words};
+use sss_policy::Action;
 
 #[test]
 fn what_was_deleted_since_has_neither_row_nor_key_nor_pack_in_the_restored_store() {

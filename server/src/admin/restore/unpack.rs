@@ -19,7 +19,7 @@ use crate::admin::bundle::{KEYS, MANIFEST_MAX, Manifest, Member, RETIRED};
 use crate::run::Advice;
 use crate::store::BlobStore;
 use crate::store::sqlite::Snapshot;
-use crate::vault::backup::{BackupOpener, KEY_FILE_MAX, write_key_file};
+use sss_vault::backup::{BackupOpener, KEY_FILE_MAX, write_key_file};
 
 /// Bytes of a pack that are handed on at a time.
 const PART: usize = 1024 * 1024;

@@ -19,7 +19,7 @@ use tokio::time::Instant;
 use super::STORE_FAILED;
 use crate::run::Advice;
 use crate::store::{self, MetaStore, StoreError};
-use crate::vault::{KeySource, Vault, VaultError, VaultPaths};
+use sss_vault::{KeySource, Vault, VaultError, VaultPaths};
 
 /// How old an opened tree may be when a check begins.
 const AGE: Duration = Duration::from_secs(1);

@@ -8,8 +8,8 @@ use super::keys::{Fault, Verdict};
 use super::{PAGE, STORE_FAILED, Scrub, Watch};
 use crate::run::Advice;
 use crate::store::{PackRow, StoreError};
-use crate::vault::check::{Outline, PackCheck};
-use crate::vault::{PACK_HEADER, Vault, VaultError, sealed_block};
+use sss_vault::check::{Outline, PackCheck};
+use sss_vault::{PACK_HEADER, Vault, VaultError, sealed_block};
 
 /// Blocks that are read in one go (1 MiB).
 const RUN: u64 = 16;

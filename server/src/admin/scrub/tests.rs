@@ -24,7 +24,7 @@ use crate::service::{ByteStream, Caller, Peer, Precondition, Service, Settings, 
 use crate::store::blobs::LocalBlobs;
 use crate::store::sqlite::SqliteStore;
 use crate::store::{NewSession, NewUser, TokenHash};
-use crate::vault::{Vault, VaultPaths};
+use sss_vault::{Vault, VaultPaths};
 
 const TOKEN: &str = "alice's token";
 

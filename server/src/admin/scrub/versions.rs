@@ -6,7 +6,7 @@ use super::keys::{Fault, Verdict};
 use super::{PAGE, STORE_FAILED, Scrub, Watch};
 use crate::run::Advice;
 use crate::store::{self, Versions};
-use crate::vault::Vault;
+use sss_vault::Vault;
 
 impl Scrub {
     pub(super) async fn walk_versions(&self, watch: &dyn Watch) -> anyhow::Result<()> {

@@ -24,7 +24,7 @@ use crate::service::{Settings, StoredKeys};
 use crate::store::blobs::LocalBlobs;
 use crate::store::memory::MemoryStore;
 use crate::store::{MetaStore, NewUser, Stores};
-use crate::vault::{Vault, VaultPaths};
+use sss_vault::{Vault, VaultPaths};
 
 fn user_key() -> &'static RsaPrivateKey {
     static KEY: OnceLock<RsaPrivateKey> = OnceLock::new();

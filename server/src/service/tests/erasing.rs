@@ -1,8 +1,8 @@
 use super::*;
-use crate::policy::Action;
-use crate::sealed::KeyPosition;
 use crate::store::Erased;
-use crate::vault::{LEAF_PARENTS, VaultError};
+use sss_policy::Action;
+use sss_vault::sealed::KeyPosition;
+use sss_vault::{LEAF_PARENTS, VaultError};
 
 on_both_stores! {
     without_a_delay_a_removal_returns_when_its_keys_are_gone
@@ -205,7 +205,7 @@ async fn a_damaged_node_keeps_no_other_key_from_being_erased(mut world: World) {
     let node = world.service.meta().key_node(FIRST).await.unwrap().unwrap();
     let mut sealed = node.sealed.to_vec();
     sealed[30] ^= 1;
-    let damaged = crate::sealed::KeyImage { sequence: node.sequence + 1, sealed: sealed.into(), ..node };
+    let damaged = sss_vault::sealed::KeyImage { sequence: node.sequence + 1, sealed: sealed.into(), ..node };
     let at = Erased { epoch: 1, time: START };
     world.service.meta().erased(&[], vec![damaged], at).await.unwrap();
     let settings = world.service.settings.clone();

@@ -27,7 +27,7 @@ use crate::store::blobs::LocalBlobs;
 use crate::store::memory::MemoryStore;
 use crate::store::sqlite::SqliteStore;
 use crate::store::{MetaStore, NewUser, Stores};
-use crate::vault::{Vault, VaultPaths};
+use sss_vault::{Vault, VaultPaths};
 
 /// Runs each test on both stores.
 macro_rules! on_both_stores {

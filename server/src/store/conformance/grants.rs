@@ -1,5 +1,5 @@
 use super::*;
-use crate::policy::Grant;
+use sss_policy::Grant;
 
 const ENDED: Timestamp = NOW; // a right allows nothing from its end on
 

@@ -18,8 +18,8 @@ use sss_common::{Flag, Grantee, Name, NodeId, PackId, Right, Timestamp, Uid, Ver
 
 use super::rules::nanos;
 use super::*;
-use crate::policy::{Action, Below, Facts, Level, decide};
-use crate::sealed::{KeyImage, KeyPosition};
+use sss_policy::{Action, Below, Facts, Level, decide};
+use sss_vault::sealed::{KeyImage, KeyPosition};
 
 /// Tests of all cases: `suite!(module, async || fresh store and what must outlive it)`.
 macro_rules! suite {

@@ -3,9 +3,9 @@
 use sss_common::{Grantee, NodeId, Timestamp, Uid};
 
 use super::state::State;
-use crate::policy::{Below, Facts, Level, effective};
 use crate::store::rules::asks_below;
 use crate::store::{Node, Seen};
+use sss_policy::{Below, Facts, Level, effective};
 
 impl State {
     pub(super) fn seen(&self, id: NodeId, user: &Uid, now: Timestamp) -> Option<Seen> {

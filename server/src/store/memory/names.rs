@@ -8,11 +8,11 @@ use sss_common::{Name, NodeId, Uid, Version};
 
 use super::deletions::By;
 use super::state::State;
-use crate::policy::Allowed;
 use crate::store::rules::{self, MODE_MASK, nanos};
 use crate::store::{
     Commit, Deletion, NewNode, Node, Remove, Rename, Result, StoreError, StoredVersion, Swap,
 };
+use sss_policy::Allowed;
 
 impl State {
     pub(super) fn existing(&self, id: NodeId) -> Result<&Node> {

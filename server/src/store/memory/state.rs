@@ -5,13 +5,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use sss_common::wire::fs::XattrMode;
 use sss_common::{Grantee, NodeId, PackId, Timestamp, Uid, Version};
 
-use crate::policy::Grant;
-use crate::sealed::{KeyImage, KeyPosition};
 use crate::store::rules::{self, nanos};
 use crate::store::{
     AuditRow, Deletion, Ended, GrantRow, NewGrant, NewSession, NewUser, Node, PackRow, Result, Session,
     StoreError, StoredVersion, TokenHash, User,
 };
+use sss_policy::Grant;
+use sss_vault::sealed::{KeyImage, KeyPosition};
 
 /// A session with what its row holds besides.
 #[derive(Clone)]

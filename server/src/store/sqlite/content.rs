@@ -7,10 +7,10 @@ use sss_common::{NodeId, PackId, Timestamp, Version};
 
 use super::rows::{all, change, damaged, get, int, limit, one, pack_id, unsigned, version as version_at};
 use super::{names, nodes};
-use crate::policy::Allowed;
-use crate::sealed::{KeyImage, KeyPosition};
 use crate::store::rules::{self, MODE_MASK, nanos};
 use crate::store::{Commit, Node, PackRow, Result, StoreError, StoredVersion};
+use sss_policy::Allowed;
+use sss_vault::sealed::{KeyImage, KeyPosition};
 
 pub(super) fn version(c: &Connection, id: NodeId, version: Version) -> Result<Option<StoredVersion>> {
     one(

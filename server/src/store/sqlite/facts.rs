@@ -11,9 +11,9 @@ use sss_common::{Name, NodeId, Timestamp, Uid};
 
 use super::rows::{self, NODE_COLUMNS, all, get, limit, text};
 use super::{nodes, users};
-use crate::policy::{Below, Facts, Level};
 use crate::store::rules::asks_below;
 use crate::store::{Node, Result, Seen};
+use sss_policy::{Below, Facts, Level};
 
 /// The columns of both grants at a level, of the tables `own` and `everyone`.
 macro_rules! grant_columns {

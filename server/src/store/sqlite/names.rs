@@ -8,9 +8,9 @@ use super::deletions::{self, By};
 use super::reclaim::Loose;
 use super::rows::change;
 use super::{content, nodes};
-use crate::policy::Allowed;
 use crate::store::rules::{self, MODE_MASK};
 use crate::store::{Deletion, NewNode, Node, Remove, Rename, Result, StoreError, Swap};
+use sss_policy::Allowed;
 
 pub(super) fn create(c: &Connection, new: &NewNode, owner: &Uid) -> Result<Node> {
     let parent = nodes::folder(c, new.parent)?;

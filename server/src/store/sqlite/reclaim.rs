@@ -7,8 +7,8 @@ use sss_common::{NodeId, PackId, Timestamp, Version};
 
 use super::rows::{all, change, get, int, limit, one, optional_id, pack_id, unsigned, version as version_at};
 use super::{content, deletions};
-use crate::sealed::KeyImage;
 use crate::store::{Erased, Result};
+use sss_vault::sealed::KeyImage;
 
 /// Free pages that stay in the file for the next check-ins (16 MiB); more are given back to the disk.
 const FREE_KEPT: i64 = 4096;

@@ -8,8 +8,8 @@ use rusqlite::{Connection, OptionalExtension, Params, Row};
 use sss_common::wire::fs::Kind;
 use sss_common::{Flag, Grantee, NodeId, PackId, Right, Timestamp, Version};
 
-use crate::policy::Grant;
 use crate::store::{Node, Result, StoreError};
+use sss_policy::Grant;
 
 /// The columns that [`node`] reads, of a table called `n`.
 macro_rules! node_columns {

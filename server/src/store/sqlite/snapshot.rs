@@ -14,8 +14,8 @@ use sss_common::{NodeId, PackId};
 
 use super::rows::{all, change, get, limit, one, pack_id, unsigned};
 use super::{content, deletions, facts, schema};
-use crate::sealed::{KeyImage, KeyPosition};
 use crate::store::{Deletion, Result, StoreError};
+use sss_vault::sealed::{KeyImage, KeyPosition};
 
 /// Pages that are copied between two reports: 4 MiB.
 const STEP: i32 = 1024;

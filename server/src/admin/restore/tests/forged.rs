@@ -4,7 +4,7 @@ use std::io::Write;
 
 use super::*;
 use crate::admin::bundle;
-use crate::vault::backup::{BackupHeader, BackupPublicKey, BackupSealer};
+use sss_vault::backup::{BackupHeader, BackupPublicKey, BackupSealer};
 
 /// Seals members as whoever has the public key can.
 fn forged(store: &Store, out: &Path, members: impl FnOnce(&mut tar::Builder<BackupSealer<Vec<u8>>>)) {

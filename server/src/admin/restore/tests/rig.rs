@@ -16,10 +16,10 @@ use tokio::runtime::Runtime;
 
 use super::super::*;
 use crate::admin::backup;
-use crate::policy::{Action, Allowed, Below, Facts, Level, decide};
 use crate::run::compose::Paths;
 use crate::store::{AuditRow, Commit, NewNode, NewUser, PackRow, Remove};
-use crate::vault::{RecordBody, Vault, VaultError, sealed_block};
+use sss_policy::{Action, Allowed, Below, Facts, Level, decide};
+use sss_vault::{RecordBody, Vault, VaultError, sealed_block};
 
 /// A folder with `backup.key` and `backup.pub` that the tests share.
 pub(super) fn pair() -> &'static Path {

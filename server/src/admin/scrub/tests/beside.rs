@@ -6,10 +6,10 @@ use async_trait::async_trait;
 
 use super::super::keys::{Fault, Verdict};
 use super::*;
-use crate::sealed::{KeyImage, KeyPosition};
 use crate::store::StoreError;
 use crate::store::blobs::{FaultyBlobs, MemoryBlobs, Operation};
-use crate::vault::KeySource;
+use sss_vault::KeySource;
+use sss_vault::sealed::{KeyImage, KeyPosition};
 
 impl World {
     async fn keys(&self) -> Keys {
