@@ -4,7 +4,7 @@ use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
 use clap::{Parser, Subcommand};
-use sss_common::{NodeName, Timestamp, Uid};
+use sss_common::{MachineName, Timestamp, Uid};
 
 use crate::issue::{EnrollRequest, Report, ServerRequest};
 use crate::revoke::Target;
@@ -81,7 +81,7 @@ Keys that stand in ID_DIR are kept: running it again renews the certificate only
         uid: Uid,
         /// The machine; several users of one machine enroll with the same name
         #[arg(long)]
-        node: NodeName,
+        node: MachineName,
         /// Where to write ca.crt, client.crt, client.key, user.key and user.pub
         #[arg(short, long = "out", value_name = "ID_DIR")]
         out: PathBuf,
@@ -125,7 +125,7 @@ impl Cli {
                 issue_server(&ca_dir, &ServerRequest { hosts, days, renew }, &out, now)
             }
             Command::Enroll { ca_dir, uid, node, out, days } => {
-                enroll(&ca_dir, &EnrollRequest { uid, node, days }, &out, now)
+                enroll(&ca_dir, &EnrollRequest { uid, machine: node, days }, &out, now)
             }
             Command::Revoke { ca_dir, cert_or_serial } => revoke(&ca_dir, &cert_or_serial, now),
             Command::Show { file } => show::show(&file, now),
@@ -158,7 +158,7 @@ fn issue_server(dir: &Path, request: &ServerRequest, out: &Path, now: Timestamp)
 
 fn enroll(dir: &Path, request: &EnrollRequest, out: &Path, now: Timestamp) -> Result<String, Error> {
     let report = Ca::open(dir)?.enroll(request, out, now)?;
-    let EnrollRequest { uid, node, .. } = request;
+    let EnrollRequest { uid, machine: node, .. } = request;
     let mut text = format!("wrote {uid}'s identity on {node} to {}\n", out.display());
     describe(&mut text, &report);
     if report.kept_user_key {

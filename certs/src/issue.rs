@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use rcgen::KeyPair;
-use sss_common::{NodeName, Timestamp, Uid};
+use sss_common::{MachineName, Timestamp, Uid};
 use zeroize::Zeroizing;
 
 use crate::ca::{Ca, names};
@@ -28,7 +28,7 @@ pub struct EnrollRequest {
     /// The user.
     pub uid: Uid,
     /// The machine.
-    pub node: NodeName,
+    pub machine: MachineName,
     /// For how long the certificate is good.
     pub days: Days,
 }
@@ -93,7 +93,7 @@ impl Ca {
         self.check_identity(out, &cert_path, &request.uid)?;
         let serial = Serial::random();
         let validity = self.validity(now, request.days)?;
-        let params = profile::node(&serial, validity, &request.node, &request.uid)?;
+        let params = profile::node(&serial, validity, &request.machine, &request.uid)?;
         let user = UserKey::keep_or_make(out)?;
         let node = NodeKey::keep_or_make(out)?;
         let issued = self.sign(&params, &*node.key)?;

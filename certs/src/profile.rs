@@ -10,7 +10,7 @@ use rcgen::{
     BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa,
     KeyUsagePurpose, SanType,
 };
-use sss_common::{NodeName, Timestamp, Uid};
+use sss_common::{MachineName, Timestamp, Uid};
 use x509_parser::time::ASN1Time;
 
 use crate::{Days, Error, Host, Serial};
@@ -61,7 +61,7 @@ pub fn server(serial: &Serial, validity: Validity, hosts: &[Host]) -> Result<Cer
 pub fn node(
     serial: &Serial,
     validity: Validity,
-    node: &NodeName,
+    node: &MachineName,
     uid: &Uid,
 ) -> Result<CertificateParams, Error> {
     let mut params = common(serial, validity, subject(Some(uid), node.as_str()))?;
@@ -72,7 +72,7 @@ pub fn node(
 }
 
 /// A node's name as an alternative name too; none when it could be no DNS name (`a..b`).
-fn node_names(node: &NodeName) -> Result<Vec<SanType>, Error> {
+fn node_names(node: &MachineName) -> Result<Vec<SanType>, Error> {
     match node.as_str().parse::<Host>() {
         Ok(host) => Ok(vec![host.to_san()?]),
         Err(_) => Ok(Vec::new()),

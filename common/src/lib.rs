@@ -3,6 +3,21 @@
 //! Everything that both ends must understand in the same way lives here and nowhere else: names and ids,
 //! rights and the grant text, the wire's requests and answers, error codes, and what the server signs (the version
 //! record, the deletion receipt) with the check of its signature. The crate does no I/O and knows no clock but the one it is handed.
+//!
+//! One word per thing, in all crates:
+//!
+//! | word | is |
+//! |---|---|
+//! | node | a document, folder or symbolic link of the store ([`NodeId`]) |
+//! | machine | a client's computer, known by its certificate's common name ([`MachineName`]); the wire, the database, the logs and the words for people say `node` for it, as the certificates' and the login statement's contract does |
+//! | key node | a node of the vault's key tree |
+//! | leaf | the number of a pack key in the key tree |
+//! | home | the folder at the root of a user's documents |
+//! | owner | who created a node; the owner of a home has an owner's rights over all of it |
+//! | caller, peer | who asks: the user with a live session; the machine that a request came from |
+//! | version | one whole content of a document; the record describes it, a pack holds what its check-in brought |
+//! | pin | what keeps a superseded version readable for who has it open |
+//! | epoch | the number of a root key; erasing moves to the next one |
 
 pub mod clock;
 pub mod flag;
@@ -12,6 +27,7 @@ pub mod id;
 pub mod limits;
 pub mod login;
 pub mod name;
+pub mod node;
 pub mod problem;
 pub mod receipt;
 pub mod record;
@@ -21,5 +37,6 @@ pub use clock::{Clock, SystemClock, Timestamp};
 pub use flag::Flag;
 pub use grant::{GrantText, Grantee, Right, When};
 pub use id::{NodeId, PackId, Version};
-pub use name::{DocPath, Name, NodeName, Uid};
+pub use name::{DocPath, MachineName, Name, Uid};
+pub use node::{Effective, Kind, XattrMode};
 pub use problem::{Code, Problem};

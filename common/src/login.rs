@@ -5,10 +5,10 @@ use rsa::signature::{RandomizedSigner, SignatureEncoding, Verifier};
 use rsa::{RsaPrivateKey, RsaPublicKey};
 use sha2::Sha256;
 
-use crate::{NodeName, Uid};
+use crate::{MachineName, Uid};
 
 /// The text that is signed: `client1 as alice logs into the Server\nchallenge: CHALLENGE`.
-pub fn statement(node: &NodeName, uid: &Uid, challenge: &str) -> String {
+pub fn statement(node: &MachineName, uid: &Uid, challenge: &str) -> String {
     format!("{node} as {uid} logs into the Server\nchallenge: {challenge}")
 }
 

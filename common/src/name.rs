@@ -92,16 +92,16 @@ impl FromStr for Uid {
 /// A client machine: the common name of its certificate. Same characters as a [`Uid`].
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
-pub struct NodeName(std::sync::Arc<str>);
+pub struct MachineName(std::sync::Arc<str>);
 
-text_newtype!(NodeName);
+text_newtype!(MachineName);
 
-impl FromStr for NodeName {
+impl FromStr for MachineName {
     type Err = NameError;
 
     fn from_str(text: &str) -> Result<Self, NameError> {
         check_plain(text)?;
-        Ok(NodeName(text.into()))
+        Ok(MachineName(text.into()))
     }
 }
 

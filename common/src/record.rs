@@ -15,7 +15,7 @@
 use rsa::RsaPublicKey;
 use sha2::{Digest, Sha256};
 
-use crate::{Flag, NodeId, NodeName, Timestamp, Uid, Version, login};
+use crate::{Flag, MachineName, NodeId, Timestamp, Uid, Version, login};
 
 /// A SHA-256 digest.
 pub type Hash = [u8; 32];
@@ -39,7 +39,7 @@ pub struct VersionRecord {
     /// Who checked it in.
     pub author: Uid,
     /// From which machine.
-    pub node: NodeName,
+    pub machine: MachineName,
     /// When, on the server's clock.
     pub time: Timestamp,
     /// Commits to the content.
@@ -70,7 +70,7 @@ impl VersionRecord {
         out.extend_from_slice(&self.size.to_be_bytes());
         out.extend_from_slice(&self.time.0.to_be_bytes());
         out.extend_from_slice(&self.root);
-        for text in [self.author.as_str(), self.node.as_str()] {
+        for text in [self.author.as_str(), self.machine.as_str()] {
             // Both names are at most 64 bytes long by construction.
             out.push(u8::try_from(text.len()).unwrap_or(u8::MAX));
             out.extend_from_slice(text.as_bytes());
@@ -98,7 +98,7 @@ impl VersionRecord {
             time: Timestamp(i64::from_be_bytes(take(&mut rest)?)),
             root: take(&mut rest)?,
             author: take_text(&mut rest)?.parse().map_err(|_| RecordError::Malformed)?,
-            node: take_text(&mut rest)?.parse().map_err(|_| RecordError::Malformed)?,
+            machine: take_text(&mut rest)?.parse().map_err(|_| RecordError::Malformed)?,
         };
         if rest.is_empty() { Ok(record) } else { Err(RecordError::Malformed) }
     }
@@ -163,7 +163,7 @@ mod tests {
             size: 70_000,
             flag: Flag::Integrity,
             author: "alice".parse().unwrap(),
-            node: "client1".parse().unwrap(),
+            machine: "client1".parse().unwrap(),
             time: Timestamp(1_795_359_845_000),
             root: [2; 32],
         }

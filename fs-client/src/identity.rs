@@ -19,7 +19,7 @@ use rsa::pkcs8::{DecodePrivateKey, DecodePublicKey};
 use rsa::traits::PublicKeyParts;
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
-use sss_common::{Clock, NodeName, Timestamp};
+use sss_common::{Clock, MachineName, Timestamp};
 use x509_parser::prelude::{FromDer, X509Certificate};
 use zeroize::Zeroizing;
 
@@ -36,7 +36,7 @@ pub struct Identity {
     /// Where it was read from.
     pub dir: PathBuf,
     /// The node's name: the common name in `client.crt`.
-    pub node: NodeName,
+    pub machine: MachineName,
     /// The certificates in `ca.crt`.
     pub roots: Vec<CertificateDer<'static>>,
     /// `client.crt`, the node's own certificate first.
@@ -56,11 +56,18 @@ impl Identity {
         }
         let roots = certificates(&dir.join("ca.crt"))?;
         let chain = certificates(&dir.join("client.crt"))?;
-        let node = node_name(&chain[0], &dir.join("client.crt"), clock.now())?;
+        let machine = machine_name(&chain[0], &dir.join("client.crt"), clock.now())?;
         let client_key = client_key(&dir.join("client.key"))?;
         let user_key = user_key(&dir.join("user.key"))?;
         check_public_half(&user_key, &dir.join("user.pub"))?;
-        Ok(Identity { dir: dir.into(), node, roots, chain, client_key, user_key: Arc::new(user_key) })
+        Ok(Identity {
+            dir: dir.into(),
+            machine,
+            roots,
+            chain,
+            client_key,
+            user_key: Arc::new(user_key),
+        })
     }
 
     /// The node's private key, for the TLS configuration only.
@@ -114,7 +121,7 @@ fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, Failure> {
 }
 
 /// The common name of the node's certificate, which must be in force.
-fn node_name(certificate: &CertificateDer<'_>, path: &Path, now: Timestamp) -> Result<NodeName, Failure> {
+fn machine_name(certificate: &CertificateDer<'_>, path: &Path, now: Timestamp) -> Result<MachineName, Failure> {
     let shown = path.display();
     let Ok((_, parsed)) = X509Certificate::from_der(certificate) else {
         return Err(Failure::new(

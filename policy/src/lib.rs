@@ -5,8 +5,7 @@
 
 use std::fmt;
 
-use sss_common::wire::fs::Effective;
-use sss_common::{NodeId, Right, Timestamp, Uid};
+use sss_common::{Effective, NodeId, Right, Timestamp, Uid};
 
 /// One grant, as far as a decision needs it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

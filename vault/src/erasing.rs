@@ -24,7 +24,7 @@ use super::primitives::{unwrap, wrap};
 use super::secrets::SecretKey;
 use super::server_key::ServerKey;
 use super::tree::ErasureImages;
-use super::tree::node::Node;
+use super::tree::node::KeyNode;
 use super::{Result, Vault, VaultError};
 use crate::sealed::KeyImage;
 
@@ -167,16 +167,16 @@ pub(super) fn find_root(
     store: &[u8; 16],
     image: Option<&KeyImage>,
     last_leaf: Option<u64>,
-) -> Option<(WrappedRoot, Node)> {
+) -> Option<(WrappedRoot, KeyNode)> {
     match image {
         // Nothing was ever stored, or it is gone.
         None if last_leaf.is_none() => {
-            roots.into_iter().next().map(|(wrapped, key)| (wrapped, Node::new(&key)))
+            roots.into_iter().next().map(|(wrapped, key)| (wrapped, KeyNode::new(&key)))
         }
         None => None,
-        Some(image) => {
-            roots.into_iter().find_map(|(wrapped, key)| Some((wrapped, Node::open(&key, store, image).ok()?)))
-        }
+        Some(image) => roots
+            .into_iter()
+            .find_map(|(wrapped, key)| Some((wrapped, KeyNode::open(&key, store, image).ok()?))),
     }
 }
 

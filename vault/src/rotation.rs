@@ -35,7 +35,7 @@ use super::retired::{Retired, replace_public};
 use super::secrets::SecretKey;
 use super::server_key::{PRIVATE_MODE, PUBLIC_MODE, ServerKey, check_public, write_new};
 use super::tree::ErasureImages;
-use super::tree::node::Node;
+use super::tree::node::KeyNode;
 use super::{Result, Vault, VaultError, VaultPaths};
 use crate::sealed::KeyImage;
 use sss_failpoint as failpoint;
@@ -145,7 +145,7 @@ pub(super) struct Opened {
     pub(super) retired: Retired,
     /// With one root.
     pub(super) keyring: Keyring,
-    pub(super) root: Node,
+    pub(super) root: KeyNode,
     pub(super) interrupted: Option<Interrupted>,
 }
 
@@ -201,7 +201,7 @@ pub(super) fn look(
 struct Found {
     server: ServerKey,
     current: WrappedRoot,
-    root: Node,
+    root: KeyNode,
     half: Half,
 }
 

@@ -106,7 +106,7 @@ pub(super) fn body(document: NodeId, text: &str) -> RecordBody {
         size: 0,
         flag: Flag::Integrity,
         author: "alice".parse().unwrap(),
-        node: text.parse().unwrap(),
+        machine: text.parse().unwrap(),
         time: Timestamp(0),
         root: [0; 32],
     };

@@ -16,7 +16,7 @@ use super::pack::Opener;
 use super::primitives::{Cipher, unwrap};
 use super::secrets::SecretKey;
 use super::server_key::ServerKey;
-use super::tree::node::Node;
+use super::tree::node::KeyNode;
 use super::tree::path::{FAN_OUT, LAST_LEVEL, ROOT, path};
 use super::{Result, VaultPaths};
 use crate::sealed::{KeyImage, KeyPosition};
@@ -86,7 +86,7 @@ impl Thief {
     fn try_images(&mut self, store: &[u8; 16], position: KeyPosition, images: &[KeyImage]) {
         let keys = self.keys.remove(&position).unwrap_or_default();
         for (image, key) in images.iter().flat_map(|image| keys.iter().map(move |key| (image, key))) {
-            let Ok(node) = Node::open(key, store, image) else { continue };
+            let Ok(node) = KeyNode::open(key, store, image) else { continue };
             for (slot, index) in (position.index * FAN_OUT..).take(FAN_OUT as usize).enumerate() {
                 let Some(key) = node.expose_slot(slot) else { continue };
                 match position.level {

@@ -143,7 +143,7 @@ fn no_other_signature_of_the_stores_keys_is_over_a_text_that_could_be_a_receipt(
         size: 0,
         flag: Flag::Integrity,
         author: "alice".parse().unwrap(),
-        node: "client1".parse().unwrap(),
+        machine: "client1".parse().unwrap(),
         time: Timestamp(0),
         root: [2; 32],
     };
@@ -151,7 +151,7 @@ fn no_other_signature_of_the_stores_keys_is_over_a_text_that_could_be_a_receipt(
     assert_eq!(&record.encode()[..4], b"3SVR");
     assert_ne!(&TITLE.as_bytes()[..4], b"3SVR");
     // A node's name has no blank in it, so a login's second word is `as`, a receipt's is not.
-    assert!("3S deletion".parse::<crate::NodeName>().is_err());
+    assert!("3S deletion".parse::<crate::MachineName>().is_err());
     let login = login::statement(&"3S".parse().unwrap(), &"alice".parse().unwrap(), "x");
     assert_eq!(login.parse::<Receipt>(), Err(ReceiptError::Foreign));
     assert!(login.starts_with("3S as "));

@@ -7,46 +7,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::wire::documents::GrantInfo;
-use crate::{Flag, Grantee, Name, NodeId, Right, Uid, Version, When};
-
-/// What a name stands for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Kind {
-    /// A document with versions.
-    File,
-    /// A folder.
-    Folder,
-    /// A symbolic link; its target is its content, so reading it is a check-out.
-    Symlink,
-}
-
-/// What the asking user may do, as the policy says at the moment of the answer.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Effective {
-    /// Owns the document or an enclosing folder.
-    pub owner: bool,
-    /// May read.
-    pub checkout: bool,
-    /// May write.
-    pub checkin: bool,
-    /// Milliseconds until this right ends, from the moment of the answer. `None`: it does not (owners).
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub ends_in_ms: Option<u64>,
-}
-
-impl Effective {
-    /// The word of `user.3s.right`: `owner`, `both`, `checkout`, `checkin` or `none`.
-    pub fn as_str(&self) -> &'static str {
-        match (self.owner, self.checkout, self.checkin) {
-            (true, _, _) => "owner",
-            (_, true, true) => "both",
-            (_, true, false) => "checkout",
-            (_, false, true) => "checkin",
-            (_, false, false) => "none",
-        }
-    }
-}
+use crate::{Effective, Flag, Grantee, Kind, Name, NodeId, Right, Uid, Version, When, XattrMode};
 
 /// A document's or folder's attributes as the asking user may see them.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -293,19 +254,6 @@ pub struct Xattr {
     pub name: String,
     /// Base64.
     pub value: String,
-}
-
-/// When `setxattr` may set.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum XattrMode {
-    /// Whether it is there or not.
-    #[default]
-    Any,
-    /// `XATTR_CREATE`: answers `exists` when it is there.
-    Create,
-    /// `XATTR_REPLACE`: answers `not_found` when it is not.
-    Replace,
 }
 
 /// `setxattr`.

@@ -25,8 +25,8 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use parking_lot::Mutex;
 use sss_common::limits::BLOCK_SIZE;
-use sss_common::wire::fs::{Attr, Effective, Kind, Pin};
-use sss_common::{NodeId, Version};
+use sss_common::wire::fs::{Attr, Pin};
+use sss_common::{Effective, Kind, NodeId, Version};
 use tokio::runtime::Handle;
 
 use crate::remote::Remote;

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use proptest::prelude::*;
-use sss_common::wire::fs::{CreateRequest, Kind};
-use sss_common::{SystemClock, Uid};
+use sss_common::wire::fs::CreateRequest;
+use sss_common::{Kind, SystemClock, Uid};
 use tokio::runtime::Runtime;
 
 use super::reader::Reader;

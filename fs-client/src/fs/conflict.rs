@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use fuser::Errno;
 use sss_common::limits::NAME_MAX;
-use sss_common::wire::fs::{CreateRequest, Kind, RemoveRequest};
-use sss_common::{Clock, Code, Name, NodeId, SystemClock, Timestamp};
+use sss_common::wire::fs::{CreateRequest, RemoveRequest};
+use sss_common::{Clock, Code, Kind, Name, NodeId, SystemClock, Timestamp};
 
 use super::{Answer, Failure, Fs};
 use crate::document::{Document, Error};
@@ -98,7 +98,7 @@ impl Fs {
     }
 
     async fn copy_into(&self, folder: NodeId, name: &str, document: &Arc<Document>) -> Result<Name, Failure> {
-        let who = match &self.options.node {
+        let who = match &self.options.machine {
             Some(node) => format!("{} {node}", self.remote.uid()),
             None => self.remote.uid().to_string(),
         };

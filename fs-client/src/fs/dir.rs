@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 use fuser::{Errno, FileAttr, FileType};
 use futures::{StreamExt, stream};
 use sss_common::limits::LIST_MAX;
-use sss_common::wire::fs::{Attr, Entry, Kind, ListRequest, StatfsResponse};
-use sss_common::{Code, Name};
+use sss_common::wire::fs::{Attr, Entry, ListRequest, StatfsResponse};
+use sss_common::{Code, Kind, Name};
 
 use super::{Answer, Failure, Fs, TTL};
 use crate::remote::RemoteError;

@@ -9,8 +9,8 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use fuser::Errno;
-use sss_common::wire::fs::{Attr, Kind, OpenRequest, Pin};
-use sss_common::{Code, NodeId, Right, Version};
+use sss_common::wire::fs::{Attr, OpenRequest, Pin};
+use sss_common::{Code, Kind, NodeId, Right, Version};
 
 use super::rights::drop_pages;
 use super::{Answer, Caller, Failure, Fs};

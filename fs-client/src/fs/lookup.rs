@@ -4,8 +4,8 @@ use std::ffi::OsStr;
 use std::time::{Duration, SystemTime};
 
 use fuser::{AccessFlags, Errno, FileAttr};
-use sss_common::wire::fs::{Attr, Kind, LookupRequest, SetAttrRequest};
-use sss_common::{Code, Name, Uid};
+use sss_common::wire::fs::{Attr, LookupRequest, SetAttrRequest};
+use sss_common::{Code, Kind, Name, Uid};
 
 use super::{Answer, Caller, Failure, Fs, TTL, name_of};
 use crate::remote::RemoteError;

@@ -25,7 +25,7 @@ use std::time::Duration;
 use dashmap::DashMap;
 use fuser::Errno;
 use parking_lot::{Mutex, RwLock};
-use sss_common::{Code, Flag, Name, NodeId, NodeName};
+use sss_common::{Code, Flag, MachineName, Name, NodeId};
 use tokio::runtime::Handle;
 
 use crate::document::pins::Closer;
@@ -59,7 +59,7 @@ pub struct MountOptions {
     /// Whose the files are on this machine.
     pub owner: Owner,
     /// This machine's name in the store; stands in the names of conflict copies.
-    pub node: Option<NodeName>,
+    pub machine: Option<MachineName>,
     /// What the mount table shows as the source.
     pub source: String,
     /// Threads that read the kernel's requests.
@@ -75,7 +75,7 @@ impl Default for MountOptions {
             memory_budget: 256 * 1024 * 1024,
             spool_folder: cache_folder(),
             owner: Owner { uid: rustix::process::getuid().as_raw(), gid: rustix::process::getgid().as_raw() },
-            node: None,
+            machine: None,
             source: "3s".into(),
             threads: 2,
         }

@@ -6,8 +6,8 @@ use std::time::Instant;
 
 use fuser::{Errno, FileAttr, RenameFlags};
 use sss_common::limits::SYMLINK_MAX;
-use sss_common::wire::fs::{CreateRequest, Kind, RemoveRequest, RenameRequest, Swapped};
-use sss_common::{Code, Name, Version};
+use sss_common::wire::fs::{CreateRequest, RemoveRequest, RenameRequest, Swapped};
+use sss_common::{Code, Kind, Name, Version};
 
 use super::io::Access;
 use super::{Answer, Caller, Failure, Fs, name_of, new_name};

@@ -42,7 +42,7 @@ impl Site {
 
     pub(super) fn mount_from(&self, uid: &str, node: &str) -> Mount {
         let fault = FaultRemote::new(self.server.login(uid, node));
-        let options = MountOptions { node: Some(node.parse().unwrap()), ..MountOptions::default() };
+        let options = MountOptions { machine: Some(node.parse().unwrap()), ..MountOptions::default() };
         Mount { fs: Fs::new(fault.clone(), options, Handle::current()), fault }
     }
 

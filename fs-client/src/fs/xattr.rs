@@ -13,7 +13,7 @@ use fuser::Errno;
 use sss_common::limits::XATTR_VALUE_MAX;
 use sss_common::wire::documents::GrantInfo;
 use sss_common::wire::fs::*;
-use sss_common::{Code, Flag, GrantText, Grantee, NodeId};
+use sss_common::{Code, Flag, GrantText, Grantee, NodeId, XattrMode};
 
 use super::{Answer, Failure, Fs, TTL};
 use crate::remote::{self, RemoteError};

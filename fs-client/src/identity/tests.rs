@@ -60,7 +60,7 @@ fn refused(dir: &Path, what: &str, hint: &str) {
 fn a_good_one() {
     let dir = id_dir();
     let identity = load(dir.path()).unwrap();
-    assert_eq!(identity.node.as_str(), "client1");
+    assert_eq!(identity.machine.as_str(), "client1");
     assert_eq!((identity.roots.len(), identity.chain.len()), (1, 1));
     assert_eq!(*identity.expose_user_key(), *key());
     fs::remove_file(dir.path().join("user.pub")).unwrap();

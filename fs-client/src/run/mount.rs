@@ -201,7 +201,7 @@ fn fs_options(plan: &Plan, identity: &Identity) -> fs::MountOptions {
         allow_other: plan.options.allow_other,
         memory_budget: usize::try_from(memory).unwrap_or(usize::MAX),
         spool_folder: spool_folder(),
-        node: Some(identity.node.clone()),
+        machine: Some(identity.machine.clone()),
         source: plan.target.to_string(),
         threads: THREADS,
         ..fs::MountOptions::default()

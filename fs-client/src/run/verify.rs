@@ -124,7 +124,7 @@ fn changed(file: &Path, record: &VersionRecord, content: &Content) -> Failure {
 /// `key` is the one that signed, where there are several.
 fn show(file: &Path, record: &VersionRecord, key_path: &Path, key: Option<&TrustedKey>) {
     println!("{}: version {}, {} bytes", file.display(), record.version, record.size);
-    println!("checked in by {} from {} at {}", record.author, record.node, record.time);
+    println!("checked in by {} from {} at {}", record.author, record.machine, record.time);
     let which = key.map_or_else(String::new, |key| format!(", SHA-256 {}", key.fingerprint));
     println!("signature: good (key {}{which})", key_path.display());
 }

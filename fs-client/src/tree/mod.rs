@@ -11,8 +11,8 @@ mod tests;
 
 use std::collections::HashMap;
 
-use sss_common::wire::fs::{Attr, Effective, Kind};
-use sss_common::{Name, NodeId, Uid, Version};
+use sss_common::wire::fs::Attr;
+use sss_common::{Effective, Kind, Name, NodeId, Uid, Version};
 
 /// The root of the mount.
 pub const ROOT: u64 = 1;

@@ -3,7 +3,8 @@
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use fuser::{FileAttr, FileType, INodeNo};
-use sss_common::wire::fs::{Attr, Kind};
+use sss_common::Kind;
+use sss_common::wire::fs::Attr;
 
 /// Whose files they are on this machine: the mounting user's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -87,8 +88,8 @@ pub fn nanos(at: SystemTime) -> i64 {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
-    use sss_common::wire::fs::Effective;
-    use sss_common::{NodeId, Version};
+
+    use sss_common::{Effective, Kind, NodeId, Version};
 
     fn attr(kind: Kind, mode: u32, owner: bool, checkout: bool, checkin: bool) -> Attr {
         Attr {

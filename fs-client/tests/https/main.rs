@@ -21,7 +21,7 @@ use serde_json::json;
 use sss_common::framing::{data_header, end_frame};
 use sss_common::limits::READ_MAX;
 use sss_common::wire::fs::*;
-use sss_common::{Code, NodeId, SystemClock, Version};
+use sss_common::{Code, Kind, NodeId, SystemClock, Version};
 use sss_fs_client::identity::Identity;
 use sss_fs_client::remote::https::{CONCURRENT_MAX, Https, PAUSE};
 use sss_fs_client::remote::{CheckinBody, Remote, RemoteError};

@@ -54,7 +54,7 @@ async fn record(meta: &Arc<dyn MetaStore>, keys: &Rotated) -> anyhow::Result<()>
     let row = AuditRow {
         time: SystemClock.now(),
         user: None,
-        node: None,
+        machine: None,
         action: "rotate_key",
         document: None,
         path: String::new(),

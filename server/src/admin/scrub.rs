@@ -150,7 +150,7 @@ impl Scrub {
         let row = AuditRow {
             time: SystemClock.now(),
             user: None,
-            node: None,
+            machine: None,
             action: "scrub",
             document: Some(document),
             path: damage.path,

@@ -9,8 +9,8 @@ use axum::response::{IntoResponse, Response};
 use http::header::{ACCEPT_RANGES, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG};
 use http::{HeaderMap, HeaderValue, StatusCode};
 use serde::Deserialize;
-use sss_common::wire::fs::Kind;
-use sss_common::{Code, DocPath, Flag, Version};
+
+use sss_common::{Code, DocPath, Flag, Kind, Version};
 
 use super::conditions::{self, OnlyIf, Verdict, etag};
 use super::extract::{At, Params, Session};

@@ -15,22 +15,22 @@ use tracing::{Span, field};
 
 use super::habit::Deadline;
 use super::observe::RequestId;
-use super::{App, JSON_MAX, Node};
+use super::{App, JSON_MAX, Machine};
 use crate::service::{Caller, Failure, Peer};
 
 impl<S: Sync> FromRequestParts<S> for Peer {
     type Rejection = Failure;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Failure> {
-        let node = parts.extensions.get::<Node>();
+        let machine = parts.extensions.get::<Machine>();
         let id = parts.extensions.get::<RequestId>();
-        match (node, id) {
-            (Some(node), Some(id)) => Ok(Peer {
-                node: node.name.clone(),
-                certificate: node.certificate,
+        match (machine, id) {
+            (Some(machine), Some(id)) => Ok(Peer {
+                machine: machine.name.clone(),
+                certificate: machine.certificate,
                 request_id: id.as_str().into(),
             }),
-            _ => Err(Failure::new(Code::Internal, "the request came without a node")),
+            _ => Err(Failure::new(Code::Internal, "the request came without a machine")),
         }
     }
 }

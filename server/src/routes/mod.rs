@@ -21,7 +21,7 @@ use axum::Router;
 use axum::middleware::{from_fn, from_fn_with_state};
 use axum::response::Response;
 use axum::routing::{MethodFilter, on};
-use sss_common::{Code, NodeName};
+use sss_common::{Code, MachineName};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -100,9 +100,9 @@ pub const JSON_MAX: usize = 128 * 1024;
 
 /// The machine that a request came from, by its certificate. `tls` puts it into every request's extensions.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Node {
+pub struct Machine {
     /// The certificate's common name.
-    pub name: NodeName,
+    pub name: MachineName,
     /// SHA-256 of the certificate.
     pub certificate: Fingerprint,
 }
@@ -152,8 +152,8 @@ pub fn router(service: Arc<Service>, running: Running) -> Router {
 }
 
 /// The answer to a request that must not reach the routes: `tls` knows that its certificate was revoked.
-pub fn refuse(failure: Failure, node: &Node) -> Response {
-    observe::refuse(failure, node)
+pub fn refuse(failure: Failure, machine: &Machine) -> Response {
+    observe::refuse(failure, machine)
 }
 
 /// What goes around every handler: request ids, the log, and problems for what no handler answers.

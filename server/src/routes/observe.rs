@@ -14,7 +14,7 @@ use http::HeaderValue;
 use rand::RngCore;
 use tracing::{Instrument, Level, Span, field};
 
-use super::{Node, problem};
+use super::{Machine, problem};
 use crate::service::Failure;
 
 /// Finds a request in the log: 16 hex digits.
@@ -47,15 +47,15 @@ pub(super) async fn observe(mut request: Request, next: Next) -> Response {
 }
 
 /// The answer to a request that does not reach the routes.
-pub(super) fn refuse(failure: Failure, node: &Node) -> Response {
+pub(super) fn refuse(failure: Failure, machine: &Machine) -> Response {
     let id = RequestId::fresh();
-    let span = tracing::info_span!("request", %id, node = node.name.as_str());
+    let span = tracing::info_span!("request", %id, node = machine.name.as_str());
     span.in_scope(|| conclude(failure.into_response(), &id, Instant::now()))
 }
 
 fn span(id: &RequestId, request: &Request) -> Span {
     let path = request.extensions().get::<MatchedPath>().map_or("-", MatchedPath::as_str);
-    let node = request.extensions().get::<Node>().map_or("-", |node| node.name.as_str());
+    let node = request.extensions().get::<Machine>().map_or("-", |machine| machine.name.as_str());
     tracing::info_span!("request", %id, method = %request.method(), path, node, user = field::Empty)
 }
 

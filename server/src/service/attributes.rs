@@ -7,7 +7,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use sss_common::limits::{XATTR_NAME_MAX, XATTR_VALUE_MAX};
 use sss_common::wire::fs::*;
-use sss_common::{Code, Flag, PackId, Version};
+use sss_common::{Code, Flag, Kind, PackId, Version};
 
 use super::checkin::nanoseconds;
 use super::versions::NewVersion;

@@ -81,7 +81,7 @@ fn row(
     AuditRow {
         time,
         user: Some(user.clone()),
-        node: Some(peer.node.clone()),
+        machine: Some(peer.machine.clone()),
         action,
         document,
         path: String::new(),

@@ -8,8 +8,8 @@ use bytes::Bytes;
 use futures::StreamExt as _;
 use sss_common::framing::{Decoder, Piece};
 use sss_common::limits::INTEGRITY_MAX;
-use sss_common::wire::fs::{Attr, CheckinEnd, Kind};
-use sss_common::{Code, Flag, NodeId, Version};
+use sss_common::wire::fs::{Attr, CheckinEnd};
+use sss_common::{Code, Flag, Kind, NodeId, Version};
 
 use super::assemble::Assembler;
 use super::versions::{NewVersion, blob_of};

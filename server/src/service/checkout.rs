@@ -5,8 +5,8 @@
 
 use futures::{FutureExt as _, StreamExt as _};
 use sss_common::limits::READ_MAX;
-use sss_common::wire::fs::{Attr, CloseRequest, Kind, OpenRequest};
-use sss_common::{Code, NodeId, Right, Timestamp, Version};
+use sss_common::wire::fs::{Attr, CloseRequest, OpenRequest};
+use sss_common::{Code, Kind, NodeId, Right, Timestamp, Version};
 
 use std::sync::Arc;
 

@@ -5,8 +5,8 @@
 
 use bytes::Bytes;
 use sss_common::limits::SYMLINK_MAX;
-use sss_common::wire::fs::{Attr, CreateRequest, CreateResponse, Kind};
-use sss_common::{Code, Flag, Name, NodeId, Version};
+use sss_common::wire::fs::{Attr, CreateRequest, CreateResponse};
+use sss_common::{Code, Flag, Kind, Name, NodeId, Version};
 
 use super::assemble::Assembler;
 use super::checkin::{Body, nanoseconds};

@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use sss_common::receipt::SignedReceipt;
 use sss_common::wire::documents::CheckedIn;
-use sss_common::wire::fs::{Attr, Kind};
-use sss_common::{Code, DocPath, Flag, Name, Version};
+use sss_common::wire::fs::Attr;
+use sss_common::{Code, DocPath, Flag, Kind, Name, Version};
 
 use super::checkin::Body;
 use super::create::Unborn;

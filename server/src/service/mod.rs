@@ -34,7 +34,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use futures::stream::BoxStream;
 use sss_common::wire::fs::Attr;
-use sss_common::{Clock, NodeName, Timestamp, Uid, Version};
+use sss_common::{Clock, MachineName, Timestamp, Uid, Version};
 use tokio::sync::Notify;
 
 use crate::store::{Fingerprint, MetaStore, Stores, TokenHash};
@@ -61,7 +61,7 @@ pub type ByteStream = BoxStream<'static, std::io::Result<Bytes>>;
 #[derive(Clone, Debug)]
 pub struct Peer {
     /// The certificate's common name.
-    pub node: NodeName,
+    pub machine: MachineName,
     /// SHA-256 of the certificate.
     pub certificate: Fingerprint,
     /// For the answer's `request_id`, the log and the audit log.

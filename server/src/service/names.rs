@@ -5,9 +5,9 @@
 
 use sss_common::limits::LIST_MAX;
 use sss_common::wire::fs::{
-    Attr, Entry, HomeRequest, HomesResponse, Kind, ListRequest, ListResponse, LookupRequest, NodeRequest,
+    Attr, Entry, HomeRequest, HomesResponse, ListRequest, ListResponse, LookupRequest, NodeRequest,
 };
-use sss_common::{Code, DocPath, Name, NodeId};
+use sss_common::{Code, DocPath, Kind, Name, NodeId};
 
 use super::{Caller, Failure, Outcome, Service};
 use crate::store::{Node, Seen};

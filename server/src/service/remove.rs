@@ -2,8 +2,8 @@
 //!
 //! Costs: one round trip; the facts; one transaction. With an erase delay of zero also its share of an erasure.
 
-use sss_common::wire::fs::{Kind, RemoveRequest};
-use sss_common::{Code, Grantee, Version};
+use sss_common::wire::fs::RemoveRequest;
+use sss_common::{Code, Grantee, Kind, Version};
 
 use super::checkin::nanoseconds;
 use super::{Caller, Failure, Outcome, Service};

@@ -3,8 +3,8 @@
 //! Costs: one round trip; the facts of both folders and both names; one transaction. No content moves, unless the
 //! replaced document is an `integrity` one and the new content has no digests yet: then it is read once.
 
-use sss_common::wire::fs::{Attr, Kind, RenameRequest, RenameResponse};
-use sss_common::{Code, Flag, Grantee, PackId, Version};
+use sss_common::wire::fs::{Attr, RenameRequest, RenameResponse};
+use sss_common::{Code, Flag, Grantee, Kind, PackId, Version};
 
 use super::checkin::nanoseconds;
 use super::versions::NewVersion;

@@ -171,7 +171,7 @@ impl Service {
         if !self.challenges.redeem(challenge, &request.uid, peer.certificate, self.now()) {
             return Ok(Err("the challenge is unknown, used, late, or another's"));
         }
-        if request.statement != login::statement(&peer.node, &request.uid, challenge) {
+        if request.statement != login::statement(&peer.machine, &request.uid, challenge) {
             return Ok(Err("the statement names another node or user"));
         }
         // For an unknown user a key is tried all the same, so that the time tells nothing.
@@ -199,7 +199,7 @@ impl Service {
         let session = NewSession {
             token: TokenHash(Sha256::digest(&token).into()),
             uid: user.uid,
-            node: peer.node.clone(),
+            machine: peer.machine.clone(),
             certificate: peer.certificate,
             now,
             expires: now.after(self.settings.session_ttl),
@@ -207,7 +207,7 @@ impl Service {
         for replaced in self.meta().begin_session(session, self.settings.sessions_per_user).await? {
             self.sessions.forget(&replaced);
             self.pins.drop_session(&replaced);
-            self.hub.replaced(replaced, peer.node.to_string());
+            self.hub.replaced(replaced, peer.machine.to_string());
         }
         Ok(token)
     }

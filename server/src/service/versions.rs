@@ -83,7 +83,7 @@ impl Service {
             size: new.size,
             flag: new.flag,
             author: new.author.clone(),
-            node: caller.peer.node.clone(),
+            machine: caller.peer.machine.clone(),
             time: now,
             root,
         };

@@ -17,8 +17,8 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use sss_common::wire::fs::XattrMode;
-use sss_common::{Flag, Grantee, Name, NodeId, PackId, Timestamp, Uid, Version};
+
+use sss_common::{Flag, Grantee, Name, NodeId, PackId, Timestamp, Uid, Version, XattrMode};
 
 pub use model::*;
 use sss_policy::Allowed;

@@ -3,8 +3,8 @@
 use std::fmt;
 
 use bytes::Bytes;
-use sss_common::wire::fs::Kind;
-use sss_common::{Flag, Grantee, Name, NodeId, NodeName, PackId, Right, Timestamp, Uid, Version};
+
+use sss_common::{Flag, Grantee, Kind, MachineName, Name, NodeId, PackId, Right, Timestamp, Uid, Version};
 
 use sss_policy::Facts;
 use sss_vault::sealed::KeyImage;
@@ -56,7 +56,7 @@ pub struct NewSession {
     /// Whose.
     pub uid: Uid,
     /// From which machine.
-    pub node: NodeName,
+    pub machine: MachineName,
     /// The certificate that it is bound to.
     pub certificate: Fingerprint,
     /// Begins.
@@ -73,7 +73,7 @@ pub enum Ended {
     /// Its user logged in again from this machine at this moment.
     Replaced {
         /// The other machine.
-        by: NodeName,
+        by: MachineName,
         /// When.
         at: Timestamp,
     },
@@ -87,7 +87,7 @@ pub struct Session {
     /// Whose.
     pub uid: Uid,
     /// From which machine.
-    pub node: NodeName,
+    pub machine: MachineName,
     /// The certificate that it is bound to.
     pub certificate: Fingerprint,
     /// Ends at the latest.
@@ -323,7 +323,7 @@ pub struct AuditRow {
     /// Who; `None` before login.
     pub user: Option<Uid>,
     /// From which machine.
-    pub node: Option<NodeName>,
+    pub machine: Option<MachineName>,
     /// What: `checkout`, `checkin`, `grant`, `login`…
     pub action: &'static str,
     /// On which document.

@@ -1,8 +1,8 @@
 //! What every implementation shares: the check of the proofs that it is handed, limits, small conversions.
 
 use sss_common::limits::{XATTR_NAME_MAX, XATTR_TOTAL_MAX, XATTR_VALUE_MAX};
-use sss_common::wire::fs::Kind;
-use sss_common::{NodeId, Timestamp, Uid, Version};
+
+use sss_common::{Kind, NodeId, Timestamp, Uid, Version};
 
 use super::{Commit, NewNode, Node, Remove, Result, StoreError};
 use sss_policy::{Action, Allowed, Facts, effective};

@@ -21,7 +21,7 @@ use tower::ServiceExt;
 use super::guard::{Activity, Gate, Guarded};
 use super::patience::Patient;
 use super::{HEAD_MAX, Limits};
-use crate::routes::{self, Node};
+use crate::routes::{self, Machine};
 use crate::service::Failure;
 
 /// What one HTTP/2 stream, and all of a connection's together, may send before the server reads on.
@@ -32,7 +32,7 @@ const FRAME_SIZE: u32 = 256 * 1024;
 /// Serves until the peer leaves, is idle, is revoked, or the server stops.
 pub(super) async fn serve(
     stream: TlsStream<Patient<TcpStream>>,
-    node: Node,
+    machine: Machine,
     gate: Arc<Gate>,
     app: Router,
     limits: Limits,
@@ -42,7 +42,7 @@ pub(super) async fn serve(
     let activity = Activity::new();
     let leave = stop.child_token();
     let service = service_fn(|request| {
-        let handled = Handled { node: node.clone(), gate: gate.clone(), activity: activity.clone() };
+        let handled = Handled { machine: machine.clone(), gate: gate.clone(), activity: activity.clone() };
         handled.answer(request, app.clone(), leave.clone())
     });
     let mut connection = std::pin::pin!(builder.serve_connection(TokioIo::new(stream), service));
@@ -51,7 +51,7 @@ pub(super) async fn serve(
         tokio::select! {
             ended = connection.as_mut() => {
                 if let Err(error) = ended {
-                    tracing::debug!(node = %node.name, %error, "a connection broke");
+                    tracing::debug!(node = %machine.name, %error, "a connection broke");
                 }
                 return;
             }
@@ -65,7 +65,7 @@ pub(super) async fn serve(
 }
 
 struct Handled {
-    node: Node,
+    machine: Machine,
     gate: Arc<Gate>,
     activity: Arc<Activity>,
 }
@@ -84,14 +84,14 @@ impl Handled {
         let busy = self.activity.begin();
         let gate = self.gate.clone();
         let mut request = request.map(|body| Body::new(Guarded::new(body, gate, None)));
-        request.extensions_mut().insert(self.node);
+        request.extensions_mut().insert(self.machine);
         let answer = app.oneshot(request).await?;
         Ok(answer.map(|body| Body::new(Guarded::new(body, self.gate, Some(busy)))))
     }
 
     fn refuse(&self, version: Version) -> Response<Body> {
         let failure = Failure::new(Code::SessionRevoked, "this machine's certificate was revoked");
-        let mut answer = routes::refuse(failure, &self.node);
+        let mut answer = routes::refuse(failure, &self.machine);
         if version < Version::HTTP_2 {
             answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         }

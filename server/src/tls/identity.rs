@@ -5,7 +5,7 @@ use sha2::{Digest, Sha256};
 use sss_common::name::NameError;
 use x509_parser::prelude::{FromDer, X509Certificate};
 
-use crate::routes::Node;
+use crate::routes::Machine;
 
 /// Names a certificate in a CRL: its issuer and serial number, as they are encoded.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -20,25 +20,25 @@ impl CertificateId {
     }
 }
 
-/// Why a certificate names no node.
+/// Why a certificate names no machine.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum NotANode {
+pub(super) enum NotAMachine {
     /// It cannot be read.
     #[error("the certificate cannot be read")]
     Malformed,
     /// There must be exactly one common name.
     #[error("the certificate has {0} common names")]
     Names(usize),
-    /// It is no node name.
+    /// It is no machine name.
     #[error("the certificate's common name is no node name: {0}")]
     Name(NameError),
 }
 
-pub(super) fn identify(certificate: &CertificateDer<'_>) -> Result<(Node, CertificateId), NotANode> {
-    let (_, parsed) = X509Certificate::from_der(certificate).map_err(|_| NotANode::Malformed)?;
+pub(super) fn identify(certificate: &CertificateDer<'_>) -> Result<(Machine, CertificateId), NotAMachine> {
+    let (_, parsed) = X509Certificate::from_der(certificate).map_err(|_| NotAMachine::Malformed)?;
     let names: Vec<_> = parsed.subject().iter_common_name().collect();
-    let [name] = &*names else { return Err(NotANode::Names(names.len())) };
-    let name = name.as_str().map_err(|_| NotANode::Malformed)?.parse().map_err(NotANode::Name)?;
-    let node = Node { name, certificate: Sha256::digest(certificate).into() };
-    Ok((node, CertificateId::new(parsed.issuer().as_raw(), parsed.raw_serial())))
+    let [name] = &*names else { return Err(NotAMachine::Names(names.len())) };
+    let name = name.as_str().map_err(|_| NotAMachine::Malformed)?.parse().map_err(NotAMachine::Name)?;
+    let machine = Machine { name, certificate: Sha256::digest(certificate).into() };
+    Ok((machine, CertificateId::new(parsed.issuer().as_raw(), parsed.raw_serial())))
 }

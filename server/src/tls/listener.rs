@@ -18,7 +18,7 @@ use super::guard::Gate;
 use super::identity::{CertificateId, identify};
 use super::patience::Patient;
 use super::{Limits, Tls, connection};
-use crate::routes::Node;
+use crate::routes::Machine;
 
 /// What to wait when the system has no more sockets.
 const BREATH: Duration = Duration::from_millis(100);
@@ -78,30 +78,30 @@ impl Door {
             greeted = timeout(self.limits.handshake, self.greet(socket)) => greeted,
         };
         drop(handshake);
-        let (stream, node, certificate) = match greeted {
+        let (stream, machine, certificate) = match greeted {
             Ok(Ok(greeted)) => greeted,
             Ok(Err(error)) => return log_refusal(from, &error),
             Err(_) => return tracing::debug!(%from, "the handshake took too long"),
         };
         let Ok(_place) = self.connections.clone().try_acquire_owned() else {
-            return tracing::warn!(%from, node = %node.name, "too many connections at once");
+            return tracing::warn!(%from, node = %machine.name, "too many connections at once");
         };
-        tracing::debug!(%from, node = %node.name, "connected");
+        tracing::debug!(%from, node = %machine.name, "connected");
         let gate = Arc::new(Gate { tls: self.tls.clone(), certificate });
-        connection::serve(stream, node, gate, self.app.clone(), self.limits, self.stop.clone()).await;
+        connection::serve(stream, machine, gate, self.app.clone(), self.limits, self.stop.clone()).await;
     }
 
     async fn greet(
         &self,
         socket: TcpStream,
-    ) -> io::Result<(TlsStream<Patient<TcpStream>>, Node, CertificateId)> {
+    ) -> io::Result<(TlsStream<Patient<TcpStream>>, Machine, CertificateId)> {
         socket.set_nodelay(true)?;
         let acceptor = TlsAcceptor::from(self.tls.current().config.clone());
         let stream = acceptor.accept(Patient::new(socket, self.limits.unread)).await?;
         let certificate = stream.get_ref().1.peer_certificates().and_then(<[_]>::first);
         let certificate = certificate.ok_or_else(|| io::Error::other("there is no client certificate"))?;
-        let (node, certificate) = identify(certificate).map_err(io::Error::other)?;
-        Ok((stream, node, certificate))
+        let (machine, certificate) = identify(certificate).map_err(io::Error::other)?;
+        Ok((stream, machine, certificate))
     }
 }
 

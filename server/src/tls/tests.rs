@@ -21,7 +21,7 @@ use tokio_rustls::client::TlsStream;
 use tokio_util::sync::CancellationToken;
 
 use super::*;
-use crate::routes::Node;
+use crate::routes::Machine;
 use pki::{Authority, Holder};
 
 /// Everything in these tests that should happen, happens within this.
@@ -100,7 +100,7 @@ fn app(fed: mpsc::UnboundedReceiver<Bytes>, waiting: Arc<Notify>, go_on: Arc<Not
         "done"
     };
     Router::new()
-        .route("/hello", get(async |Extension(node): Extension<Node>| node.name.to_string()))
+        .route("/hello", get(async |Extension(machine): Extension<Machine>| machine.name.to_string()))
         .route("/stream", get(stream))
         .route("/wait", get(wait))
 }

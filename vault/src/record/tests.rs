@@ -25,7 +25,7 @@ pub(super) fn body(extents: &[(u64, u64, u8)], digests: usize, signature: usize)
             size: 70_000,
             flag: Flag::Integrity,
             author: "alice".parse().unwrap(),
-            node: "client1".parse().unwrap(),
+            machine: "client1".parse().unwrap(),
             time: Timestamp(1_795_359_845_000),
             root: [2; 32],
         },

@@ -4,7 +4,7 @@
 use super::*;
 use crate::layout::{Extent, Layout};
 use crate::pack::PackSealer;
-use crate::tree::node::Node;
+use crate::tree::node::KeyNode;
 
 const FILE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/src/vectors/format.txt");
 const KEY: [u8; 32] = [0x11; 32];
@@ -52,7 +52,7 @@ fn record() -> Vec<(&'static str, Vec<u8>)> {
 
 fn node() -> Vec<(&'static str, Vec<u8>)> {
     let position = KeyPosition { level: 5, index: 0x0102 };
-    let mut node = Node::new(&SecretKey::from_exposed(&KEY));
+    let mut node = KeyNode::new(&SecretKey::from_exposed(&KEY));
     node.put(0, &SecretKey::from_exposed(&[0xaa; 32]));
     node.put(63, &SecretKey::from_exposed(&[0xbb; 32]));
     let image = node.image_with_nonce(&STORE, position, 7, [0xcc; 12]).unwrap();
@@ -96,7 +96,7 @@ fn the_format_is_fixed() {
     let lines: Vec<String> =
         vectors.iter().map(|(name, bytes)| format!("{name} {}\n", hex::encode(bytes))).collect();
     let found = format!(
-        "# Made and checked by sss_vault::tests::vectors; FORMAT.md explains the bytes.\n{}",
+        "# Made and checked by vault::tests::vectors; FORMAT.md explains the bytes.\n{}",
         lines.concat()
     );
     if std::env::var_os("WRITE_VECTORS").is_some() {
@@ -124,7 +124,7 @@ fn the_vectors_open() {
     assert_eq!(opener.open_record(DOCUMENT, &vector("record.sealed")).unwrap(), sample_body());
     let position = KeyPosition { level: 5, index: 0x0102 };
     let image = KeyImage { position, sequence: 7, sealed: vector("node.sealed").into() };
-    let node = Node::open(&SecretKey::from_exposed(&KEY), &STORE, &image).unwrap();
+    let node = KeyNode::open(&SecretKey::from_exposed(&KEY), &STORE, &image).unwrap();
     assert_eq!(node.expose_slot(63).unwrap().expose_bytes(), &[0xbb; 32]);
     assert!(node.expose_slot(1).is_none());
     assert_eq!(Keyring::decode(&vector("keyring")).unwrap(), ring());

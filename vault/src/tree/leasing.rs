@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::node::Node;
+use super::node::KeyNode;
 use super::path::{FAN_OUT, LAST_LEVEL, LEAVES, on_path, path, slot};
 use super::state::{Issue, State};
 use crate::sealed::{KeyImage, KeyPosition};
@@ -74,7 +74,7 @@ impl State {
         let wanted: BTreeSet<KeyPosition> = stale
             .chain([leaf])
             .flat_map(path)
-            .filter(|position| self.node(*position).is_some_and(Node::is_pending))
+            .filter(|position| self.node(*position).is_some_and(KeyNode::is_pending))
             .chain(self.staged.iter().flat_map(|staged| staged.nodes.iter().copied()))
             .collect();
         let (issue, images) = self.issue(wanted)?;

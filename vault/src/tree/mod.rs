@@ -22,7 +22,7 @@ use super::secrets::SecretKey;
 use super::{KeySource, Result, VaultError};
 use crate::sealed::{KeyImage, KeyPosition};
 use leasing::Allocation;
-use node::Node;
+use node::KeyNode;
 use path::{FAN_OUT, LEAVES};
 pub(super) use staging::ErasureImages;
 use staging::Hold;
@@ -68,7 +68,7 @@ impl KeyTree {
     /// A tree whose root was opened already, with the epoch of its key. New leaves begin at `next_leaf`.
     pub(super) fn new(
         store: [u8; 16],
-        (epoch, root): (u64, Node),
+        (epoch, root): (u64, KeyNode),
         next_leaf: u64,
         source: Arc<dyn KeySource>,
     ) -> Self {

@@ -24,7 +24,7 @@ const EMPTY: usize = HEADER.len() + NONCE_BYTES + BITMAP + TAG_BYTES;
 pub(crate) const LENGTHS: RangeInclusive<usize> = EMPTY..=EMPTY + SLOTS * KEY_BYTES;
 
 /// A node in memory. What the keys are worth is in one box: moving a node leaves no copy of them.
-pub(crate) struct Node {
+pub(crate) struct KeyNode {
     keys: Box<Keys>,
     present: u64,
     /// When it last changed, on the tree's clock; 0 if it is as the store has it.
@@ -43,11 +43,11 @@ struct Keys {
     slots: [[u8; KEY_BYTES]; SLOTS],
 }
 
-impl Node {
+impl KeyNode {
     /// An empty node under a key.
     pub(crate) fn new(key: &SecretKey) -> Self {
         let keys = Box::new(Keys { own: *key.expose_bytes(), slots: [[0; KEY_BYTES]; SLOTS] });
-        Node { keys, present: 0, changed: 0, committed: 0, issued: 0, pins: 0 }
+        KeyNode { keys, present: 0, changed: 0, committed: 0, issued: 0, pins: 0 }
     }
 
     /// Whether the store lacks something of it.
@@ -89,7 +89,7 @@ impl Node {
         self.image_with_nonce(store, position, sequence, random_nonce()?)
     }
 
-    /// As [`Node::image`], with the nonce given; apart for the test vectors.
+    /// As [`KeyNode::image`], with the nonce given; apart for the test vectors.
     pub(crate) fn image_with_nonce(
         &self,
         store: &[u8; 16],
@@ -122,7 +122,7 @@ impl Node {
         let length = Cipher::new(key)?.open(*nonce, &aad, &mut body).ok_or(BAD)?;
         let (present, keys) = body[..length].split_first_chunk::<BITMAP>().ok_or(BAD)?;
         let (keys, rest) = keys.as_chunks::<KEY_BYTES>();
-        let mut node = Node::new(key);
+        let mut node = KeyNode::new(key);
         node.present = u64::from_be_bytes(*present);
         node.committed = image.sequence;
         node.issued = image.sequence;

@@ -15,7 +15,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use lru::LruCache;
 
 use super::leasing::Leased;
-use super::node::Node;
+use super::node::KeyNode;
 use super::path::{FAN_OUT, LAST_LEVEL, LEAVES, ROOT, parent, path, slot};
 use super::staging::Staged;
 use crate::sealed::{KeyImage, KeyPosition};
@@ -45,9 +45,9 @@ pub(super) enum Lookup {
 pub(super) struct State {
     store: [u8; 16],
     /// All but the last level; stay once they were loaded (one for 4,096 leaves).
-    interior: HashMap<KeyPosition, Node>,
+    interior: HashMap<KeyPosition, KeyNode>,
     /// The last level, by index; idle ones go when there are more than `capacity`.
-    pub(super) parents: LruCache<u64, Node>,
+    pub(super) parents: LruCache<u64, KeyNode>,
     capacity: usize,
     clock: u64,
     pub(super) next_leaf: u64,
@@ -65,7 +65,13 @@ pub(super) struct State {
 
 impl State {
     /// A tree with its root. A root that was never stored is pending.
-    pub(super) fn new(store: [u8; 16], epoch: u64, mut root: Node, next_leaf: u64, capacity: usize) -> Self {
+    pub(super) fn new(
+        store: [u8; 16],
+        epoch: u64,
+        mut root: KeyNode,
+        next_leaf: u64,
+        capacity: usize,
+    ) -> Self {
         let clock = root.committed + 1;
         if root.committed == 0 {
             root.changed = clock;
@@ -90,14 +96,14 @@ impl State {
         self.clock
     }
 
-    pub(super) fn node(&self, position: KeyPosition) -> Option<&Node> {
+    pub(super) fn node(&self, position: KeyPosition) -> Option<&KeyNode> {
         match position.level {
             LAST_LEVEL => self.parents.peek(&position.index),
             _ => self.interior.get(&position),
         }
     }
 
-    pub(super) fn node_mut(&mut self, position: KeyPosition) -> Option<&mut Node> {
+    pub(super) fn node_mut(&mut self, position: KeyPosition) -> Option<&mut KeyNode> {
         match position.level {
             LAST_LEVEL => self.parents.get_mut(&position.index),
             _ => self.interior.get_mut(&position),
@@ -130,7 +136,7 @@ impl State {
         }
         let known = self.node(above).and_then(|node| node.expose_slot(slot));
         let node = match (known, image) {
-            (Some(key), Some(image)) => Node::open(&key, &self.store, image)?,
+            (Some(key), Some(image)) => KeyNode::open(&key, &self.store, image)?,
             _ if !grow => return Ok(false),
             (Some(key), None) => self.fresh(&key),
             (None, _) => {
@@ -153,8 +159,8 @@ impl State {
         Ok(true)
     }
 
-    fn fresh(&mut self, key: &SecretKey) -> Node {
-        let mut node = Node::new(key);
+    fn fresh(&mut self, key: &SecretKey) -> KeyNode {
+        let mut node = KeyNode::new(key);
         node.changed = self.tick();
         node
     }

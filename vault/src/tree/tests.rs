@@ -39,7 +39,7 @@ impl KeySource for Rows {
     }
 }
 
-fn tree(root: (u64, Node), next_leaf: u64, capacity: usize, rows: Arc<dyn KeySource>) -> Arc<KeyTree> {
+fn tree(root: (u64, KeyNode), next_leaf: u64, capacity: usize, rows: Arc<dyn KeySource>) -> Arc<KeyTree> {
     let state = State::new(STORE, root.0, root.1, next_leaf, capacity);
     Arc::new(KeyTree { state: Mutex::new(state), source: rows, turns: Default::default() })
 }
@@ -94,7 +94,7 @@ impl Rig {
         let rows = Arc::new(Rows::default());
         let key = SecretKey::random().unwrap();
         Rig {
-            tree: tree((1, Node::new(&key)), first_leaf, capacity, rows.clone()),
+            tree: tree((1, KeyNode::new(&key)), first_leaf, capacity, rows.clone()),
             rows,
             capacity,
             current: (1, *key.expose_bytes()),
@@ -228,8 +228,8 @@ impl Rig {
         let open = |(epoch, key): (u64, Key)| {
             let key = SecretKey::from_exposed(&key);
             let node = match &image {
-                None => Node::new(&key),
-                Some(image) => Node::open(&key, &STORE, image).ok()?,
+                None => KeyNode::new(&key),
+                Some(image) => KeyNode::open(&key, &STORE, image).ok()?,
             };
             Some((epoch, node))
         };
@@ -279,7 +279,7 @@ impl Rig {
         for level in 0..LEVELS {
             for image in self.copies.iter().filter(|image| image.position.level == level) {
                 for key in keys.get(&image.position).cloned().unwrap_or_default() {
-                    let Ok(node) = Node::open(&SecretKey::from_exposed(&key), &STORE, image) else {
+                    let Ok(node) = KeyNode::open(&SecretKey::from_exposed(&key), &STORE, image) else {
                         continue;
                     };
                     for slot in 0..64 {
@@ -432,13 +432,13 @@ proptest! {
     #[test]
     fn a_changed_image_does_not_open(at in any::<Index>(), bit in 0..8u8, filled in 0..64usize) {
         let key = SecretKey::random().unwrap();
-        let mut node = Node::new(&key);
+        let mut node = KeyNode::new(&key);
         (0..filled).for_each(|slot| node.put(slot, &SecretKey::random().unwrap()));
         let position = KeyPosition { level: 5, index: 77 };
         let image = node.image(&STORE, position, 12).unwrap();
-        prop_assert!(Node::open(&key, &STORE, &image).is_ok());
+        prop_assert!(KeyNode::open(&key, &STORE, &image).is_ok());
         let is_refused = |store: &[u8; 16], image: &KeyImage| {
-            matches!(Node::open(&key, store, image), Err(VaultError::Integrity(_)))
+            matches!(KeyNode::open(&key, store, image), Err(VaultError::Integrity(_)))
         };
         let mut sealed = image.sealed.to_vec();
         let at = at.index(sealed.len());

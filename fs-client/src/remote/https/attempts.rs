@@ -112,7 +112,7 @@ impl Https {
             Err(Lost::Broken(_)) => self.settled(self.public_call("challenge", &challenge).await).await?,
             outcome => self.settled(outcome).await?,
         };
-        let statement = login::statement(&self.node, &self.uid, &challenge.challenge);
+        let statement = login::statement(&self.machine, &self.uid, &challenge.challenge);
         let signature = self.signature(statement.clone()).await?;
         // A challenge serves once, so this is not sent twice.
         let request = LoginRequest { uid: self.uid.clone(), statement, signature };

@@ -12,7 +12,7 @@ use sss_common::receipt::SignedReceipt;
 use sss_common::wire::Empty;
 use sss_common::wire::documents::GrantInfo;
 use sss_common::wire::fs::*;
-use sss_common::{Code, Flag, Grantee, NodeId, Uid, Version};
+use sss_common::{Code, Flag, Grantee, NodeId, Uid, Version, XattrMode};
 
 use super::attempts::Repeat;
 use super::session::Verdict;

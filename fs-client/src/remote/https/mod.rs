@@ -24,7 +24,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rsa::RsaPrivateKey;
-use sss_common::{NodeName, Uid};
+use sss_common::{MachineName, Uid};
 
 pub use address::{NotAnAddress, ServerAddress, Target};
 pub use circuit::PAUSE;
@@ -44,7 +44,7 @@ pub struct Https {
     transport: Arc<Transport>,
     session: Arc<Session>,
     uid: Uid,
-    node: NodeName,
+    machine: MachineName,
     key: Arc<RsaPrivateKey>,
 }
 
@@ -56,7 +56,7 @@ impl Https {
             transport: Arc::new(Transport::new(target.server.clone(), tls, timeout)?),
             session: Arc::new(Session::new()),
             uid: target.uid.clone(),
-            node: identity.node.clone(),
+            machine: identity.machine.clone(),
             key: identity.expose_user_key(),
         })
     }

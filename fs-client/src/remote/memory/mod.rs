@@ -13,7 +13,9 @@ use sss_common::framing::{Decoder, Piece};
 use sss_common::receipt::{Numbers, Receipt, SignedReceipt};
 use sss_common::wire::documents::GrantInfo;
 use sss_common::wire::fs::*;
-use sss_common::{Clock, Code, Flag, Grantee, Name, NodeId, NodeName, Right, Timestamp, Uid, Version};
+use sss_common::{
+    Clock, Code, Effective, Flag, Grantee, Kind, MachineName, Name, NodeId, Right, Timestamp, Uid, Version,
+};
 use tokio::sync::broadcast;
 
 use super::{RemoteError, Result};
@@ -33,7 +35,7 @@ struct State {
     grants: Vec<Grant>,
     /// Live session of each user, and what ended the others.
     sessions: HashMap<Uid, u64>,
-    ended: HashMap<u64, NodeName>,
+    ended: HashMap<u64, MachineName>,
     pins: HashMap<(u64, Pin), usize>,
     /// Documents that were renamed to a backup's name: from where.
     moved: HashMap<(NodeId, Name), NodeId>,
@@ -79,7 +81,7 @@ impl MemoryServer {
     /// A login; it ends the user's earlier one.
     pub fn login(self: &Arc<Self>, uid: &str, node: &str) -> Arc<MemoryRemote> {
         let uid: Uid = uid.parse().expect("a test names a user");
-        let node: NodeName = node.parse().expect("a test names a node");
+        let node: MachineName = node.parse().expect("a test names a node");
         let mut state = self.state.lock();
         state.counter += 1;
         let session = state.counter;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use futures::stream::BoxStream;
 use futures::{StreamExt, stream};
-use sss_common::When;
+use sss_common::{When, XattrMode};
 
 use super::*;
 use crate::remote::{CheckinBody, Remote};

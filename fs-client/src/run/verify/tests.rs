@@ -17,7 +17,7 @@ fn record(content: &[u8], flag: Flag) -> VersionRecord {
         size: content.len() as u64,
         flag,
         author: "alice".parse().unwrap(),
-        node: "client1".parse().unwrap(),
+        machine: "client1".parse().unwrap(),
         time: Timestamp(0),
         root: merkle_root(&leaves),
     }

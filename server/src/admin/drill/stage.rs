@@ -122,9 +122,9 @@ async fn log_in(service: &Service, meta: &Arc<dyn MetaStore>) -> anyhow::Result<
     let uid: Uid = format!("drill-{:016x}", rand::random::<u64>()).parse()?;
     let (key, public_key) = key_pair().ok_or_else(|| anyhow!("the drill's user got no key"))?;
     meta.add_user(NewUser { uid: uid.clone(), public_key, now: SystemClock.now() }).await?;
-    let peer = Peer { node: "drill".parse()?, certificate: [0; 32], request_id: "drill".into() };
+    let peer = Peer { machine: "drill".parse()?, certificate: [0; 32], request_id: "drill".into() };
     let challenge = told(service.challenge(&peer, ChallengeRequest { uid: uid.clone() }).await)?.challenge;
-    let statement = login::statement(&peer.node, &uid, &challenge);
+    let statement = login::statement(&peer.machine, &uid, &challenge);
     let mut signature = vec![0; key.public_modulus_len()];
     let signed = key.sign(&RSA_PSS_SHA256, &SystemRandom::new(), statement.as_bytes(), &mut signature);
     signed.map_err(|_| anyhow!("the drill's user cannot sign"))?;

@@ -4,10 +4,9 @@
 mod forged;
 mod rig;
 
+use sss_common::Kind;
 use std::fs;
 use std::path::Path;
-
-use sss_common::wire::fs::Kind;
 
 use super::*;
 use crate::admin::backup;

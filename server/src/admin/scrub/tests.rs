@@ -50,7 +50,7 @@ impl World {
         let session = NewSession {
             token: TokenHash(Sha256::digest(TOKEN).into()),
             uid: "alice".parse().unwrap(),
-            node: "client1".parse().unwrap(),
+            machine: "client1".parse().unwrap(),
             certificate: [1; 32],
             now,
             expires: now.after(Duration::from_secs(3600)),
@@ -64,7 +64,8 @@ impl World {
         let vault = Vault::open(keys, Arc::new(StoredKeys(meta.clone())), None).await.unwrap();
         let settings = Settings { min_free: 0, keep_superseded, ..Settings::default() };
         let service = Service::new(stores, Arc::new(vault), Arc::new(SystemClock), settings);
-        let peer = Peer { node: "client1".parse().unwrap(), certificate: [1; 32], request_id: "test".into() };
+        let peer =
+            Peer { machine: "client1".parse().unwrap(), certificate: [1; 32], request_id: "test".into() };
         let alice = service.authenticate(&peer, TOKEN).await.unwrap();
         World { dir, meta, service, alice }
     }

@@ -3,8 +3,8 @@
 use bytes::Bytes;
 use futures::StreamExt;
 use http::header::{CONTENT_RANGE, IF_MATCH, IF_NONE_MATCH};
-use sss_common::NodeId;
-use sss_common::wire::fs::{Attr, Effective};
+use sss_common::wire::fs::Attr;
+use sss_common::{Effective, NodeId};
 
 use super::*;
 

@@ -95,8 +95,8 @@ impl World {
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
-        let node = Node { name: "client1".parse().unwrap(), certificate: [7; 32] };
-        let request = request.extension(node).body(body.into()).unwrap();
+        let machine = Machine { name: "client1".parse().unwrap(), certificate: [7; 32] };
+        let request = request.extension(machine).body(body.into()).unwrap();
         let (parts, body) = self.app.clone().oneshot(request).await.unwrap().into_parts();
         let body = body.collect().await.unwrap().to_bytes();
         Reply { status: parts.status.as_u16(), headers: parts.headers, body }

@@ -19,7 +19,7 @@ use sss_common::clock::ManualClock;
 use sss_common::framing::{data_header, end_frame};
 use sss_common::limits::FRAME_MAX;
 use sss_common::wire::fs::*;
-use sss_common::{Code, DocPath, Grantee, NodeId, Right, Timestamp, Uid, Version, When};
+use sss_common::{Code, DocPath, Grantee, Kind, NodeId, Right, Timestamp, Uid, Version, When};
 use tempfile::TempDir;
 
 use super::*;
@@ -71,7 +71,7 @@ impl World {
             let session = crate::store::NewSession {
                 token,
                 uid,
-                node: peer.node,
+                machine: peer.machine,
                 certificate: peer.certificate,
                 now: START,
                 expires,
@@ -183,7 +183,7 @@ pub(super) fn caller(uid: &str) -> Caller {
 pub(super) fn peer(node: &str) -> Peer {
     let mut certificate = [0; 32];
     certificate[..node.len()].copy_from_slice(node.as_bytes());
-    Peer { node: node.parse().unwrap(), certificate, request_id: "test".into() }
+    Peer { machine: node.parse().unwrap(), certificate, request_id: "test".into() }
 }
 
 pub(super) fn whole(content: &[u8]) -> ByteStream {

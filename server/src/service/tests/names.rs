@@ -1,5 +1,7 @@
 //! Names: create, list, rename, remove, attributes.
 
+use sss_common::XattrMode;
+
 use super::*;
 
 on_both_stores! {

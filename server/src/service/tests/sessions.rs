@@ -20,7 +20,7 @@ on_both_stores! {
 async fn signed(world: &World, peer: &Peer, uid: &str, key_of: &str) -> LoginRequest {
     let request = ChallengeRequest { uid: uid.parse().unwrap() };
     let challenge = world.service.challenge(peer, request).await.unwrap().challenge;
-    let statement = login::statement(&peer.node, &uid.parse().unwrap(), &challenge);
+    let statement = login::statement(&peer.machine, &uid.parse().unwrap(), &challenge);
     let signature = login::sign(&user_key(key_of).0, statement.as_bytes());
     let signature = base64::engine::general_purpose::STANDARD.encode(signature);
     LoginRequest { uid: uid.parse().unwrap(), statement, signature }

@@ -13,8 +13,8 @@ mod walk;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use sss_common::wire::fs::Kind;
-use sss_common::{Flag, Grantee, Name, NodeId, PackId, Right, Timestamp, Uid, Version};
+
+use sss_common::{Flag, Grantee, Kind, Name, NodeId, PackId, Right, Timestamp, Uid, Version};
 
 use super::rules::nanos;
 use super::*;
@@ -188,7 +188,7 @@ pub(super) fn audit(action: &'static str) -> AuditRow {
     AuditRow {
         time: NOW,
         user: Some(uid("alice")),
-        node: Some("client1".parse().unwrap()),
+        machine: Some("client1".parse().unwrap()),
         action,
         document: None,
         path: "@alice/x".into(),

@@ -247,7 +247,7 @@ impl Run {
                 let new = NewSession {
                     token: TokenHash([self.told.len() as u8; 32]),
                     uid: uid(USERS[user]),
-                    node: "client1".parse().unwrap(),
+                    machine: "client1".parse().unwrap(),
                     certificate: [1; 32],
                     now,
                     expires: Timestamp(now.0 + 1000),

@@ -8,7 +8,7 @@ fn session(user: &str, byte: u8, now: Timestamp) -> NewSession {
     NewSession {
         token: token(byte),
         uid: uid(user),
-        node: format!("client{byte}").parse().unwrap(),
+        machine: format!("client{byte}").parse().unwrap(),
         certificate: [byte; 32],
         now,
         expires: Timestamp(now.0 + 100_000),
@@ -41,7 +41,7 @@ pub(super) async fn sessions_replace(rig: Rig) {
     let found = rig.store.session(&token(1)).await.unwrap().unwrap();
     let expected = Session {
         uid: uid("alice"),
-        node: "client1".parse().unwrap(),
+        machine: "client1".parse().unwrap(),
         certificate: [1; 32],
         expires: Timestamp(NOW.0 + 100_000),
         ended: None,

@@ -1,7 +1,6 @@
 //! The deletion log.
 
-use sss_common::wire::fs::Kind;
-use sss_common::{NodeId, Timestamp, Uid};
+use sss_common::{Kind, NodeId, Timestamp, Uid};
 
 use super::state::State;
 use crate::store::rules::nanos;

@@ -11,8 +11,8 @@ mod walk;
 
 use async_trait::async_trait;
 use parking_lot::Mutex;
-use sss_common::wire::fs::XattrMode;
-use sss_common::{Flag, Grantee, Name, NodeId, PackId, Timestamp, Uid, Version};
+
+use sss_common::{Flag, Grantee, Name, NodeId, PackId, Timestamp, Uid, Version, XattrMode};
 
 use self::deletions::By;
 use self::state::State;

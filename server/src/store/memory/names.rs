@@ -3,8 +3,8 @@
 use std::iter::successors;
 
 use sss_common::limits::DEPTH_MAX;
-use sss_common::wire::fs::Kind;
-use sss_common::{Name, NodeId, Uid, Version};
+
+use sss_common::{Kind, Name, NodeId, Uid, Version};
 
 use super::deletions::By;
 use super::state::State;

@@ -2,8 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use sss_common::wire::fs::XattrMode;
-use sss_common::{Grantee, NodeId, PackId, Timestamp, Uid, Version};
+use sss_common::{Grantee, NodeId, PackId, Timestamp, Uid, Version, XattrMode};
 
 use crate::store::rules::{self, nanos};
 use crate::store::{
@@ -86,12 +85,12 @@ impl State {
         });
         let mut replaced = Vec::new();
         for kept in live.rev().skip(keep.max(1) - 1) {
-            kept.session.ended = Some(Ended::Replaced { by: new.node.clone(), at: new.now });
+            kept.session.ended = Some(Ended::Replaced { by: new.machine.clone(), at: new.now });
             kept.ended_at = Some(new.now);
             replaced.insert(0, kept.token);
         }
-        let NewSession { token, uid, node, certificate, expires, .. } = new;
-        let session = Session { uid, node, certificate, expires, ended: None };
+        let NewSession { token, uid, machine: node, certificate, expires, .. } = new;
+        let session = Session { uid, machine: node, certificate, expires, ended: None };
         self.sessions.push(KeptSession { token, session, ended_at: None });
         Ok(replaced)
     }

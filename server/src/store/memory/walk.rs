@@ -2,8 +2,7 @@
 
 use std::ops::Bound;
 
-use sss_common::wire::fs::Kind;
-use sss_common::{NodeId, PackId, Version};
+use sss_common::{Kind, NodeId, PackId, Version};
 
 use super::state::State;
 use crate::store::{Kept, Totals, Versions};

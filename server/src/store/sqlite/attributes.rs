@@ -1,8 +1,8 @@
 //! Modes, times, flags, extended attributes and grants.
 
 use rusqlite::{Connection, params};
-use sss_common::wire::fs::{Kind, XattrMode};
-use sss_common::{Flag, Grantee, NodeId, Timestamp, Version};
+
+use sss_common::{Flag, Grantee, Kind, NodeId, Timestamp, Version, XattrMode};
 
 use super::nodes;
 use super::rows::{self, all, change, get, grantee, one, right_number, unsigned};

@@ -14,7 +14,7 @@ pub(super) fn append(connection: &Connection, row: &AuditRow) -> Result<()> {
         .execute(params![
             row.time.millis(),
             row.user.as_ref().map(|user| user.as_str()),
-            row.node.as_ref().map(|node| node.as_str()),
+            row.machine.as_ref().map(|node| node.as_str()),
             row.action,
             row.document.as_ref().map(|id| id.as_bytes()),
             row.path,

@@ -2,8 +2,8 @@
 
 use bytes::Bytes;
 use rusqlite::{Connection, params};
-use sss_common::wire::fs::Kind;
-use sss_common::{NodeId, PackId, Timestamp, Version};
+
+use sss_common::{Kind, NodeId, PackId, Timestamp, Version};
 
 use super::rows::{all, change, damaged, get, int, limit, one, pack_id, unsigned, version as version_at};
 use super::{names, nodes};

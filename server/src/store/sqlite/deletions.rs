@@ -1,8 +1,8 @@
 //! The deletion log: what was removed, by whom, and since when its keys are gone.
 
 use rusqlite::{Connection, Row, params};
-use sss_common::wire::fs::Kind;
-use sss_common::{NodeId, Timestamp, Uid, Version};
+
+use sss_common::{Kind, NodeId, Timestamp, Uid, Version};
 
 use super::reclaim::Loose;
 use super::rows::{all, change, damaged, get, int, limit, one, text, unsigned};

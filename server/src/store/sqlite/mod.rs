@@ -27,8 +27,8 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use rusqlite::{Connection, Transaction};
-use sss_common::wire::fs::XattrMode;
-use sss_common::{Flag, Grantee, Name, NodeId, PackId, Timestamp, Uid, Version};
+
+use sss_common::{Flag, Grantee, Name, NodeId, PackId, Timestamp, Uid, Version, XattrMode};
 
 use self::deletions::By;
 use self::readers::Readers;

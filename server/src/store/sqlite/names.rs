@@ -1,8 +1,8 @@
 //! Changes to names: create, rename, swap, remove.
 
 use rusqlite::{Connection, params};
-use sss_common::wire::fs::Kind;
-use sss_common::{Name, NodeId, Uid, Version};
+
+use sss_common::{Kind, Name, NodeId, Uid, Version};
 
 use super::deletions::{self, By};
 use super::reclaim::Loose;

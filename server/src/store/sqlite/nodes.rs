@@ -2,8 +2,8 @@
 
 use rusqlite::{Connection, params};
 use sss_common::limits::DEPTH_MAX;
-use sss_common::wire::fs::Kind;
-use sss_common::{Name, NodeId};
+
+use sss_common::{Kind, Name, NodeId};
 
 use super::rows::{self, all, change, get, int, one};
 use crate::store::{Node, Result, StoreError};

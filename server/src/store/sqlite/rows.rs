@@ -5,8 +5,8 @@ use std::str::FromStr;
 
 use rusqlite::types::FromSql;
 use rusqlite::{Connection, OptionalExtension, Params, Row};
-use sss_common::wire::fs::Kind;
-use sss_common::{Flag, Grantee, NodeId, PackId, Right, Timestamp, Version};
+
+use sss_common::{Flag, Grantee, Kind, NodeId, PackId, Right, Timestamp, Version};
 
 use crate::store::{Node, Result, StoreError};
 use sss_policy::Grant;

@@ -1,11 +1,12 @@
 #![allow(clippy::unwrap_used)]
 
+use sss_common::Kind;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 
 use bytes::Bytes;
-use sss_common::wire::fs::Kind;
+
 use tempfile::TempDir;
 
 use super::*;

@@ -69,13 +69,13 @@ pub(super) fn begin_session(c: &Connection, new: &NewSession, keep: usize) -> Re
         change(
             c,
             "UPDATE sessions SET ended = 'replaced', ended_at = ?, ended_by = ? WHERE seq = ?",
-            params![new.now.millis(), new.node.as_str(), seq],
+            params![new.now.millis(), new.machine.as_str(), seq],
         )?;
     }
     change(
         c,
         "INSERT INTO sessions (token, uid, node, certificate, expires) VALUES (?, ?, ?, ?, ?)",
-        params![new.token.0, user.uid.as_str(), new.node.as_str(), new.certificate, new.expires.millis()],
+        params![new.token.0, user.uid.as_str(), new.machine.as_str(), new.certificate, new.expires.millis()],
     )?;
     Ok(replaced.into_iter().rev().map(|(_, token)| token).collect())
 }
@@ -95,7 +95,7 @@ pub(super) fn session(c: &Connection, token: &TokenHash) -> Result<Option<Sessio
             };
             Ok(Session {
                 uid: text(row, 0)?,
-                node: text(row, 1)?,
+                machine: text(row, 1)?,
                 certificate: get(row, 2)?,
                 expires: Timestamp(get(row, 3)?),
                 ended,

@@ -1,8 +1,8 @@
 //! Walking over all that is kept, for the scrub. Each page is a read of its own, and sees the last commit.
 
 use rusqlite::{Connection, params};
-use sss_common::wire::fs::Kind;
-use sss_common::{NodeId, PackId, Version};
+
+use sss_common::{Kind, NodeId, PackId, Version};
 
 use super::rows::{all, get, int, kind_number, limit, one, pack_id, unsigned, version as version_at};
 use crate::store::{Kept, Result, Totals, Versions};

@@ -9,8 +9,8 @@ use aws_lc_rs::rsa::{KeyPair, KeySize};
 use bytes::Bytes;
 use rsa::pkcs8::{Document, LineEnding, SecretDocument};
 use sss_common::record::VersionRecord;
-use sss_common::wire::fs::Kind;
-use sss_common::{Flag, NodeId, PackId, Uid, Version};
+
+use sss_common::{Flag, Kind, NodeId, PackId, Uid, Version};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
@@ -52,7 +52,7 @@ pub(super) fn audit() -> AuditRow {
     AuditRow {
         time: SystemClock.now(),
         user: Some(alice()),
-        node: None,
+        machine: None,
         action: "test",
         document: None,
         path: String::new(),
@@ -141,7 +141,7 @@ impl Store {
                 size: content.len() as u64,
                 flag: Flag::Confidentiality,
                 author: alice(),
-                node: "client1".parse().unwrap(),
+                machine: "client1".parse().unwrap(),
                 time: Timestamp(1),
                 root: [0; 32],
             };

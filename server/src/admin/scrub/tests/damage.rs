@@ -28,8 +28,8 @@ async fn a_clean_store_has_no_damage() {
         .fs_home(&world.alice, sss_common::wire::fs::HomeRequest { uid: "alice".parse().unwrap() });
     let parent = home.await.unwrap().node;
     for (name, kind, target) in [
-        ("link", sss_common::wire::fs::Kind::Symlink, Some("to/there".to_owned())),
-        ("unborn", sss_common::wire::fs::Kind::File, None),
+        ("link", sss_common::Kind::Symlink, Some("to/there".to_owned())),
+        ("unborn", sss_common::Kind::File, None),
     ] {
         let (name, mode) = (name.parse().unwrap(), 0o644);
         let request = sss_common::wire::fs::CreateRequest { parent, name, kind, mode, flag: None, target };
