@@ -89,8 +89,8 @@ impl State {
             kept.ended_at = Some(new.now);
             replaced.insert(0, kept.token);
         }
-        let NewSession { token, uid, machine: node, certificate, expires, .. } = new;
-        let session = Session { uid, machine: node, certificate, expires, ended: None };
+        let NewSession { token, uid, machine, certificate, expires, .. } = new;
+        let session = Session { uid, machine, certificate, expires, ended: None };
         self.sessions.push(KeptSession { token, session, ended_at: None });
         Ok(replaced)
     }
