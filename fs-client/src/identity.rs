@@ -60,14 +60,7 @@ impl Identity {
         let client_key = client_key(&dir.join("client.key"))?;
         let user_key = user_key(&dir.join("user.key"))?;
         check_public_half(&user_key, &dir.join("user.pub"))?;
-        Ok(Identity {
-            dir: dir.into(),
-            machine,
-            roots,
-            chain,
-            client_key,
-            user_key: Arc::new(user_key),
-        })
+        Ok(Identity { dir: dir.into(), machine, roots, chain, client_key, user_key: Arc::new(user_key) })
     }
 
     /// The node's private key, for the TLS configuration only.
@@ -121,7 +114,11 @@ fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, Failure> {
 }
 
 /// The common name of the node's certificate, which must be in force.
-fn machine_name(certificate: &CertificateDer<'_>, path: &Path, now: Timestamp) -> Result<MachineName, Failure> {
+fn machine_name(
+    certificate: &CertificateDer<'_>,
+    path: &Path,
+    now: Timestamp,
+) -> Result<MachineName, Failure> {
     let shown = path.display();
     let Ok((_, parsed)) = X509Certificate::from_der(certificate) else {
         return Err(Failure::new(
