@@ -1,23 +1,24 @@
 //! Real tools on a real mount, with the server in this process. Needs `/dev/fuse` and the right to mount.
 #![allow(clippy::unwrap_used)]
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::Arc;
+use std::sync::{Arc, mpsc};
+use std::thread::JoinHandle;
 
+use futures::channel::mpsc::{UnboundedSender, unbounded};
 use sss_common::SystemClock;
-use sss_fs_client::fs::{Fs, MountOptions};
-use sss_fs_client::fuse::{self, Mount};
+use sss_fs_client::config::Options;
 use sss_fs_client::remote::memory::MemoryServer;
+use sss_fs_client::run::plan::Plan;
+use sss_fs_client::run::serving::{self, Unserved};
 use tokio::runtime::Runtime;
-use tokio_util::sync::CancellationToken;
 
+/// A mount as the program makes it, but for the server and the signals.
 struct Mounted {
-    mount: Option<Mount>,
-    fs: Arc<Fs>,
     folder: tempfile::TempDir,
-    cancel: CancellationToken,
-    runtime: Runtime,
+    stop: UnboundedSender<()>,
+    serving: Option<JoinHandle<Result<(), Unserved>>>,
 }
 
 impl Mounted {
@@ -26,15 +27,27 @@ impl Mounted {
             eprintln!("skipped: no /dev/fuse here");
             return None;
         }
-        let runtime = Runtime::new().unwrap();
         let folder = tempfile::tempdir().unwrap();
-        let fs = Fs::new(server.login(uid, "client1"), MountOptions::default(), runtime.handle().clone());
-        runtime.block_on(fs.start()).unwrap();
-        let cancel = CancellationToken::new();
-        runtime.spawn(fs.clone().run_events(cancel.clone()));
-        runtime.spawn(fs.clone().run_retries(cancel.clone()));
-        let mount = Some(fuse::mount(&fs, folder.path()).unwrap());
-        Some(Mounted { mount, fs, folder, cancel, runtime })
+        let plan = Plan {
+            target: format!("{uid}@localhost:8443").parse().unwrap(),
+            mountpoint: folder.path().into(),
+            identity: PathBuf::new(),
+            options: Options::default(),
+        };
+        let (remote, machine) = (server.login(uid, "client1"), "client1".parse().unwrap());
+        let (stop, stops) = unbounded();
+        let (ready, mounted) = mpsc::channel();
+        let serving = std::thread::spawn(move || {
+            let runtime = Runtime::new().unwrap();
+            runtime.block_on(serving::serve(remote, &plan, machine, stops, move |_| {
+                ready.send(()).unwrap();
+                Ok(())
+            }))
+        });
+        if mounted.recv().is_err() {
+            panic!("{:?}", serving.join());
+        }
+        Some(Mounted { folder, stop, serving: Some(serving) })
     }
 
     /// Runs a script in the mount; it must succeed. Answers what it printed.
@@ -63,12 +76,11 @@ impl Mounted {
 
 impl Drop for Mounted {
     fn drop(&mut self) {
-        let unmounted = self.mount.take().map(Mount::unmount);
-        self.cancel.cancel();
-        let failures = self.runtime.block_on(self.fs.shutdown());
+        // It may have ended by itself.
+        let _ = self.stop.unbounded_send(());
+        let served = self.serving.take().map(JoinHandle::join);
         if !std::thread::panicking() {
-            unmounted.unwrap().unwrap();
-            assert!(failures.is_empty(), "{failures:?}");
+            served.unwrap().unwrap().unwrap();
         }
     }
 }
@@ -92,6 +104,7 @@ fn tools_work_on_a_mount() {
 
 #[test]
 fn an_editors_save_keeps_grants_and_a_reader_its_version() {
+    let scripts = tempfile::tempdir().unwrap();
     let server = MemoryServer::new(Arc::new(SystemClock));
     let Some(alice) = Mounted::new(&server, "alice") else { return };
     let Some(bob) = Mounted::new(&server, "bob") else { return };
@@ -106,12 +119,32 @@ fn an_editors_save_keeps_grants_and_a_reader_its_version() {
     let script = format!("set -- {}; {read}", bob.folder.path().display());
     assert_eq!(alice.sh(&script), "two\nthree-and-longer\n4\n");
     assert_eq!(alice.sh("getfattr --only-values -n user.3s.author doc"), "bob");
-    // What bob has open and mapped, pages in the kernel's cache, ends with the grant.
-    let revoked = "exec python3 -c 'import os, sys, time, mmap\nf = os.open(\"@alice/doc\", os.O_RDONLY)\n\
-        assert os.pread(f, 3, 0) == b\"thr\"\nos.system(\"setfattr -x user.3s.grant.bob \" + sys.argv[1] + \"/doc\")\n\
-        until = time.time() + 30\nwhile time.time() < until:\n  try: os.pread(f, 3, 0)\n  except PermissionError: sys.exit(0)\n\
-        sys.exit(1)' ";
-    bob.sh(&format!("{revoked} {}", alice.folder.path().display()));
+    // What bob has mapped is pages in the kernel's cache, which no request asks the client for: they end with the
+    // grant, and the next access to them kills the process that makes it.
+    let revoked = "import mmap, os, signal, sys, time
+f = os.open('@alice/doc', os.O_RDONLY)
+pages = mmap.mmap(f, 0, prot=mmap.PROT_READ)
+assert pages[:3] == b'thr'
+child = os.fork()
+if child == 0:
+    until = time.monotonic() + 30
+    while time.monotonic() < until:
+        assert pages[:3] == b'thr'
+    os._exit(1)
+assert os.system('setfattr -x user.3s.grant.bob ' + sys.argv[1] + '/doc') == 0
+_, status = os.waitpid(child, 0)
+assert os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGBUS, status
+try:
+    os.pread(f, 3, 0)
+    sys.exit('read after the revocation')
+except PermissionError:
+    pass";
+    std::fs::write(scripts.path().join("revoked.py"), revoked).unwrap();
+    bob.sh(&format!(
+        "python3 {} {}",
+        scripts.path().join("revoked.py").display(),
+        alice.folder.path().display()
+    ));
     assert!(bob.fails("cat @alice/doc").contains("Permission denied"));
 }
 

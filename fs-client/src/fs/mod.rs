@@ -50,8 +50,6 @@ pub struct MountOptions {
     pub flag: Option<Flag>,
     /// Nothing can be changed.
     pub read_only: bool,
-    /// Other users of this machine may use the mount, with the mounting user's rights.
-    pub allow_other: bool,
     /// Bytes of unsaved data in memory; what is more goes into a sealed spool file.
     pub memory_budget: usize,
     /// Where the spool file is made and unlinked.
@@ -60,10 +58,6 @@ pub struct MountOptions {
     pub owner: Owner,
     /// This machine's name in the store; stands in the names of conflict copies.
     pub machine: Option<MachineName>,
-    /// What the mount table shows as the source.
-    pub source: String,
-    /// Threads that read the kernel's requests.
-    pub threads: usize,
 }
 
 impl Default for MountOptions {
@@ -71,22 +65,20 @@ impl Default for MountOptions {
         MountOptions {
             flag: None,
             read_only: false,
-            allow_other: false,
             memory_budget: 256 * 1024 * 1024,
-            spool_folder: cache_folder(),
+            spool_folder: spool_folder(),
             owner: Owner { uid: rustix::process::getuid().as_raw(), gid: rustix::process::getgid().as_raw() },
             machine: None,
-            source: "3s".into(),
-            threads: 2,
         }
     }
 }
 
-/// The user's cache folder if it is there. Not the runtime folder: that one is memory again.
-fn cache_folder() -> PathBuf {
-    let cache = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
-    let home = std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".cache"));
-    cache.into_iter().chain(home).find(|folder| folder.is_dir()).unwrap_or_else(std::env::temp_dir)
+/// On a disk rather than in memory, which the spool is to spare: the user's cache folder, or `/var/tmp`.
+fn spool_folder() -> PathBuf {
+    let absolute = |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
+    let cache = absolute("XDG_CACHE_HOME").or_else(|| Some(absolute("HOME")?.join(".cache")));
+    let own = cache.map(|cache| cache.join("3s")).filter(|own| std::fs::create_dir_all(own).is_ok());
+    own.unwrap_or_else(|| "/var/tmp".into())
 }
 
 /// Who calls, on this machine.
@@ -155,11 +147,6 @@ impl Fs {
             *known = true;
         }
         Ok(())
-    }
-
-    /// How it is mounted.
-    pub fn options(&self) -> &MountOptions {
-        &self.options
     }
 
     /// Where the mount's tasks run.

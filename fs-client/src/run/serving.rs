@@ -1,0 +1,201 @@
+//! A mount from the first question for its home to the last check-in. It knows of the server only that it is a [`Remote`],
+//! so that the tests mount by this code too.
+
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+
+use futures::{Stream, StreamExt};
+use sss_common::MachineName;
+use tokio::runtime::Handle;
+use tokio_util::sync::CancellationToken;
+
+use super::plan::Plan;
+use super::unmount;
+use crate::failure::Failure;
+use crate::fs::{Fs, MountOptions};
+use crate::fuse::{self, MountError, SessionOptions};
+use crate::remote::Remote;
+
+/// Why a mount was not served to its end.
+#[derive(Debug)]
+pub enum Unserved {
+    /// Nothing was mounted, so nothing was written.
+    NeverMounted(Failure),
+    /// It was, and not everything that was written there is on the server.
+    NotCheckedIn(Failure),
+}
+
+impl Unserved {
+    /// The two lines for a person.
+    pub fn into_failure(self) -> Failure {
+        match self {
+            Unserved::NeverMounted(failure) | Unserved::NotCheckedIn(failure) => failure,
+        }
+    }
+}
+
+/// Mounts `remote`'s user's home, serves it until it is unmounted, checks in what is left and logs out. `ready` is told when the
+/// mount answers. The first item of `stops` unmounts it; the second gives up what is not checked in by then.
+pub async fn serve(
+    remote: Arc<dyn Remote>,
+    plan: &Plan,
+    machine: MachineName,
+    mut stops: impl Stream<Item = ()> + Unpin,
+    ready: impl FnOnce(&Path) -> Result<(), Failure>,
+) -> Result<(), Unserved> {
+    let fs = Fs::new(remote, fs_options(plan, machine), Handle::current());
+    fs.start().await.map_err(|failure| Unserved::NeverMounted(no_home(plan, &failure.why)))?;
+    let mut mount = mount(&fs, plan).await.map_err(Unserved::NeverMounted)?;
+    let cancel = CancellationToken::new();
+    let events = tokio::spawn(fs.clone().run_events(cancel.clone()));
+    let retries = tokio::spawn(fs.clone().run_retries(cancel.clone()));
+
+    let outcome = match answers(plan).await.and_then(|()| ready(&plan.mountpoint)) {
+        Ok(()) => {
+            tokio::select! {
+                () = mount.ended() => tracing::info!("unmounted"),
+                Some(()) = stops.next() => detach(plan).await,
+            }
+            Ok(())
+        }
+        Err(failure) => {
+            detach(plan).await;
+            Err(Unserved::NeverMounted(failure))
+        }
+    };
+    cancel.cancel();
+    events.abort();
+    let finished = async {
+        // A retry that is under way ends by itself; what it leaves is for the shutdown.
+        let _ = retries.await;
+        fs.shutdown().await
+    };
+    tokio::select! {
+        left = finished => match left.is_empty() {
+            true => outcome,
+            false => outcome.and(Err(not_checked_in(&left.iter().map(|left| &*left.why).collect::<Vec<_>>().join("; ")))),
+        },
+        Some(()) = stops.next() => outcome.and(Err(not_checked_in("interrupted a second time"))),
+    }
+}
+
+fn no_home(plan: &Plan, why: &str) -> Failure {
+    Failure::new(
+        format!("the home of {} cannot be shown: {why}", plan.target),
+        "the server's log has the cause; try again, and tell its administrator",
+    )
+}
+
+fn not_checked_in(left: &str) -> Unserved {
+    Unserved::NotCheckedIn(Failure::new(
+        format!("not everything could be checked in and logged out: {left}"),
+        "mount again and compare; what was in conflict is kept under `NAME (conflict …)`",
+    ))
+}
+
+/// The files are shown as this process's user's, which is the default.
+fn fs_options(plan: &Plan, machine: MachineName) -> MountOptions {
+    let default = MountOptions::default();
+    let bytes = |mib: u64| usize::try_from(mib << 20).unwrap_or(usize::MAX);
+    MountOptions {
+        flag: plan.options.flag,
+        read_only: plan.options.read_only,
+        memory_budget: plan.options.memory_mib.map_or(default.memory_budget, bytes),
+        machine: Some(machine),
+        ..default
+    }
+}
+
+fn session_options(plan: &Plan) -> SessionOptions {
+    SessionOptions {
+        source: plan.target.to_string(),
+        read_only: plan.options.read_only,
+        allow_other: plan.options.allow_other,
+        no_exec: plan.options.no_exec,
+    }
+}
+
+/// Mounts; returns when the kernel has opened the session.
+async fn mount(fs: &Arc<Fs>, plan: &Plan) -> Result<fuse::Mount, Failure> {
+    let (fs, mountpoint, options) = (fs.clone(), plan.mountpoint.clone(), session_options(plan));
+    let mounting = tokio::task::spawn_blocking(move || fuse::mount(&fs, &mountpoint, &options)).await;
+    let outcome = mounting.unwrap_or_else(|error| Err(MountError::Refused(io::Error::other(error))));
+    outcome.map_err(|error| match error {
+        MountError::Refused(error) => not_mounted(&plan.mountpoint, &error),
+        MountError::NoThreads(_) => {
+            Failure::new(error.to_string(), "check the limits on processes and memory")
+        }
+    })
+}
+
+fn not_mounted(mountpoint: &Path, error: &io::Error) -> Failure {
+    let said = error.to_string();
+    let said = said.trim();
+    let hint = if said.contains("user_allow_other") {
+        "leave allow_other out, or have the administrator put `user_allow_other` into /etc/fuse.conf"
+    } else if !Path::new("/dev/fuse").exists() {
+        "the kernel has no FUSE here: modprobe fuse, or give the container /dev/fuse"
+    } else if error.kind() == io::ErrorKind::PermissionDenied && !is_open_to_us(Path::new("/dev/fuse")) {
+        "this user may not open /dev/fuse: chmod 666 /dev/fuse, as udev does where it runs"
+    } else if error.kind() == io::ErrorKind::NotFound {
+        "install fuse3 (its fusermount3 mounts for ordinary users): apt install fuse3"
+    } else if said.contains("ermission denied") || said.contains("no write access") {
+        "an ordinary user mounts on a folder of his own, and needs fusermount3 (apt install fuse3)"
+    } else {
+        "check the folder, /dev/fuse, and that fusermount3 is installed (apt install fuse3)"
+    };
+    let said = if said.is_empty() { "fusermount3 failed without a word" } else { said };
+    Failure::new(format!("{} could not be mounted: {said}", mountpoint.display()), hint)
+}
+
+fn is_open_to_us(device: &Path) -> bool {
+    std::fs::OpenOptions::new().read(true).write(true).open(device).is_ok()
+}
+
+/// Asks the mount for its root, as the first program will.
+async fn answers(plan: &Plan) -> Result<(), Failure> {
+    let mountpoint = plan.mountpoint.clone();
+    let limit = plan.options.timeout() * 2;
+    let asked = tokio::task::spawn_blocking(move || std::fs::metadata(mountpoint));
+    let why = match tokio::time::timeout(limit, asked).await {
+        Ok(Ok(Ok(_))) => return Ok(()),
+        Ok(Ok(Err(error))) => error.to_string(),
+        Ok(Err(error)) => error.to_string(),
+        Err(_) => format!("no answer within {} s", limit.as_secs()),
+    };
+    Err(Failure::new(
+        format!("{} was mounted but does not answer: {why}", plan.mountpoint.display()),
+        "check the server and the network, and mount again",
+    ))
+}
+
+/// Takes the mount away, also from under programs that still use it.
+async fn detach(plan: &Plan) {
+    let mountpoint = plan.mountpoint.clone();
+    let detached = tokio::task::spawn_blocking(move || {
+        unmount::detach(&mountpoint, false).or_else(|_| unmount::detach(&mountpoint, true))
+    })
+    .await;
+    if let Ok(Err(error)) = detached {
+        tracing::warn!("{}: {error}", plan.mountpoint.display());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn failed_mounts_come_with_the_way_on() {
+        let hint = |error: io::Error| not_mounted(Path::new("/mnt"), &error).hint;
+        let other = |text: &str| io::Error::other(text.to_owned());
+        assert!(
+            hint(other("option allow_other only allowed if 'user_allow_other' is set")).contains("fuse.conf")
+        );
+        if Path::new("/dev/fuse").exists() {
+            assert!(hint(io::Error::from(io::ErrorKind::NotFound)).contains("install fuse3"));
+            assert!(hint(other("user has no write access to mountpoint")).contains("folder of his own"));
+        }
+    }
+}
