@@ -3,11 +3,11 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use sss_common::{Timestamp, Uid};
+use sss_common::{Advised, Timestamp, Uid};
 
 use crate::Serial;
 
-/// A failed command. [`Error::hint`] is the second line that people see.
+/// A failed command. [`Error::advised`] is what people see.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The operating system refused.
@@ -144,6 +144,11 @@ impl Error {
 
     pub(crate) fn crl(path: &Path, reason: &'static str) -> Error {
         Error::Crl { path: path.to_owned(), reason }
+    }
+
+    /// What people see of it.
+    pub fn advised(&self) -> Advised {
+        Advised::new(self.to_string(), self.hint())
     }
 
     /// What to do about it.

@@ -15,7 +15,7 @@ fn main() -> ExitCode {
             ExitCode::SUCCESS
         }
         Err(error) => {
-            eprintln!("error: {error}\n  hint: {}", error.hint());
+            eprintln!("3s-ca: {}", error.advised());
             ExitCode::FAILURE
         }
     }

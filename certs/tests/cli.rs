@@ -35,7 +35,7 @@ fn every_failure_has_a_second_line_and_exit_code_1() {
         let said = ca(dir, arguments);
         assert_eq!((said.code, said.out.as_str()), (1, ""), "{arguments}");
         let [first, second] = said.err.lines().collect::<Vec<_>>()[..] else { panic!("{said:?}") };
-        assert!(first.starts_with("error: ") && first.contains(what), "{said:?}");
+        assert!(first.starts_with("3s-ca: ") && first.contains(what), "{said:?}");
         assert!(second.starts_with("  hint: ") && second.contains(hint), "{said:?}");
     }
 }

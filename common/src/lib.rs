@@ -19,6 +19,7 @@
 //! | pin | what keeps a superseded version readable for who has it open |
 //! | epoch | the number of a root key; erasing moves to the next one |
 
+pub mod advised;
 pub mod clock;
 pub mod flag;
 pub mod framing;
@@ -33,6 +34,7 @@ pub mod receipt;
 pub mod record;
 pub mod wire;
 
+pub use advised::Advised;
 pub use clock::{Clock, SystemClock, Timestamp};
 pub use flag::Flag;
 pub use grant::{GrantText, Grantee, Right, When};

@@ -5,10 +5,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
-use sss_common::{Grantee, NodeId, Right, When};
+use sss_common::{Advised, Grantee, NodeId, Right, When};
 
 use crate::config::Options;
-use crate::failure::Failure;
 use crate::remote::https::Target;
 
 /// Secure Shared Store: a mounted folder whose files live, sealed, on a server.
@@ -133,7 +132,7 @@ pub struct MountArgs {
 
 impl MountArgs {
     /// The `-o` options and `--identity` together.
-    pub fn all_options(&self) -> Result<Options, Failure> {
+    pub fn all_options(&self) -> Result<Options, Advised> {
         let mut all = Options::default();
         self.options.iter().try_for_each(|text| all.add(text, false))?;
         if let Some(dir) = &self.identity {
@@ -255,9 +254,9 @@ pub enum Helper {
 }
 
 /// Reads `mount.3s SPEC DIR [-sfnv] [-N NAMESPACE] [-t TYPE] [-o OPTIONS]`, as mount(8) calls its helpers.
-pub fn helper(args: impl Iterator<Item = OsString>) -> Result<Helper, Failure> {
+pub fn helper(args: impl Iterator<Item = OsString>) -> Result<Helper, Advised> {
     let usage =
-        |what: String| Failure::new(what, "mount.3s UID@HOST:PORT DIR [-sfnv] [-o identity=ID_DIR,…]");
+        |what: String| Advised::new(what, "mount.3s UID@HOST:PORT DIR [-sfnv] [-o identity=ID_DIR,…]");
     let mut places = Vec::new();
     let (mut sloppy, mut fake, mut given) = (false, false, Vec::new());
     let mut args = args;
@@ -316,7 +315,7 @@ mod tests {
     use super::*;
     use clap::CommandFactory;
 
-    fn help_of(words: &[&str]) -> Result<Helper, Failure> {
+    fn help_of(words: &[&str]) -> Result<Helper, Advised> {
         helper(words.iter().map(OsString::from))
     }
 

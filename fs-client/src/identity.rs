@@ -19,11 +19,9 @@ use rsa::pkcs8::{DecodePrivateKey, DecodePublicKey};
 use rsa::traits::PublicKeyParts;
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
-use sss_common::{Clock, MachineName, Timestamp};
+use sss_common::{Advised, Clock, MachineName, Timestamp};
 use x509_parser::prelude::{FromDer, X509Certificate};
 use zeroize::Zeroizing;
-
-use crate::failure::Failure;
 
 /// Largest file that is read from an ID_DIR, in bytes.
 const FILE_MAX: u64 = 1024 * 1024;
@@ -47,9 +45,9 @@ pub struct Identity {
 
 impl Identity {
     /// Reads and checks an ID_DIR.
-    pub fn load(dir: &Path, clock: &dyn Clock) -> Result<Self, Failure> {
+    pub fn load(dir: &Path, clock: &dyn Clock) -> Result<Self, Advised> {
         if !dir.is_dir() {
-            return Err(Failure::new(
+            return Err(Advised::new(
                 format!("{} is not a folder, so it cannot be an identity", dir.display()),
                 "give the ID_DIR that `3s-ca enroll … -o ID_DIR` made, with --identity ID_DIR",
             ));
@@ -75,25 +73,25 @@ impl Identity {
 }
 
 /// Reads a file of bounded size; the contents are wiped when dropped.
-fn read(path: &Path) -> Result<Zeroizing<Vec<u8>>, Failure> {
+fn read(path: &Path) -> Result<Zeroizing<Vec<u8>>, Advised> {
     let shown = path.display();
     let file = File::open(path).map_err(|error| match error.kind() {
-        ErrorKind::NotFound => Failure::new(
+        ErrorKind::NotFound => Advised::new(
             format!("{shown} is missing"),
             "an ID_DIR holds ca.crt, client.crt, client.key, user.key and user.pub; make one with `3s-ca enroll`",
         ),
-        ErrorKind::PermissionDenied => Failure::new(
+        ErrorKind::PermissionDenied => Advised::new(
             format!("{shown} cannot be read: {error}"),
             "mount as the user whom the identity belongs to, or hand it over with chown",
         ),
-        _ => Failure::new(format!("{shown} cannot be read: {error}"), "check the file and its disk"),
+        _ => Advised::new(format!("{shown} cannot be read: {error}"), "check the file and its disk"),
     })?;
     let mut bytes = Zeroizing::new(Vec::new());
     file.take(FILE_MAX + 1).read_to_end(&mut bytes).map_err(|error| {
-        Failure::new(format!("{shown} cannot be read: {error}"), "check the file and its disk")
+        Advised::new(format!("{shown} cannot be read: {error}"), "check the file and its disk")
     })?;
     if bytes.len() as u64 > FILE_MAX {
-        return Err(Failure::new(
+        return Err(Advised::new(
             format!("{shown} is larger than {FILE_MAX} bytes"),
             "this is no PEM file of 3s; make the identity again with `3s-ca enroll`",
         ));
@@ -101,12 +99,12 @@ fn read(path: &Path) -> Result<Zeroizing<Vec<u8>>, Failure> {
     Ok(bytes)
 }
 
-fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, Failure> {
+fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, Advised> {
     let pem = read(path)?;
     let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&pem).collect();
     match found {
         Ok(found) if !found.is_empty() => Ok(found),
-        _ => Err(Failure::new(
+        _ => Err(Advised::new(
             format!("{} holds no PEM certificate", path.display()),
             "`openssl x509 -in FILE -noout -text` must be able to read it; make it again with `3s-ca enroll`",
         )),
@@ -118,56 +116,56 @@ fn machine_name(
     certificate: &CertificateDer<'_>,
     path: &Path,
     now: Timestamp,
-) -> Result<MachineName, Failure> {
+) -> Result<MachineName, Advised> {
     let shown = path.display();
     let Ok((_, parsed)) = X509Certificate::from_der(certificate) else {
-        return Err(Failure::new(
+        return Err(Advised::new(
             format!("{shown} is not a certificate that can be read"),
             "make it again with `3s-ca enroll`",
         ));
     };
     let ends = Timestamp(parsed.validity().not_after.timestamp().saturating_mul(1000));
     if ends < now {
-        return Err(Failure::new(
+        return Err(Advised::new(
             format!("{shown} ended on {ends}"),
             "renew it with `3s-ca enroll` into the same ID_DIR; the user's key is kept",
         ));
     }
     let begins = Timestamp(parsed.validity().not_before.timestamp().saturating_mul(1000));
     if begins > now {
-        return Err(Failure::new(
+        return Err(Advised::new(
             format!("{shown} counts only from {begins} on, and this machine's clock says {now}"),
             "set this machine's clock",
         ));
     }
     let name = parsed.subject().iter_common_name().next().and_then(|cn| cn.as_str().ok()).unwrap_or_default();
     name.parse().map_err(|reason| {
-        Failure::new(
+        Advised::new(
             format!("{shown} names the node {name:?}, which cannot be: {reason}"),
             "the certificate's common name (CN) is the node's name: letters, digits, `.`, `_` and `-`",
         )
     })
 }
 
-fn client_key(path: &Path) -> Result<PrivateKeyDer<'static>, Failure> {
+fn client_key(path: &Path) -> Result<PrivateKeyDer<'static>, Advised> {
     let pem = read(path)?;
     refuse_encrypted(&pem, path)?;
     PrivateKeyDer::from_pem_slice(&pem).map_err(|_| {
-        Failure::new(
+        Advised::new(
             format!("{} holds no PEM private key", path.display()),
             "it must be PKCS#8, PKCS#1 or SEC1, as `3s-ca enroll` and `openssl genpkey` write it",
         )
     })
 }
 
-fn user_key(path: &Path) -> Result<RsaPrivateKey, Failure> {
+fn user_key(path: &Path) -> Result<RsaPrivateKey, Advised> {
     let pem = read(path)?;
     refuse_readable_by_others(path)?;
     refuse_encrypted(&pem, path)?;
     let text = std::str::from_utf8(&pem).unwrap_or_default();
     let key = RsaPrivateKey::from_pkcs8_pem(text).or_else(|_| RsaPrivateKey::from_pkcs1_pem(text)).map_err(
         |_| {
-            Failure::new(
+            Advised::new(
                 format!("{} holds no RSA private key", path.display()),
                 "it must be an RSA key as PKCS#8 or PKCS#1, as `3s-ca enroll` and `openssl genrsa 3072` write it",
             )
@@ -175,7 +173,7 @@ fn user_key(path: &Path) -> Result<RsaPrivateKey, Failure> {
     )?;
     let bits = key.n().bits();
     if bits < KEY_BITS_MIN {
-        return Err(Failure::new(
+        return Err(Advised::new(
             format!("{} is an RSA key of only {bits} bits", path.display()),
             format!("make one of 3072 bits (at least {KEY_BITS_MIN}) with `3s-ca enroll`"),
         ));
@@ -183,24 +181,24 @@ fn user_key(path: &Path) -> Result<RsaPrivateKey, Failure> {
     Ok(key)
 }
 
-fn refuse_readable_by_others(path: &Path) -> Result<(), Failure> {
+fn refuse_readable_by_others(path: &Path) -> Result<(), Advised> {
     let mode = std::fs::metadata(path).map(|meta| meta.permissions().mode()).unwrap_or(0);
     if mode & 0o077 == 0 {
         return Ok(());
     }
-    Err(Failure::new(
+    Err(Advised::new(
         format!("{} is open to other users (mode {:04o})", path.display(), mode & 0o7777),
         format!("chmod 600 {}", path.display()),
     ))
 }
 
-fn refuse_encrypted(pem: &[u8], path: &Path) -> Result<(), Failure> {
+fn refuse_encrypted(pem: &[u8], path: &Path) -> Result<(), Advised> {
     let text = String::from_utf8_lossy(pem);
     if !text.contains("BEGIN ENCRYPTED PRIVATE KEY") && !text.contains("Proc-Type: 4,ENCRYPTED") {
         return Ok(());
     }
     let shown = path.display();
-    Err(Failure::new(
+    Err(Advised::new(
         format!("{shown} is protected by a passphrase, and a mount cannot ask for one"),
         format!("openssl pkey -in {shown} -out NEW_FILE, then use that file with mode 0600 as {shown}"),
     ))
@@ -208,7 +206,7 @@ fn refuse_encrypted(pem: &[u8], path: &Path) -> Result<(), Failure> {
 
 /// `user.pub` is for the server's administrator and not needed here; one that belongs to another key means trouble at the
 /// first login, so it is refused now.
-fn check_public_half(key: &RsaPrivateKey, path: &Path) -> Result<(), Failure> {
+fn check_public_half(key: &RsaPrivateKey, path: &Path) -> Result<(), Advised> {
     if !path.exists() {
         return Ok(());
     }
@@ -216,7 +214,7 @@ fn check_public_half(key: &RsaPrivateKey, path: &Path) -> Result<(), Failure> {
     let public = rsa::RsaPublicKey::from_public_key_pem(std::str::from_utf8(&pem).unwrap_or_default());
     match public {
         Ok(public) if public == key.to_public_key() => Ok(()),
-        _ => Err(Failure::new(
+        _ => Err(Advised::new(
             format!("{} is not the public half of user.key", path.display()),
             format!(
                 "openssl rsa -in user.key -pubout -out {}, and have the server's administrator add that",

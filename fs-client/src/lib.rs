@@ -2,13 +2,12 @@
 //!
 //! The rooms, from the top: `cli`, `config` and `run` compose; `fuse` unpacks what the kernel says; `fs` does it, one
 //! file per family of operations; below it `tree` (names and inodes) and `document` (what is open); at the
-//! bottom `remote`, the server as the mount sees it. Beneath all of them: `identity` (the user's keys and
-//! certificates) and `failure` (what a person reads).
+//! bottom `remote`, the server as the mount sees it. Beneath all of them `identity`, the user's keys and
+//! certificates.
 
 pub mod cli;
 pub mod config;
 pub mod document;
-pub mod failure;
 pub mod fs;
 pub mod fuse;
 pub mod identity;

@@ -32,7 +32,7 @@ pub const CLIENT: &[Floor] = &[
     Floor { rooms: &["fs"], together: false },
     Floor { rooms: &["tree", "document"], together: false },
     Floor { rooms: &["remote"], together: false },
-    Floor { rooms: &["identity", "failure"], together: true },
+    Floor { rooms: &["identity"], together: false },
 ];
 
 /// Crates that are rooms of the server, and the one module of `vault` that `store` may name too: the sealed bytes that

@@ -8,7 +8,7 @@ fn main() -> ExitCode {
     match sss_server::cli::Cli::parse().execute() {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("3s-server: {}", sss_server::run::words(&error));
+            eprintln!("3s-server: {}", sss_server::run::advised(&error));
             ExitCode::FAILURE
         }
     }

@@ -4,9 +4,8 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use sss_common::Flag;
+use sss_common::{Advised, Flag};
 
-use crate::failure::Failure;
 use crate::remote::https::TIMEOUT;
 
 /// The options that a refused one is answered with.
@@ -53,14 +52,14 @@ impl Options {
 
     /// Takes one `-o` argument: options between commas; a comma or backslash in a value stands behind a backslash.
     /// `sloppy` (mount's `-s`) passes over what is not known.
-    pub fn add(&mut self, text: &str, sloppy: bool) -> Result<(), Failure> {
+    pub fn add(&mut self, text: &str, sloppy: bool) -> Result<(), Advised> {
         split(text)
             .iter()
             .filter(|option| !option.is_empty())
             .try_for_each(|option| self.add_one(option, sloppy))
     }
 
-    fn add_one(&mut self, option: &str, sloppy: bool) -> Result<(), Failure> {
+    fn add_one(&mut self, option: &str, sloppy: bool) -> Result<(), Advised> {
         let (name, value) = match option.split_once('=') {
             Some((name, value)) => (name, Some(value)),
             None => (option, None),
@@ -86,7 +85,7 @@ impl Options {
             ("log", Some(file)) if !file.is_empty() => self.log = Some(Log::File(file.into())),
             _ if sloppy || is_generic(name) => {}
             _ => {
-                return Err(Failure::new(
+                return Err(Advised::new(
                     format!("the mount option `{option}` is not known"),
                     format!("known are {KNOWN}"),
                 ));
@@ -125,15 +124,15 @@ fn is_generic(name: &str) -> bool {
     GENERIC.contains(&name) || name.starts_with("x-") || name.starts_with("X-")
 }
 
-fn number(option: &str, text: &str, least: u64, most: u64, unit: &str) -> Result<u64, Failure> {
+fn number(option: &str, text: &str, least: u64, most: u64, unit: &str) -> Result<u64, Advised> {
     match text.parse() {
         Ok(number) if (least..=most).contains(&number) => Ok(number),
         _ => Err(wrong(option, &format!("it takes {least} to {most} {unit}"))),
     }
 }
 
-fn wrong(option: &str, why: &str) -> Failure {
-    Failure::new(format!("the mount option `{option}` cannot be: {why}"), format!("known are {KNOWN}"))
+fn wrong(option: &str, why: &str) -> Advised {
+    Advised::new(format!("the mount option `{option}` cannot be: {why}"), format!("known are {KNOWN}"))
 }
 
 fn split(text: &str) -> Vec<String> {
@@ -179,7 +178,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn parsed(text: &str) -> Result<Options, Failure> {
+    fn parsed(text: &str) -> Result<Options, Advised> {
         let mut options = Options::default();
         options.add(text, false).map(|()| options)
     }

@@ -45,7 +45,7 @@ fn id_dir() -> tempfile::TempDir {
     dir
 }
 
-fn load(dir: &Path) -> Result<Identity, Failure> {
+fn load(dir: &Path) -> Result<Identity, Advised> {
     Identity::load(dir, &ManualClock::at(NOW))
 }
 

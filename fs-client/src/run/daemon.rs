@@ -12,11 +12,12 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use sss_common::Advised;
+
 use super::mount::CLAIM_WAIT;
 use super::plan::Plan;
 use super::{logging, mount};
 use crate::cli::MountArgs;
-use crate::failure::Failure;
 
 /// A mount makes fewer calls than this before it is ready.
 const CALLS_MAX: u32 = 8;
@@ -32,14 +33,14 @@ enum Report {
 }
 
 /// Starts the daemon and returns when its mount answers.
-pub fn start(plan: &Plan) -> Result<(), Failure> {
+pub fn start(plan: &Plan) -> Result<(), Advised> {
     let log = logging::file(plan.options.log.as_ref(), &plan.target)?;
     let (log_path, log_file) = log.unzip();
     let mut child = spawn(plan, log_path.as_deref(), log_file.map_or_else(Stdio::null, Stdio::from))?;
     let wait = CLAIM_WAIT + plan.options.timeout() * CALLS_MAX + MARGIN;
     let outcome = match report_of(&mut child, wait) {
         Some(Report::Ready) => return Ok(()),
-        Some(Report::Failed { what, hint }) => Failure::new(what, hint),
+        Some(Report::Failed { what, hint }) => Advised::new(what, hint),
         None => died(&mut child, log_path.as_deref(), wait),
     };
     // It has said its last word; what is left of it is of no use.
@@ -48,9 +49,9 @@ pub fn start(plan: &Plan) -> Result<(), Failure> {
     Err(outcome)
 }
 
-fn spawn(plan: &Plan, log: Option<&Path>, stderr: Stdio) -> Result<Child, Failure> {
+fn spawn(plan: &Plan, log: Option<&Path>, stderr: Stdio) -> Result<Child, Advised> {
     let failed = |error: std::io::Error| {
-        Failure::new(
+        Advised::new(
             format!("the mount's process cannot be started: {error}"),
             "use -f to mount in the foreground, and check the limits on processes and memory",
         )
@@ -87,28 +88,28 @@ fn report_of(child: &mut Child, wait: Duration) -> Option<Report> {
     receiver.recv_timeout(wait).ok().flatten()
 }
 
-fn died(child: &mut Child, log: Option<&Path>, wait: Duration) -> Failure {
+fn died(child: &mut Child, log: Option<&Path>, wait: Duration) -> Advised {
     let hint = match log {
         Some(path) => format!("{} may say why; with -f the mount runs in the foreground", path.display()),
         None => "mount with -f (in the foreground) or -o log=FILE to see why".into(),
     };
     match child.try_wait() {
         Ok(Some(status)) => {
-            Failure::new(format!("the mount's process ended before it was ready ({status})"), hint)
+            Advised::new(format!("the mount's process ended before it was ready ({status})"), hint)
         }
-        _ => Failure::new(format!("the mount was not ready within {} s", wait.as_secs()), hint),
+        _ => Advised::new(format!("the mount was not ready within {} s", wait.as_secs()), hint),
     }
 }
 
 /// The daemon's side.
-pub fn run_child(args: MountArgs) -> Result<(), Failure> {
+pub fn run_child(args: MountArgs) -> Result<(), Advised> {
     // Fails only for the leader of a session already, which is as good.
     let _ = rustix::process::setsid();
     logging::to_stderr();
     let outcome = Plan::new(args).and_then(|plan| {
         mount::serve(&plan, |_| {
             say(&Report::Ready).map_err(|error| {
-                Failure::new(format!("the command that waited for the mount is gone: {error}"), "mount again")
+                Advised::new(format!("the command that waited for the mount is gone: {error}"), "mount again")
             })
         })
     });

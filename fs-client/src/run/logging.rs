@@ -7,8 +7,9 @@ use std::path::{Path, PathBuf};
 
 use tracing_subscriber::EnvFilter;
 
+use sss_common::Advised;
+
 use crate::config::Log;
-use crate::failure::Failure;
 use crate::remote::https::Target;
 
 /// A log that is larger than this when a mount begins is put aside as `FILE.old`.
@@ -28,12 +29,12 @@ pub fn to_stderr() {
 
 /// A daemon's log file: the one that was asked for, or `$XDG_STATE_HOME/3s/UID@HOST:PORT.log` (`~/.local/state` when that is not
 /// set; none for a process without a home, as at boot).
-pub fn file(wanted: Option<&Log>, target: &Target) -> Result<Option<(PathBuf, File)>, Failure> {
+pub fn file(wanted: Option<&Log>, target: &Target) -> Result<Option<(PathBuf, File)>, Advised> {
     match wanted {
         Some(Log::None) => Ok(None),
         Some(Log::File(path)) => match open(path) {
             Ok(file) => Ok(Some((path.clone(), file))),
-            Err(error) => Err(Failure::new(
+            Err(error) => Err(Advised::new(
                 format!("the log {} cannot be written: {error}", path.display()),
                 "choose another file with -o log=FILE, or -o log=none",
             )),

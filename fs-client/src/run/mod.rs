@@ -13,6 +13,7 @@ pub mod plan;
 pub mod receipt;
 pub mod registry;
 pub mod rm;
+mod server_keys;
 pub mod serving;
 pub mod share;
 pub mod status;
@@ -26,8 +27,9 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
+use sss_common::Advised;
+
 use crate::cli::{self, Cli, Command, Helper, MountArgs};
-use crate::failure::Failure;
 
 /// Something failed, and stderr says what.
 const FAILED: u8 = 1;
@@ -53,18 +55,19 @@ fn as_tool(args: Vec<OsString>) -> ExitCode {
             return if error.use_stderr() { ExitCode::from(USAGE) } else { ExitCode::SUCCESS };
         }
     };
-    told(perform(cli.command), FAILED)
+    exit_code(perform(cli.command), FAILED)
 }
 
 fn as_helper(args: Vec<OsString>) -> ExitCode {
     match cli::helper(args.into_iter().skip(1)) {
-        Ok(Helper::Mount(args)) => told(mount_command(args), HELPER_FAILED),
+        Ok(Helper::Mount(args)) => exit_code(mount_command(args), HELPER_FAILED),
         Ok(Helper::Fake) => ExitCode::SUCCESS,
-        Err(failure) => told(Err(failure), HELPER_USAGE),
+        Err(failure) => exit_code(Err(failure), HELPER_USAGE),
     }
 }
 
-fn told(outcome: Result<(), Failure>, code: u8) -> ExitCode {
+/// Says on stderr what failed.
+fn exit_code(outcome: Result<(), Advised>, code: u8) -> ExitCode {
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
@@ -74,7 +77,7 @@ fn told(outcome: Result<(), Failure>, code: u8) -> ExitCode {
     }
 }
 
-fn perform(command: Command) -> Result<(), Failure> {
+fn perform(command: Command) -> Result<(), Advised> {
     match command {
         Command::Mount(args) => mount_command(args),
         Command::Unmount(args) => unmount::unmount(&args),
@@ -87,7 +90,7 @@ fn perform(command: Command) -> Result<(), Failure> {
     }
 }
 
-fn mount_command(args: MountArgs) -> Result<(), Failure> {
+fn mount_command(args: MountArgs) -> Result<(), Advised> {
     let daemon_child = args.daemon_child;
     let foreground = args.foreground;
     if daemon_child {

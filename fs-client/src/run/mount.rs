@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use futures::StreamExt;
 use futures::stream::{self, BoxStream};
-use sss_common::{Code, SystemClock};
+use sss_common::{Advised, Code, SystemClock};
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
@@ -15,7 +15,6 @@ use super::plan::Plan;
 use super::registry::{Claim, Outcome, Record, Registry};
 use super::serving::{self, Unserved};
 use crate::config::Log;
-use crate::failure::Failure;
 use crate::identity::Identity;
 use crate::remote::https::Https;
 use crate::remote::{Remote, RemoteError};
@@ -24,7 +23,7 @@ use crate::remote::{Remote, RemoteError};
 pub const CLAIM_WAIT: Duration = Duration::from_secs(60);
 
 /// Mounts, serves until the mount ends, checks in what is left and logs out. `ready` is told when the mount answers.
-pub fn serve(plan: &Plan, ready: impl FnOnce(&Path) -> Result<(), Failure>) -> Result<(), Failure> {
+pub fn serve(plan: &Plan, ready: impl FnOnce(&Path) -> Result<(), Advised>) -> Result<(), Advised> {
     let identity = Identity::load(&plan.identity, &SystemClock)?;
     let https = Arc::new(Https::new(&plan.target, &identity, plan.options.timeout())?);
     let claim = claim(plan)?;
@@ -52,9 +51,9 @@ pub fn serve(plan: &Plan, ready: impl FnOnce(&Path) -> Result<(), Failure>) -> R
     outcome
 }
 
-fn runtime() -> Result<Runtime, Failure> {
+fn runtime() -> Result<Runtime, Advised> {
     tokio::runtime::Builder::new_multi_thread().enable_all().thread_name("3s").build().map_err(|error| {
-        Failure::new(
+        Advised::new(
             format!("no threads can be started: {error}"),
             "check the limits on processes and memory",
         )
@@ -63,7 +62,7 @@ fn runtime() -> Result<Runtime, Failure> {
 
 /// The record for this mountpoint, once no earlier mount of the same user checks in any more: its session would end with the
 /// new login.
-fn claim(plan: &Plan) -> Result<Claim, Failure> {
+fn claim(plan: &Plan) -> Result<Claim, Advised> {
     let registry = Registry::own()?;
     let target = plan.target.to_string();
     for found in registry.all() {
@@ -73,7 +72,7 @@ fn claim(plan: &Plan) -> Result<Claim, Failure> {
         if finishing {
             let (pid, point) = (found.record.pid, found.record.mountpoint.clone());
             found.ended(CLAIM_WAIT).ok_or_else(|| {
-                Failure::new(
+                Advised::new(
                     format!(
                         "process {pid} still checks in what was written to {} as {target}",
                         point.display()
@@ -98,7 +97,7 @@ fn claim(plan: &Plan) -> Result<Claim, Failure> {
     registry.claim(record, CLAIM_WAIT)
 }
 
-async fn log_in(https: &Https, plan: &Plan) -> Result<(), Failure> {
+async fn log_in(https: &Https, plan: &Plan) -> Result<(), Advised> {
     https.log_in().await.map_err(|error| {
         let hint = match &error {
             RemoteError::Unreachable(_) => {
@@ -113,7 +112,7 @@ async fn log_in(https: &Https, plan: &Plan) -> Result<(), Failure> {
                 "ask the server's administrator; a new certificate comes from `3s-ca enroll`".into()
             }
         };
-        Failure::new(format!("{} cannot log in: {error}", plan.target), hint)
+        Advised::new(format!("{} cannot log in: {error}", plan.target), hint)
     })
 }
 
@@ -121,10 +120,10 @@ async fn log_in(https: &Https, plan: &Plan) -> Result<(), Failure> {
 struct Signals([Signal; 3]);
 
 impl Signals {
-    fn new() -> Result<Self, Failure> {
+    fn new() -> Result<Self, Advised> {
         let listen = |kind| {
             signal(kind).map_err(|error| {
-                Failure::new(format!("signals cannot be listened to: {error}"), "report this as a bug")
+                Advised::new(format!("signals cannot be listened to: {error}"), "report this as a bug")
             })
         };
         let [term, int, hup] =

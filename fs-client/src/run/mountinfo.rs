@@ -4,7 +4,8 @@ use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 
-use crate::failure::Failure;
+use sss_common::Advised;
+
 use crate::remote::https::Target;
 
 /// The file system type of our mounts.
@@ -22,9 +23,9 @@ pub struct Mounted {
 }
 
 /// All 3S mounts that this process can see, the uppermost last.
-pub fn all() -> Result<Vec<Mounted>, Failure> {
+pub fn all() -> Result<Vec<Mounted>, Advised> {
     let text = std::fs::read("/proc/self/mountinfo").map_err(|error| {
-        Failure::new(
+        Advised::new(
             format!("/proc/self/mountinfo cannot be read: {error}"),
             "3s needs Linux with /proc mounted",
         )
@@ -33,12 +34,12 @@ pub fn all() -> Result<Vec<Mounted>, Failure> {
 }
 
 /// The mount on exactly this folder.
-pub fn on(point: &Path) -> Result<Option<Mounted>, Failure> {
+pub fn on(point: &Path) -> Result<Option<Mounted>, Advised> {
     Ok(all()?.into_iter().rev().find(|mounted| mounted.point == point))
 }
 
 /// The mount that `path` (absolute) lies in.
-pub fn around(path: &Path) -> Result<Option<Mounted>, Failure> {
+pub fn around(path: &Path) -> Result<Option<Mounted>, Advised> {
     let mut around: Vec<_> = all()?.into_iter().filter(|mounted| path.starts_with(&mounted.point)).collect();
     around.sort_by_key(|mounted| mounted.point.as_os_str().len());
     Ok(around.pop())

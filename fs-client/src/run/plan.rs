@@ -2,10 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
+use sss_common::Advised;
+
 use super::mountinfo;
 use crate::cli::MountArgs;
 use crate::config::{Log, Options};
-use crate::failure::Failure;
 use crate::remote::https::Target;
 
 /// What `3s mount` was asked for, checked as far as that is possible without the server. All paths are absolute.
@@ -23,10 +24,10 @@ pub struct Plan {
 
 impl Plan {
     /// Checks the mountpoint and that an identity is named.
-    pub fn new(args: MountArgs) -> Result<Self, Failure> {
+    pub fn new(args: MountArgs) -> Result<Self, Advised> {
         let mut options = args.all_options()?;
         let identity = options.identity.take().ok_or_else(|| {
-            Failure::new(
+            Advised::new(
                 "no identity was given",
                 "add --identity ID_DIR (or -o identity=ID_DIR), made by `3s-ca enroll`",
             )
@@ -44,27 +45,27 @@ fn absolute(path: &Path) -> PathBuf {
 }
 
 /// An existing folder on which none of our mounts stands.
-fn mountpoint(path: &Path) -> Result<PathBuf, Failure> {
+fn mountpoint(path: &Path) -> Result<PathBuf, Advised> {
     let resolved = mountinfo::resolve(path);
     let shown = path.display();
     if let Some(mounted) = mountinfo::on(&resolved)? {
-        return Err(Failure::new(
+        return Err(Advised::new(
             format!("{shown} is already a mount of {}", mounted.target),
             format!("3s unmount {shown}   (or, when its process is gone: fusermount3 -u {shown})"),
         ));
     }
     match std::fs::metadata(&resolved) {
         Ok(meta) if meta.is_dir() => Ok(resolved),
-        Ok(_) => Err(Failure::new(
+        Ok(_) => Err(Advised::new(
             format!("{shown} is not a folder"),
             "a mount needs an existing folder: mkdir it",
         )),
-        Err(error) if error.raw_os_error() == Some(libc::ENOTCONN) => Err(Failure::new(
+        Err(error) if error.raw_os_error() == Some(libc::ENOTCONN) => Err(Advised::new(
             format!("{shown} is a mount whose process is gone ({error})"),
             format!("fusermount3 -u {shown}   and mount again"),
         )),
         Err(error) => {
-            Err(Failure::new(format!("{shown} cannot be mounted on: {error}"), format!("mkdir -p {shown}")))
+            Err(Advised::new(format!("{shown} cannot be mounted on: {error}"), format!("mkdir -p {shown}")))
         }
     }
 }

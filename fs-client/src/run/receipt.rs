@@ -7,15 +7,13 @@ use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use sss_common::NodeId;
 use sss_common::receipt::{JSON_MAX, Receipt, ReceiptError, SignedReceipt, quoted};
+use sss_common::{Advised, NodeId};
 
 use super::mountinfo::Mounted;
 use super::registry::Registry;
-use super::verify::SERVER_KEY;
-use super::verify::keys::ServerKeys;
+use super::server_keys::{SERVER_KEY, ServerKeys};
 use crate::cli::VerifyArgs;
-use crate::failure::Failure;
 
 /// Public keys of the server that somebody here trusts.
 pub struct Trusted {
@@ -25,24 +23,24 @@ pub struct Trusted {
 
 impl Trusted {
     /// Reads a file of keys.
-    pub fn read(path: PathBuf) -> Result<Self, Failure> {
+    pub fn read(path: PathBuf) -> Result<Self, Advised> {
         let keys = ServerKeys::read(&path)?;
         Ok(Trusted { path, keys })
     }
 
     /// The copy beside the identity that a mount was made with, if there is one.
-    pub fn of_mount(mounted: &Mounted) -> Result<Option<Self>, Failure> {
+    pub fn of_mount(mounted: &Mounted) -> Result<Option<Self>, Advised> {
         let found = Registry::of(mounted.user).find(&mounted.point);
         let copy = found.map(|found| found.record.identity.join(SERVER_KEY)).filter(|copy| copy.exists());
         copy.map(Trusted::read).transpose()
     }
 
     /// Checks a receipt's signature, and says which key it is good by. `place` is for the error.
-    pub fn check(&self, place: &str, signed: &SignedReceipt) -> Result<String, Failure> {
+    pub fn check(&self, place: &str, signed: &SignedReceipt) -> Result<String, Advised> {
         signed.signature().map_err(|error| unreadable(place, &error))?;
         let path = self.path.display();
         let signer = self.keys.signer(|key| signed.is_signed_by(key)).ok_or_else(|| {
-            Failure::new(
+            Advised::new(
                 format!("{place}: the signature is not by {} in {path}", self.keys.named()),
                 format!(
                     "do not rely on this receipt: it was altered, or it is another server's; or the administrator rotated \
@@ -59,11 +57,11 @@ impl Trusted {
 }
 
 /// What a receipt says, if it is about this document.
-pub fn about(document: NodeId, place: &str, signed: &SignedReceipt) -> Result<Receipt, Failure> {
+pub fn about(document: NodeId, place: &str, signed: &SignedReceipt) -> Result<Receipt, Advised> {
     let receipt = signed.receipt().map_err(|error| unreadable(place, &error))?;
     match receipt.document == document {
         true => Ok(receipt),
-        false => Err(Failure::new(
+        false => Err(Advised::new(
             format!("{place}: it is about document {}, not {document}", receipt.document),
             "the server answered with another document's receipt: tell its administrator",
         )),
@@ -71,7 +69,7 @@ pub fn about(document: NodeId, place: &str, signed: &SignedReceipt) -> Result<Re
 }
 
 /// `3s verify` of a file that is not on a mount.
-pub fn verify(args: &VerifyArgs) -> Result<(), Failure> {
+pub fn verify(args: &VerifyArgs) -> Result<(), Advised> {
     let file = &args.file;
     let signed = read(file)?;
     let place = file.display().to_string();
@@ -80,7 +78,7 @@ pub fn verify(args: &VerifyArgs) -> Result<(), Failure> {
         (Some(key), _) => Trusted::read(key.clone())?,
         (None, Some(identity)) => Trusted::read(identity.join(SERVER_KEY))?,
         (None, None) => {
-            return Err(Failure::new(
+            return Err(Advised::new(
                 format!("{place} is a deletion receipt, and there is no key to check it against"),
                 "name the server's public key, DATA_DIR/server.pub there: --server-key server.pub, or --identity ID_DIR \
                  with a copy in it",
@@ -93,17 +91,17 @@ pub fn verify(args: &VerifyArgs) -> Result<(), Failure> {
     Ok(())
 }
 
-fn unreadable(place: &str, error: &ReceiptError) -> Failure {
-    Failure::new(
+fn unreadable(place: &str, error: &ReceiptError) -> Advised {
+    Advised::new(
         format!("{place} is no receipt that could be checked: {error}"),
         "it was altered or cut short; `3s rm --receipt FILE --again DOCUMENT MOUNTPOINT` fetches a receipt again",
     )
 }
 
-fn read(file: &Path) -> Result<SignedReceipt, Failure> {
+fn read(file: &Path) -> Result<SignedReceipt, Advised> {
     let shown = file.display();
     let foreign = |what: &str| {
-        Failure::new(
+        Advised::new(
             format!("{shown} is not on a 3S mount, and {what}"),
             "name a file below a mountpoint (`3s status` lists the mounts), or a receipt that `3s rm --receipt` wrote",
         )

@@ -15,7 +15,7 @@ use rustix::fs::{FlockOperation, flock};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::failure::Failure;
+use sss_common::Advised;
 
 /// Largest record.
 const RECORD_MAX: u64 = 64 * 1024;
@@ -71,7 +71,7 @@ pub struct Found {
 
 impl Registry {
     /// This process's user's records; makes the folder.
-    pub fn own() -> Result<Self, Failure> {
+    pub fn own() -> Result<Self, Advised> {
         let user = rustix::process::geteuid().as_raw();
         let registry = Registry::of(user);
         match DirBuilder::new().mode(0o700).create(&registry.dir) {
@@ -94,7 +94,7 @@ impl Registry {
     }
 
     /// Refuses a folder that somebody else may have put there.
-    fn checked(self, user: u32) -> Result<Self, Failure> {
+    fn checked(self, user: u32) -> Result<Self, Advised> {
         let meta = self.dir.symlink_metadata().map_err(|error| self.unusable(&error.to_string()))?;
         if !meta.is_dir() || meta.uid() != user || meta.mode() & 0o022 != 0 {
             return Err(self.unusable("it is not a folder that belongs to this user alone"));
@@ -102,8 +102,8 @@ impl Registry {
         Ok(self)
     }
 
-    fn unusable(&self, why: &str) -> Failure {
-        Failure::new(
+    fn unusable(&self, why: &str) -> Advised {
+        Advised::new(
             format!("the folder {} cannot be used: {why}", self.dir.display()),
             "it is where mounts note their processes: remove what stands there, or make its parent writable",
         )
@@ -117,10 +117,10 @@ impl Registry {
 
     /// Takes the record of a mountpoint. Waits for a process that still checks in what was written to an
     /// earlier mount there.
-    pub fn claim(&self, record: Record, wait: Duration) -> Result<Claim, Failure> {
+    pub fn claim(&self, record: Record, wait: Duration) -> Result<Claim, Advised> {
         let path = self.path(&record.mountpoint);
         let failed = |error: io::Error| {
-            Failure::new(
+            Advised::new(
                 format!("{} cannot be written: {error}", path.display()),
                 "it is where the mount notes its process: check the folder and its disk",
             )
@@ -159,9 +159,9 @@ impl Registry {
     }
 }
 
-fn still_busy(mountpoint: &Path, file: &File) -> Failure {
+fn still_busy(mountpoint: &Path, file: &File) -> Advised {
     let pid = read(file).map(|record| record.pid.to_string()).unwrap_or_else(|| "?".into());
-    Failure::new(
+    Advised::new(
         format!("an earlier mount on {} is still checking in (process {pid})", mountpoint.display()),
         "wait until it has ended, then mount again; its log says what keeps it",
     )

@@ -10,17 +10,16 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use rustix::io::Errno;
-use sss_common::NodeId;
 use sss_common::receipt::{Receipt, SignedReceipt};
+use sss_common::{Advised, NodeId};
 
 use super::mountinfo::{self, Mounted};
 use super::receipt::{self, Trusted};
 use super::xattr;
 use crate::cli::RmArgs;
-use crate::failure::Failure;
 
 /// Deletes; or, with `--again`, only fetches a receipt.
-pub fn rm(args: &RmArgs) -> Result<(), Failure> {
+pub fn rm(args: &RmArgs) -> Result<(), Advised> {
     match (&args.receipt, args.again) {
         (None, _) => remove_all(&args.paths),
         (Some(file), None) => remove_with_receipt(one(&args.paths)?, file),
@@ -29,7 +28,7 @@ pub fn rm(args: &RmArgs) -> Result<(), Failure> {
 }
 
 /// As rm(1): what cannot be removed is told, and the others go.
-fn remove_all(paths: &[PathBuf]) -> Result<(), Failure> {
+fn remove_all(paths: &[PathBuf]) -> Result<(), Advised> {
     let mut last = Ok(());
     for path in paths {
         if let Err(failure) = located(path).and_then(|(place, _)| remove(path, &place))
@@ -41,7 +40,7 @@ fn remove_all(paths: &[PathBuf]) -> Result<(), Failure> {
     last
 }
 
-fn remove_with_receipt(path: &Path, file: &Path) -> Result<(), Failure> {
+fn remove_with_receipt(path: &Path, file: &Path) -> Result<(), Advised> {
     let (place, mounted) = located(path)?;
     let document = document_at(path, &place)?;
     let key = Trusted::of_mount(&mounted)?;
@@ -54,13 +53,13 @@ fn remove_with_receipt(path: &Path, file: &Path) -> Result<(), Failure> {
     });
     let received = received.map_err(|failure| {
         let what = format!("{shown} is deleted, and its receipt is still to be had: {}", failure.what);
-        Failure::new(what, again(document, &mounted.point, file))
+        Advised::new(what, again(document, &mounted.point, file))
     })?;
     println!("{shown} is deleted; {}", received.told(file));
     Ok(())
 }
 
-fn fetch_again(document: NodeId, mountpoint: &Path, file: &Path) -> Result<(), Failure> {
+fn fetch_again(document: NodeId, mountpoint: &Path, file: &Path) -> Result<(), Advised> {
     let mounted = xattr::mount_of(mountpoint)?;
     let key = Trusted::of_mount(&mounted)?;
     let reserved = Reserved::make(file)?;
@@ -70,10 +69,10 @@ fn fetch_again(document: NodeId, mountpoint: &Path, file: &Path) -> Result<(), F
     Ok(())
 }
 
-fn one(paths: &[PathBuf]) -> Result<&PathBuf, Failure> {
+fn one(paths: &[PathBuf]) -> Result<&PathBuf, Advised> {
     match paths {
         [path] => Ok(path),
-        _ => Err(Failure::new(
+        _ => Err(Advised::new(
             format!("a receipt is for one document, and {} were named", paths.len()),
             "delete them one by one, each with a --receipt FILE of its own",
         )),
@@ -81,20 +80,20 @@ fn one(paths: &[PathBuf]) -> Result<&PathBuf, Failure> {
 }
 
 /// A path with its folder resolved and its last name as it is, so that a link is the link; and the mount around it.
-fn located(path: &Path) -> Result<(PathBuf, Mounted), Failure> {
+fn located(path: &Path) -> Result<(PathBuf, Mounted), Advised> {
     let place = in_real_folder(path)?;
     match mountinfo::around(&place)? {
         Some(mounted) => Ok((place, mounted)),
-        None => Err(Failure::new(
+        None => Err(Advised::new(
             format!("{} is not on a 3S mount", path.display()),
             "this rm is for documents below a mountpoint; `3s status` lists the mounts",
         )),
     }
 }
 
-fn in_real_folder(path: &Path) -> Result<PathBuf, Failure> {
+fn in_real_folder(path: &Path) -> Result<PathBuf, Advised> {
     let failed = |what: String| {
-        Failure::new(format!("{} cannot be found: {what}", path.display()), "check the path and its folder")
+        Advised::new(format!("{} cannot be found: {what}", path.display()), "check the path and its folder")
     };
     let absolute = std::path::absolute(path).map_err(|error| failed(error.to_string()))?;
     let (Some(folder), Some(name)) = (absolute.parent(), absolute.file_name()) else {
@@ -104,9 +103,9 @@ fn in_real_folder(path: &Path) -> Result<PathBuf, Failure> {
     Ok(folder.join(name))
 }
 
-fn remove(path: &Path, place: &Path) -> Result<(), Failure> {
+fn remove(path: &Path, place: &Path) -> Result<(), Advised> {
     if place.symlink_metadata().is_ok_and(|meta| meta.is_dir()) {
-        return Err(Failure::new(
+        return Err(Advised::new(
             format!("{} is a folder", path.display()),
             "name the documents in it; rmdir removes a folder that is empty",
         ));
@@ -114,15 +113,15 @@ fn remove(path: &Path, place: &Path) -> Result<(), Failure> {
     std::fs::remove_file(place).map_err(|error| refused(path, "cannot be removed", &error))
 }
 
-fn refused(path: &Path, doing: &str, error: &std::io::Error) -> Failure {
+fn refused(path: &Path, doing: &str, error: &std::io::Error) -> Advised {
     xattr::refused(path, doing, Errno::from_io_error(error).unwrap_or(Errno::IO))
 }
 
 /// The id by which the receipt is asked for once the document is gone.
-fn document_at(path: &Path, place: &Path) -> Result<NodeId, Failure> {
+fn document_at(path: &Path, place: &Path) -> Result<NodeId, Advised> {
     let meta = place.symlink_metadata().map_err(|error| refused(path, "cannot be removed", &error))?;
     if !meta.is_file() {
-        return Err(Failure::new(
+        return Err(Advised::new(
             format!("{} is a folder or a link, and was not removed", path.display()),
             "receipts are for documents; leave --receipt out",
         ));
@@ -131,8 +130,8 @@ fn document_at(path: &Path, place: &Path) -> Result<NodeId, Failure> {
     id.ok_or_else(|| other_version(&path.display().to_string(), "its id"))
 }
 
-fn other_version(place: &str, what: &str) -> Failure {
-    Failure::new(
+fn other_version(place: &str, what: &str) -> Advised {
+    Advised::new(
         format!("{place}: the mount does not know {what}"),
         "the mount may be of another version of 3s: unmount, and mount again",
     )
@@ -147,20 +146,20 @@ struct Received {
 }
 
 /// Asks the mount for a receipt, and checks all that can be checked here.
-fn receive(document: NodeId, mounted: &Mounted, key: Option<&Trusted>) -> Result<Received, Failure> {
+fn receive(document: NodeId, mounted: &Mounted, key: Option<&Trusted>) -> Result<Received, Advised> {
     let point = mounted.point.display().to_string();
     let json = match xattr::read(&mounted.point, &format!("user.3s.receipt.{document}")) {
         Ok(json) => json,
         Err(Errno::NODATA) => return Err(other_version(&point, "receipts")),
         Err(Errno::NOENT) => {
-            return Err(Failure::new(
+            return Err(Advised::new(
                 format!("{point}: there is no receipt of document {document} for you"),
                 "there is one for who deleted the document and for the owner of the home; check the id",
             ));
         }
         Err(Errno::AGAIN) => {
             let why = xattr::why(&mounted.point).unwrap_or_else(|| "its keys are not erased yet".into());
-            return Err(Failure::new(format!("{point}: {why}"), "try again later"));
+            return Err(Advised::new(format!("{point}: {why}"), "try again later"));
         }
         Err(error) => return Err(xattr::refused(&mounted.point, "gives no receipt", error)),
     };
@@ -209,26 +208,26 @@ struct Reserved {
 }
 
 impl Reserved {
-    fn make(path: &Path) -> Result<Self, Failure> {
+    fn make(path: &Path) -> Result<Self, Advised> {
         let shown = path.display();
         let nothing = "nothing was deleted; name a new file in a folder of yours outside of the store";
-        let place = in_real_folder(path).map_err(|failure| Failure::new(failure.what, nothing))?;
+        let place = in_real_folder(path).map_err(|failure| Advised::new(failure.what, nothing))?;
         if mountinfo::around(&place)?.is_some() {
             let what = format!(
                 "{shown} is on a 3S mount: a receipt kept there could be deleted with what it tells of"
             );
-            return Err(Failure::new(what, nothing));
+            return Err(Advised::new(what, nothing));
         }
         let made = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&place);
         let file = made.map_err(|error| match error.kind() {
-            ErrorKind::AlreadyExists => Failure::new(format!("{shown} exists already"), nothing),
-            _ => Failure::new(format!("{shown} cannot be made: {error}"), nothing),
+            ErrorKind::AlreadyExists => Advised::new(format!("{shown} exists already"), nothing),
+            _ => Advised::new(format!("{shown} cannot be made: {error}"), nothing),
         })?;
         Ok(Reserved { path: place, file, filled: false })
     }
 
     /// Returns when the receipt is durable under its name.
-    fn fill(mut self, signed: &SignedReceipt) -> Result<(), Failure> {
+    fn fill(mut self, signed: &SignedReceipt) -> Result<(), Advised> {
         let written = serde_json::to_string_pretty(signed).map_err(std::io::Error::from).and_then(|json| {
             writeln!(self.file, "{json}")?;
             self.file.sync_all()?;
@@ -236,7 +235,7 @@ impl Reserved {
         });
         self.filled = written.is_ok();
         written.map_err(|error| {
-            Failure::new(
+            Advised::new(
                 format!("{} cannot be written: {error}", self.path.display()),
                 "see that the disk has room",
             )

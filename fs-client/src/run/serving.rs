@@ -6,13 +6,12 @@ use std::path::Path;
 use std::sync::Arc;
 
 use futures::{Stream, StreamExt};
-use sss_common::MachineName;
+use sss_common::{Advised, MachineName};
 use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 
 use super::plan::Plan;
 use super::unmount;
-use crate::failure::Failure;
 use crate::fs::{Fs, MountOptions};
 use crate::fuse::{self, MountError, SessionOptions};
 use crate::remote::Remote;
@@ -21,14 +20,14 @@ use crate::remote::Remote;
 #[derive(Debug)]
 pub enum Unserved {
     /// Nothing was mounted, so nothing was written.
-    NeverMounted(Failure),
+    NeverMounted(Advised),
     /// It was, and not everything that was written there is on the server.
-    NotCheckedIn(Failure),
+    NotCheckedIn(Advised),
 }
 
 impl Unserved {
     /// The two lines for a person.
-    pub fn into_failure(self) -> Failure {
+    pub fn into_failure(self) -> Advised {
         match self {
             Unserved::NeverMounted(failure) | Unserved::NotCheckedIn(failure) => failure,
         }
@@ -42,7 +41,7 @@ pub async fn serve(
     plan: &Plan,
     machine: MachineName,
     mut stops: impl Stream<Item = ()> + Unpin,
-    ready: impl FnOnce(&Path) -> Result<(), Failure>,
+    ready: impl FnOnce(&Path) -> Result<(), Advised>,
 ) -> Result<(), Unserved> {
     let fs = Fs::new(remote, fs_options(plan, machine), Handle::current());
     fs.start().await.map_err(|failure| Unserved::NeverMounted(no_home(plan, &failure.why)))?;
@@ -80,15 +79,15 @@ pub async fn serve(
     }
 }
 
-fn no_home(plan: &Plan, why: &str) -> Failure {
-    Failure::new(
+fn no_home(plan: &Plan, why: &str) -> Advised {
+    Advised::new(
         format!("the home of {} cannot be shown: {why}", plan.target),
         "the server's log has the cause; try again, and tell its administrator",
     )
 }
 
 fn not_checked_in(left: &str) -> Unserved {
-    Unserved::NotCheckedIn(Failure::new(
+    Unserved::NotCheckedIn(Advised::new(
         format!("not everything could be checked in and logged out: {left}"),
         "mount again and compare; what was in conflict is kept under `NAME (conflict …)`",
     ))
@@ -117,19 +116,19 @@ fn session_options(plan: &Plan) -> SessionOptions {
 }
 
 /// Mounts; returns when the kernel has opened the session.
-async fn mount(fs: &Arc<Fs>, plan: &Plan) -> Result<fuse::Mount, Failure> {
+async fn mount(fs: &Arc<Fs>, plan: &Plan) -> Result<fuse::Mount, Advised> {
     let (fs, mountpoint, options) = (fs.clone(), plan.mountpoint.clone(), session_options(plan));
     let mounting = tokio::task::spawn_blocking(move || fuse::mount(&fs, &mountpoint, &options)).await;
     let outcome = mounting.unwrap_or_else(|error| Err(MountError::Refused(io::Error::other(error))));
     outcome.map_err(|error| match error {
         MountError::Refused(error) => not_mounted(&plan.mountpoint, &error),
         MountError::NoThreads(_) => {
-            Failure::new(error.to_string(), "check the limits on processes and memory")
+            Advised::new(error.to_string(), "check the limits on processes and memory")
         }
     })
 }
 
-fn not_mounted(mountpoint: &Path, error: &io::Error) -> Failure {
+fn not_mounted(mountpoint: &Path, error: &io::Error) -> Advised {
     let said = error.to_string();
     let said = said.trim();
     let hint = if said.contains("user_allow_other") {
@@ -146,7 +145,7 @@ fn not_mounted(mountpoint: &Path, error: &io::Error) -> Failure {
         "check the folder, /dev/fuse, and that fusermount3 is installed (apt install fuse3)"
     };
     let said = if said.is_empty() { "fusermount3 failed without a word" } else { said };
-    Failure::new(format!("{} could not be mounted: {said}", mountpoint.display()), hint)
+    Advised::new(format!("{} could not be mounted: {said}", mountpoint.display()), hint)
 }
 
 fn is_open_to_us(device: &Path) -> bool {
@@ -154,7 +153,7 @@ fn is_open_to_us(device: &Path) -> bool {
 }
 
 /// Asks the mount for its root, as the first program will.
-async fn answers(plan: &Plan) -> Result<(), Failure> {
+async fn answers(plan: &Plan) -> Result<(), Advised> {
     let mountpoint = plan.mountpoint.clone();
     let limit = plan.options.timeout() * 2;
     let asked = tokio::task::spawn_blocking(move || std::fs::metadata(mountpoint));
@@ -164,7 +163,7 @@ async fn answers(plan: &Plan) -> Result<(), Failure> {
         Ok(Err(error)) => error.to_string(),
         Err(_) => format!("no answer within {} s", limit.as_secs()),
     };
-    Err(Failure::new(
+    Err(Advised::new(
         format!("{} was mounted but does not answer: {why}", plan.mountpoint.display()),
         "check the server and the network, and mount again",
     ))

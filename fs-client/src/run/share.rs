@@ -2,15 +2,16 @@
 
 use std::path::Path;
 
+use sss_common::Advised;
+
 use super::mountinfo;
 use super::xattr;
 use crate::cli::{FileArgs, GrantArgs, GrantEnd, RevokeArgs};
-use crate::failure::Failure;
 
 const GRANT: &str = "user.3s.grant.";
 
 /// Sets a grant and shows it as the server keeps it.
-pub fn grant(args: &GrantArgs) -> Result<(), Failure> {
+pub fn grant(args: &GrantArgs) -> Result<(), Advised> {
     xattr::mount_of(&args.file)?;
     let name = format!("{GRANT}{}", args.grantee);
     let GrantEnd(when) = &args.when;
@@ -21,7 +22,7 @@ pub fn grant(args: &GrantArgs) -> Result<(), Failure> {
 }
 
 /// Takes a grant back.
-pub fn revoke(args: &RevokeArgs) -> Result<(), Failure> {
+pub fn revoke(args: &RevokeArgs) -> Result<(), Advised> {
     xattr::mount_of(&args.file)?;
     let shown = args.file.display();
     match xattr::remove(&args.file, &format!("{GRANT}{}", args.grantee), "keeps its grant")? {
@@ -29,7 +30,7 @@ pub fn revoke(args: &RevokeArgs) -> Result<(), Failure> {
             println!("{shown}: {} has no grant of its own here any more", args.grantee);
             Ok(())
         }
-        false => Err(Failure::new(
+        false => Err(Advised::new(
             format!("{shown} has no grant for {}", args.grantee),
             "`3s info FILE` lists the grants; one on an enclosing folder is taken back there",
         )),
@@ -37,7 +38,7 @@ pub fn revoke(args: &RevokeArgs) -> Result<(), Failure> {
 }
 
 /// Shows what the mount knows about a file.
-pub fn info(args: &FileArgs) -> Result<(), Failure> {
+pub fn info(args: &FileArgs) -> Result<(), Advised> {
     let file = &args.file;
     let mounted = xattr::mount_of(file)?;
     let inside = mountinfo::resolve(file);

@@ -5,23 +5,24 @@ use std::time::Duration;
 
 use rustix::io::Errno;
 
+use sss_common::Advised;
+
 use super::mountinfo::{self, Mounted};
 use super::registry::Registry;
 use super::xattr;
 use crate::cli::StatusArgs;
-use crate::failure::Failure;
 
 /// A mount that has not answered by then is reported as silent; its own deadline may be longer.
 const ANSWER_MAX: Duration = Duration::from_secs(12);
 
 /// Lists the mounts, or one.
-pub fn status(args: &StatusArgs) -> Result<(), Failure> {
+pub fn status(args: &StatusArgs) -> Result<(), Advised> {
     let mounts = match &args.mountpoint {
         None => mountinfo::all()?,
         Some(path) => match mountinfo::on(&mountinfo::resolve(path))? {
             Some(mounted) => vec![mounted],
             None => {
-                return Err(Failure::new(
+                return Err(Advised::new(
                     format!("{} is not a 3S mount", path.display()),
                     "`3s status` without a folder lists the mounts; `3s mount --help` shows how to make one",
                 ));
@@ -46,7 +47,7 @@ pub fn status(args: &StatusArgs) -> Result<(), Failure> {
     }
     match silent.is_empty() {
         true => Ok(()),
-        false => Err(Failure::new(
+        false => Err(Advised::new(
             format!("not answering: {}", silent.join(", ")),
             "check the server and the network; when the session is over, unmount and mount again; \
              when the process is gone: fusermount3 -u MOUNTPOINT",

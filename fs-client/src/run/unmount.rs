@@ -7,17 +7,18 @@ use std::time::{Duration, Instant};
 
 use rustix::mount::UnmountFlags;
 
+use sss_common::Advised;
+
 use super::registry::{Found, Outcome, Registry};
 use super::{mountinfo, registry};
 use crate::cli::UnmountArgs;
-use crate::failure::Failure;
 
 /// Unmounts, then waits for the mount's process: it checks in what is dirty and logs out.
-pub fn unmount(args: &UnmountArgs) -> Result<(), Failure> {
+pub fn unmount(args: &UnmountArgs) -> Result<(), Advised> {
     let point = mountinfo::resolve(&args.mountpoint);
     let shown = args.mountpoint.display();
     let Some(mounted) = mountinfo::on(&point)? else {
-        return Err(Failure::new(
+        return Err(Advised::new(
             format!("{shown} is not a 3S mount"),
             "`3s status` lists the mounts; name the folder that was mounted on",
         ));
@@ -31,20 +32,20 @@ pub fn unmount(args: &UnmountArgs) -> Result<(), Failure> {
     }
 }
 
-fn finished(process: Found, args: &UnmountArgs) -> Result<(), Failure> {
+fn finished(process: Found, args: &UnmountArgs) -> Result<(), Advised> {
     let shown = args.mountpoint.display();
     let registry::Record { pid, log, .. } = process.record.clone();
     let log = log.map_or_else(|| "it has no log".into(), |path| format!("its log is {}", path.display()));
     let Some(record) = process.ended(args.wait()) else {
-        return Err(Failure::new(
+        return Err(Advised::new(
             format!("{shown} is unmounted, but process {pid} is still checking in after {} s", args.timeout),
             format!("it goes on by itself; {log}"),
         ));
     };
     match record.outcome {
         Some(Outcome::Done) => Ok(()),
-        Some(Outcome::Failed(what)) => Err(Failure::new(format!("{shown} is unmounted, but {what}"), log)),
-        None => Err(Failure::new(
+        Some(Outcome::Failed(what)) => Err(Advised::new(format!("{shown} is unmounted, but {what}"), log)),
+        None => Err(Advised::new(
             format!(
                 "{shown} is unmounted, but its process {pid} ended before it said that all was checked in"
             ),
@@ -73,10 +74,10 @@ fn is_busy(error: &io::Error) -> bool {
     error.raw_os_error() == Some(libc::EBUSY) || error.to_string().contains("busy")
 }
 
-fn refused(point: &Path, error: &io::Error) -> Failure {
+fn refused(point: &Path, error: &io::Error) -> Advised {
     let shown = point.display();
     if is_busy(error) {
-        return Failure::new(
+        return Advised::new(
             format!("{shown} is in use by a program"),
             format!("end what uses it, then unmount again; this lists it: lsof +f -- {shown}"),
         );
@@ -87,7 +88,7 @@ fn refused(point: &Path, error: &io::Error) -> Failure {
         }
         _ => "unmount as the user who mounted it, or as root",
     };
-    Failure::new(format!("{shown} could not be unmounted: {error}"), hint)
+    Advised::new(format!("{shown} could not be unmounted: {error}"), hint)
 }
 
 /// Unmounts: root by itself, everyone else with fusermount3. `lazily` takes the mount away from under who uses it.

@@ -13,28 +13,22 @@ use std::path::{Path, PathBuf};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use rustix::io::Errno;
-use sss_common::Flag;
 use sss_common::limits::BLOCK_SIZE;
 use sss_common::record::{Hash, VersionRecord, block_hash, merkle_root};
+use sss_common::{Advised, Flag};
 
-use self::keys::{ServerKeys, TrustedKey};
 use super::mountinfo::{self, Mounted};
 use super::receipt;
 use super::registry::Registry;
+use super::server_keys::{SERVER_KEY, ServerKeys, TrustedKey};
 use super::xattr;
 use crate::cli::VerifyArgs;
-use crate::failure::Failure;
-
-pub(super) mod keys;
-
-/// The name under which a trusted copy of the server's key is looked for in an ID_DIR.
-pub(super) const SERVER_KEY: &str = "server.pub";
 
 /// A new version may be checked in while this one is read; then it is read again, so often.
 const TRIES: usize = 3;
 
 /// Checks a document and prints what it found.
-pub fn verify(args: &VerifyArgs) -> Result<(), Failure> {
+pub fn verify(args: &VerifyArgs) -> Result<(), Advised> {
     let file = &args.file;
     let Some(mounted) = mountinfo::around(&mountinfo::resolve(file))? else { return receipt::verify(args) };
     let key_path = match key_path(args, &mounted) {
@@ -54,7 +48,7 @@ pub fn verify(args: &VerifyArgs) -> Result<(), Failure> {
             return Err(changed(file, &record, &content));
         }
     }
-    Err(Failure::new(
+    Err(Advised::new(
         format!("{} is being checked in again and again", file.display()),
         "try again when its writer is done",
     ))
@@ -80,23 +74,23 @@ fn check_signature<'a>(
     signature: Option<&[u8]>,
     keys: &'a ServerKeys,
     key_path: &Path,
-) -> Result<&'a TrustedKey, Failure> {
+) -> Result<&'a TrustedKey, Advised> {
     let shown = file.display();
     let version = record.version;
     if record.flag != Flag::Integrity {
-        return Err(Failure::new(
+        return Err(Advised::new(
             format!("{shown} has the flag `{}`: its versions carry no signature", record.flag),
             "its owner can have it signed from now on: setfattr -n user.3s.flag -v integrity FILE",
         ));
     }
     let Some(signature) = signature else {
-        return Err(Failure::new(
+        return Err(Advised::new(
             format!("{shown}, version {version}, has the flag `integrity` but no signature"),
             "do not trust this content; tell the server's administrator",
         ));
     };
     keys.signer_of(record, signature).ok_or_else(|| {
-        Failure::new(
+        Advised::new(
             format!("{shown}, version {version}: the signature is not by {} in {}", keys.named(), key_path.display()),
             format!(
                 "do not trust this content; check that the key is this server's, and tell its administrator, who may have \
@@ -108,8 +102,8 @@ fn check_signature<'a>(
     })
 }
 
-fn changed(file: &Path, record: &VersionRecord, content: &Content) -> Failure {
-    Failure::new(
+fn changed(file: &Path, record: &VersionRecord, content: &Content) -> Advised {
+    Advised::new(
         format!(
             "{}, version {}: the content ({} bytes) is not what was signed ({} bytes)",
             file.display(),
@@ -153,11 +147,11 @@ fn key_path(args: &VerifyArgs, mounted: &Mounted) -> KeyAt {
 }
 
 /// Takes the key that the server shows and keeps it; one that is there already is never written over.
-fn first_use(file: &Path, keep: Option<PathBuf>) -> Result<PathBuf, Failure> {
+fn first_use(file: &Path, keep: Option<PathBuf>) -> Result<PathBuf, Advised> {
     let hint = "have the administrator hand you the server's DATA_DIR/server.pub; give it with --server-key, \
                 or keep it as ID_DIR/server.pub";
     let no_key =
-        |what: String| Failure::new(format!("there is no server key to check against: {what}"), hint);
+        |what: String| Advised::new(format!("there is no server key to check against: {what}"), hint);
     let shown =
         xattr::text(file, "user.3s.server_key")?.ok_or_else(|| no_key("the server shows none".into()))?;
     let keep = keep.ok_or_else(|| no_key("the mount's identity folder is not known here".into()))?;
@@ -171,15 +165,15 @@ fn first_use(file: &Path, keep: Option<PathBuf>) -> Result<PathBuf, Failure> {
     Ok(keep)
 }
 
-fn record(file: &Path) -> Result<(VersionRecord, Option<Vec<u8>>), Failure> {
+fn record(file: &Path) -> Result<(VersionRecord, Option<Vec<u8>>), Advised> {
     let unreadable = |what: &str| {
-        Failure::new(
+        Advised::new(
             format!("{}: the mount's {what} cannot be read", file.display()),
             "the mount may be of another version of 3s: unmount, and mount again",
         )
     };
     let Some(record) = xattr::text(file, "user.3s.record")? else {
-        return Err(Failure::new(
+        return Err(Advised::new(
             format!("{} has no version that could be verified", file.display()),
             "only documents have versions, and only once they are checked in",
         ));
@@ -192,7 +186,7 @@ fn record(file: &Path) -> Result<(VersionRecord, Option<Vec<u8>>), Failure> {
     Ok((record.ok_or_else(|| unreadable("version record"))?, signature))
 }
 
-fn read(path: &Path) -> Result<Content, Failure> {
+fn read(path: &Path) -> Result<Content, Advised> {
     let failed = |error: std::io::Error| {
         let errno = Errno::from_io_error(&error).unwrap_or(Errno::IO);
         xattr::refused(path, "cannot be read", errno)

@@ -5,8 +5,9 @@ use std::path::Path;
 use rustix::fs::{XattrFlags, getxattr, listxattr, removexattr, setxattr};
 use rustix::io::Errno;
 
+use sss_common::Advised;
+
 use super::mountinfo::{self, Mounted};
-use crate::failure::Failure;
 
 /// Largest value that is asked for: the kernel's own limit.
 const VALUE_MAX: usize = sss_common::limits::XATTR_VALUE_MAX;
@@ -15,9 +16,9 @@ const VALUE_MAX: usize = sss_common::limits::XATTR_VALUE_MAX;
 const WHY: &str = "user.3s.why";
 
 /// The mount that `file` lies in, or the advice that it lies in none.
-pub fn mount_of(file: &Path) -> Result<Mounted, Failure> {
+pub fn mount_of(file: &Path) -> Result<Mounted, Advised> {
     mountinfo::around(&mountinfo::resolve(file))?.ok_or_else(|| {
-        Failure::new(
+        Advised::new(
             format!("{} is not on a 3S mount", file.display()),
             "name a file below a mountpoint; `3s status` lists the mounts",
         )
@@ -25,7 +26,7 @@ pub fn mount_of(file: &Path) -> Result<Mounted, Failure> {
 }
 
 /// An attribute's text; `None` when it is not set.
-pub fn text(file: &Path, name: &str) -> Result<Option<String>, Failure> {
+pub fn text(file: &Path, name: &str) -> Result<Option<String>, Advised> {
     match read(file, name) {
         Ok(value) => Ok(Some(value)),
         Err(Errno::NODATA) => Ok(None),
@@ -34,12 +35,12 @@ pub fn text(file: &Path, name: &str) -> Result<Option<String>, Failure> {
 }
 
 /// Sets an attribute; `doing` is for the error.
-pub fn set(file: &Path, name: &str, value: &str, doing: &str) -> Result<(), Failure> {
+pub fn set(file: &Path, name: &str, value: &str, doing: &str) -> Result<(), Advised> {
     setxattr(file, name, value.as_bytes(), XattrFlags::empty()).map_err(|error| refused(file, doing, error))
 }
 
 /// Removes an attribute; `false` when it was not there.
-pub fn remove(file: &Path, name: &str, doing: &str) -> Result<bool, Failure> {
+pub fn remove(file: &Path, name: &str, doing: &str) -> Result<bool, Advised> {
     match removexattr(file, name) {
         Ok(()) => Ok(true),
         Err(Errno::NODATA) => Ok(false),
@@ -48,7 +49,7 @@ pub fn remove(file: &Path, name: &str, doing: &str) -> Result<bool, Failure> {
 }
 
 /// The names of a file's attributes.
-pub fn names(file: &Path) -> Result<Vec<String>, Failure> {
+pub fn names(file: &Path) -> Result<Vec<String>, Advised> {
     let mut list = vec![0; VALUE_MAX];
     let length = listxattr(file, &mut list[..]).map_err(|error| refused(file, "cannot be listed", error))?;
     let names = list[..length].split(|&byte| byte == 0).filter(|name| !name.is_empty());
@@ -70,9 +71,9 @@ pub fn read(file: &Path, name: &str) -> Result<String, Errno> {
 }
 
 /// The failure of a system call on `file`: the mount's reason, and what to do.
-pub fn refused(file: &Path, doing: &str, error: Errno) -> Failure {
+pub fn refused(file: &Path, doing: &str, error: Errno) -> Advised {
     let reason = why(file).map(|why| format!(": {why}")).unwrap_or_default();
-    Failure::new(format!("{} {doing}: {}{reason}", file.display(), words(error)), hint(error))
+    Advised::new(format!("{} {doing}: {}{reason}", file.display(), words(error)), hint(error))
 }
 
 /// The operating system's words without the number behind them.

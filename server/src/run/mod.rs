@@ -10,6 +10,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use sss_common::Advised;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::timeout;
@@ -166,10 +167,11 @@ impl<T, E: Into<anyhow::Error>> Advice<T> for Result<T, E> {
     }
 }
 
-/// An error for a person: what happened, then what to do.
-pub fn words(error: &anyhow::Error) -> String {
+/// An error for a person: what happened, then what to do, which stands on a line of its own in the error.
+pub fn advised(error: &anyhow::Error) -> Advised {
     let words = format!("{error:#}");
-    if words.contains('\n') { words } else { format!("{words}\nsee `3s-server --help`") }
+    let (what, hint) = words.split_once('\n').unwrap_or((&words, "see `3s-server --help`"));
+    Advised::new(what, hint)
 }
 
 #[cfg(test)]

@@ -2,6 +2,11 @@
 
 use super::*;
 
+fn words(error: &anyhow::Error) -> String {
+    let Advised { what, hint } = advised(error);
+    format!("{what}\n{hint}")
+}
+
 #[test]
 fn a_second_server_is_told_about_the_first() {
     let dir = tempfile::tempdir().unwrap();

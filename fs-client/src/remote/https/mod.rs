@@ -24,14 +24,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rsa::RsaPrivateKey;
-use sss_common::{MachineName, Uid};
+use sss_common::{Advised, MachineName, Uid};
 
 pub use address::{NotAnAddress, ServerAddress, Target};
 pub use circuit::PAUSE;
 pub use session::LOGIN_PAUSE;
 pub use transport::CONCURRENT_MAX;
 
-use crate::failure::Failure;
 use crate::identity::Identity;
 use session::Session;
 use transport::Transport;
@@ -50,7 +49,7 @@ pub struct Https {
 
 impl Https {
     /// Prepares the connection; nothing is sent before the first call or [`Https::log_in`].
-    pub fn new(target: &Target, identity: &Identity, timeout: Duration) -> Result<Self, Failure> {
+    pub fn new(target: &Target, identity: &Identity, timeout: Duration) -> Result<Self, Advised> {
         let tls = tls::client_config(identity)?;
         Ok(Https {
             transport: Arc::new(Transport::new(target.server.clone(), tls, timeout)?),

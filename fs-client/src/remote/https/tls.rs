@@ -9,21 +9,20 @@ use std::time::{Duration, Instant};
 use rustls::{
     AlertDescription, CertificateError, ClientConfig, ClientConnection, RootCertStore, StreamOwned,
 };
-use sss_common::Code;
+use sss_common::{Advised, Code};
 
 use super::ServerAddress;
-use crate::failure::Failure;
 use crate::identity::Identity;
 use crate::remote::RemoteError;
 
 /// TLS 1.3 only, X25519MLKEM768 preferred, only `ca.crt` believed, the node's certificate shown. No resumption: each
 /// connection meets the server's current revocation list.
-pub fn client_config(identity: &Identity) -> Result<ClientConfig, Failure> {
+pub fn client_config(identity: &Identity) -> Result<ClientConfig, Advised> {
     let dir = identity.dir.display();
     let mut roots = RootCertStore::empty();
     for certificate in &identity.roots {
         roots.add(certificate.clone()).map_err(|reason| {
-            Failure::new(
+            Advised::new(
                 format!("{dir}/ca.crt cannot be used: {reason}"),
                 "it must be the certificate of the authority (X.509 v3, CA:TRUE); `3s-ca enroll` puts it there",
             )
@@ -38,11 +37,11 @@ pub fn client_config(identity: &Identity) -> Result<ClientConfig, Failure> {
                 .with_client_auth_cert(identity.chain.clone(), identity.expose_client_key())
         })
         .map_err(|reason| match reason {
-            rustls::Error::InconsistentKeys(_) => Failure::new(
+            rustls::Error::InconsistentKeys(_) => Advised::new(
                 format!("{dir}/client.key is not the key of {dir}/client.crt"),
                 "put back the pair that was issued together, or renew it with `3s-ca enroll`",
             ),
-            reason => Failure::new(
+            reason => Advised::new(
                 format!("{dir}/client.crt and client.key cannot be used: {reason}"),
                 "renew them with `3s-ca enroll`",
             ),

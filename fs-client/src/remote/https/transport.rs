@@ -10,10 +10,11 @@ use reqwest::{Client, Method, RequestBuilder, Response};
 use rustls::ClientConfig;
 use tokio::sync::Semaphore;
 
+use sss_common::Advised;
+
 use super::ServerAddress;
 use super::circuit::Circuit;
 use super::tls;
-use crate::failure::Failure;
 use crate::remote::RemoteError;
 
 /// Calls on their way at once; further ones wait. Check-in streams and the event stream are not counted, since a stream
@@ -57,7 +58,7 @@ pub struct Transport {
 
 impl Transport {
     /// A pool of HTTP/1.1 connections; TLS as `tls` says, no proxy, no redirect.
-    pub fn new(address: ServerAddress, tls: ClientConfig, timeout: Duration) -> Result<Self, Failure> {
+    pub fn new(address: ServerAddress, tls: ClientConfig, timeout: Duration) -> Result<Self, Advised> {
         let client = Client::builder()
             .tls_backend_preconfigured(tls.clone())
             .https_only(true)
@@ -73,7 +74,7 @@ impl Transport {
             .user_agent(concat!("3s/", env!("CARGO_PKG_VERSION")))
             .build()
             .map_err(|error| {
-                Failure::new(
+                Advised::new(
                     format!("the HTTPS client cannot be set up: {}", innermost(&error)),
                     "report this as a bug",
                 )

@@ -6,6 +6,7 @@ use rsa::pkcs8::{EncodePublicKey, LineEnding};
 use rsa::{RsaPrivateKey, RsaPublicKey};
 use sss_common::{NodeId, Timestamp, Version, login};
 
+use super::super::server_keys::KEYS_MAX;
 use super::*;
 
 fn record(content: &[u8], flag: Flag) -> VersionRecord {
@@ -124,8 +125,8 @@ fn what_holds_no_keys_or_too_many_is_refused() {
     let damaged = good.replacen("MI", "!!", 1);
     assert!(refused(&format!("{good}{damaged}")).contains("block 2 of 2"));
     assert!(refused(&format!("{good}{}", &good[..good.len() / 2])).contains("block 2 of 2"));
-    assert_eq!(ServerKeys::parse(&good.repeat(keys::KEYS_MAX)).unwrap().len(), keys::KEYS_MAX);
-    assert_eq!(refused(&good.repeat(keys::KEYS_MAX + 1)), "holds more than 128 keys");
+    assert_eq!(ServerKeys::parse(&good.repeat(KEYS_MAX)).unwrap().len(), KEYS_MAX);
+    assert_eq!(refused(&good.repeat(KEYS_MAX + 1)), "holds more than 128 keys");
 
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("server.pub");

@@ -6,32 +6,34 @@ use rsa::RsaPublicKey;
 use rsa::pkcs1::DecodeRsaPublicKey;
 use rsa::pkcs8::{DecodePublicKey, EncodePublicKey, LineEnding};
 use sha2::{Digest, Sha256};
+use sss_common::Advised;
 use sss_common::record::VersionRecord;
 
-use crate::failure::Failure;
+/// The name under which a trusted copy of the server's key is looked for in an ID_DIR.
+pub(super) const SERVER_KEY: &str = "server.pub";
 
 /// Most keys in a file: a server's, the 64 that it may have had before, and room for another server's.
-pub(in crate::run) const KEYS_MAX: usize = 128;
+pub(super) const KEYS_MAX: usize = 128;
 
 /// Longest file.
 const FILE_MAX: u64 = 1 << 20;
 
 /// At least one key.
-pub(in crate::run) struct ServerKeys(Vec<TrustedKey>);
+pub(super) struct ServerKeys(Vec<TrustedKey>);
 
 /// A key that whoever owns the file trusts.
-pub(in crate::run) struct TrustedKey {
+pub(super) struct TrustedKey {
     key: RsaPublicKey,
     /// SHA-256 of its PEM: what `sha256sum server.pub` shows of the server's file.
-    pub(in crate::run) fingerprint: String,
+    pub(super) fingerprint: String,
 }
 
 impl ServerKeys {
     /// Reads a file of keys, SPKI or PKCS #1, PEM.
-    pub(in crate::run) fn read(path: &Path) -> Result<Self, Failure> {
+    pub(super) fn read(path: &Path) -> Result<Self, Advised> {
         let shown = path.display();
         let unreadable = |error: std::io::Error| {
-            Failure::new(
+            Advised::new(
                 format!("{shown} cannot be read: {error}"),
                 "name the server's public key with --server-key",
             )
@@ -44,7 +46,7 @@ impl ServerKeys {
     }
 
     /// What is wrong, if it is no list of keys. Text between the blocks is passed over.
-    pub(in crate::run) fn parse(text: &str) -> Result<Self, String> {
+    pub(super) fn parse(text: &str) -> Result<Self, String> {
         let blocks: Vec<&str> = blocks(text).take(KEYS_MAX + 1).collect();
         if blocks.is_empty() {
             return Err("holds no RSA public key".into());
@@ -61,26 +63,26 @@ impl ServerKeys {
         blocks.iter().enumerate().map(key).collect::<Result<_, _>>().map(ServerKeys)
     }
 
-    pub(in crate::run) fn len(&self) -> usize {
+    pub(super) fn len(&self) -> usize {
         self.0.len()
     }
 
-    pub(in crate::run) fn iter(&self) -> impl Iterator<Item = &TrustedKey> {
+    pub(super) fn iter(&self) -> impl Iterator<Item = &TrustedKey> {
         self.0.iter()
     }
 
     /// Which of them made a signature.
-    pub(in crate::run) fn signer_of(&self, record: &VersionRecord, signature: &[u8]) -> Option<&TrustedKey> {
+    pub(super) fn signer_of(&self, record: &VersionRecord, signature: &[u8]) -> Option<&TrustedKey> {
         self.signer(|key| record.is_signed_by(key, signature))
     }
 
     /// The first of them that is good for something.
-    pub(in crate::run) fn signer(&self, good: impl Fn(&RsaPublicKey) -> bool) -> Option<&TrustedKey> {
+    pub(super) fn signer(&self, good: impl Fn(&RsaPublicKey) -> bool) -> Option<&TrustedKey> {
         self.iter().find(|key| good(&key.key))
     }
 
     /// For a sentence.
-    pub(in crate::run) fn named(&self) -> &'static str {
+    pub(super) fn named(&self) -> &'static str {
         if self.len() == 1 { "the key" } else { "any of the keys" }
     }
 }
@@ -94,8 +96,8 @@ impl TrustedKey {
     }
 }
 
-fn not_keys(path: &Path, what: &str) -> Failure {
-    Failure::new(
+fn not_keys(path: &Path, what: &str) -> Advised {
+    Advised::new(
         format!("{} {what}", path.display()),
         "it must be the PEM file `server.pub` from the server's DATA_DIR, or several of them one behind the other",
     )
