@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use fuser::Errno;
+use fuser::{Errno, INodeNo};
 use sss_common::limits::NAME_MAX;
 use sss_common::wire::fs::{CreateRequest, RemoveRequest};
 use sss_common::{Clock, Code, Kind, Name, NodeId, SystemClock, Timestamp};
@@ -42,7 +42,7 @@ impl Fs {
     /// now and from then on; none when it was checked in by another `close` meanwhile. One round trip for the name, one for the content, in the worst case twice.
     pub(super) async fn keep(
         self: &Arc<Self>,
-        ino: u64,
+        ino: INodeNo,
         document: &Arc<Document>,
         cause: RemoteError,
     ) -> Answer<()> {
@@ -75,7 +75,7 @@ impl Fs {
         }
     }
 
-    async fn save_copy(&self, ino: u64, document: &Arc<Document>) -> Result<String, Failure> {
+    async fn save_copy(&self, ino: INodeNo, document: &Arc<Document>) -> Result<String, Failure> {
         let place = self.known(ino).ok().and_then(|inode| inode.place);
         let (folder, name) = match &place {
             Some((parent, name)) => (*parent, name.as_str()),
@@ -164,7 +164,7 @@ impl Fs {
 
     /// Tries the drafts of closed files once.
     pub async fn retry_now(self: &Arc<Self>) {
-        let orphans: Vec<(u64, Arc<Document>)> = self
+        let orphans: Vec<(INodeNo, Arc<Document>)> = self
             .documents
             .iter()
             .filter(|document| document.handles() == 0)

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use fuser::{Errno, FileAttr, FileType};
+use fuser::{Errno, FileAttr, FileHandle, FileType, INodeNo};
 use futures::{StreamExt, stream};
 use sss_common::limits::LIST_MAX;
 use sss_common::wire::fs::{Attr, Entry, ListRequest, StatfsResponse};
@@ -35,7 +35,7 @@ struct Listing {
 /// An entry on its way to the kernel.
 pub enum DirItem {
     /// `.` or `..`, with its inode.
-    Dot(&'static str, u64),
+    Dot(&'static str, INodeNo),
     /// A name and what stands under it, and when the server said so.
     Entry(Entry, Instant),
 }
@@ -49,7 +49,7 @@ pub struct Room {
 
 impl Fs {
     /// Opens a folder. No round trip.
-    pub async fn opendir(&self, ino: u64) -> Answer<u64> {
+    pub async fn opendir(&self, ino: INodeNo) -> Answer<FileHandle> {
         let answer = async {
             self.live()?;
             let inode = self.inode(ino).await?;
@@ -65,18 +65,18 @@ impl Fs {
     }
 
     /// Closes a folder.
-    pub fn releasedir(&self, fh: u64) {
+    pub fn releasedir(&self, fh: FileHandle) {
         self.dirs.remove(&fh);
     }
 
     /// Entries from `offset` on: item `i` of the answer has the offset `offset + i`. Empty at the end. One round trip
     /// for each [`LIST_MAX`] entries, attributes included; a mount's root asks for the other homes too.
-    pub async fn readdir(&self, ino: u64, fh: u64, offset: u64) -> Answer<Vec<DirItem>> {
+    pub async fn readdir(&self, ino: INodeNo, fh: FileHandle, offset: u64) -> Answer<Vec<DirItem>> {
         let answer = self.list(ino, fh, offset).await;
         self.noted(ino, "readdir", answer)
     }
 
-    async fn list(&self, ino: u64, fh: u64, offset: u64) -> Answer<Vec<DirItem>> {
+    async fn list(&self, ino: INodeNo, fh: FileHandle, offset: u64) -> Answer<Vec<DirItem>> {
         self.live()?;
         let dir = self.dirs.get(&fh).map(|dir| dir.value().clone());
         let dir = dir.ok_or_else(|| Failure::new(Errno::EBADF, "the folder is not open"))?;
@@ -98,7 +98,7 @@ impl Fs {
         Ok(dots.into_iter().chain(entries).skip(skip).take(AT_ONCE).collect())
     }
 
-    async fn page(&self, ino: u64, listing: &mut Listing) -> Answer<()> {
+    async fn page(&self, ino: INodeNo, listing: &mut Listing) -> Answer<()> {
         let folder = self.node(ino).await?;
         let after = listing.entries.last().map(|(entry, _)| entry.name.clone());
         let at = Instant::now();
@@ -133,7 +133,7 @@ impl Fs {
     /// Binds an entry that is about to be shown with its attributes: counts one lookup, which
     /// [`Fs::forget`] takes back when the entry did not fit. Answers how long the kernel may believe it, too. A page that
     /// was read some time ago says nothing about where a document is now, nor what it is.
-    pub fn bind(&self, folder: u64, entry: &Entry, at: Instant) -> Answer<(FileAttr, Duration)> {
+    pub fn bind(&self, folder: INodeNo, entry: &Entry, at: Instant) -> Answer<(FileAttr, Duration)> {
         let ino = match at.elapsed() < TTL {
             true => self.seen(folder, entry.name.clone(), entry.attr.clone()),
             false => self.tree.lock().heard_of(&entry.attr),
@@ -143,10 +143,10 @@ impl Fs {
     }
 
     /// An entry's inode number and kind for a listing without attributes; counts nothing.
-    pub fn hint(&self, attr: &Attr) -> (u64, FileType) {
+    pub fn hint(&self, attr: &Attr) -> (INodeNo, FileType) {
         let known = self.tree.lock().current(attr.node);
         let some = u64::from_be_bytes(*attr.node.as_bytes().first_chunk().unwrap_or(&[1; 8]));
-        (known.unwrap_or(some | 1 << 63), file_attr(0, attr, self.options.owner).kind)
+        (known.unwrap_or(INodeNo(some | 1 << 63)), file_attr(INodeNo(0), attr, self.options.owner).kind)
     }
 
     /// Room on the server; remembered for a moment. One round trip.

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use bytes::Bytes;
-use fuser::Errno;
+use fuser::{Errno, FileHandle, INodeNo};
 use sss_common::wire::fs::{Attr, OpenRequest, Pin};
 use sss_common::{Code, Kind, NodeId, Right, Version};
 
@@ -24,7 +24,7 @@ use crate::tree::{ROOT, SELF};
 /// An open file handle.
 pub struct OpenFile {
     /// Which inode.
-    pub ino: u64,
+    pub ino: INodeNo,
     /// What is open, shared with the inode's other handles.
     pub document: Arc<Document>,
     reader: Reader,
@@ -82,12 +82,12 @@ enum Current {
 impl Fs {
     /// Checks out: pins the version that the inode shows. ESTALE when the document has moved on, and the kernel
     /// then looks the name up again.
-    pub async fn open(&self, caller: Caller, ino: u64, access: Access) -> Answer<u64> {
+    pub async fn open(&self, caller: Caller, ino: INodeNo, access: Access) -> Answer<FileHandle> {
         let answer = self.checkout(caller, ino, access).await;
         self.noted(ino, "open", answer)
     }
 
-    pub(super) async fn checkout(&self, caller: Caller, ino: u64, access: Access) -> Answer<u64> {
+    pub(super) async fn checkout(&self, caller: Caller, ino: INodeNo, access: Access) -> Answer<FileHandle> {
         if access.write {
             self.writable()?;
         }
@@ -116,7 +116,7 @@ impl Fs {
     }
 
     /// Pins the version that an inode shows, and says when it asked. One round trip, unless an own check-in is faster.
-    async fn pinned(&self, ino: u64, node: NodeId, access: Access) -> Answer<(Attr, Instant)> {
+    async fn pinned(&self, ino: INodeNo, node: NodeId, access: Access) -> Answer<(Attr, Instant)> {
         for _ in 0..OPEN_TRIES {
             let asked_at = Instant::now();
             let request = OpenRequest { node, want: access.want(), version: None };
@@ -141,7 +141,7 @@ impl Fs {
     }
 
     /// Whether the inode shows the version that was pinned, or an own check-in is making it.
-    fn is_current(&self, ino: u64, attr: &Attr) -> Current {
+    fn is_current(&self, ino: INodeNo, attr: &Attr) -> Current {
         let mut tree = self.tree.lock();
         let Some(inode) = tree.inode(ino).filter(|inode| inode.attr.node == attr.node) else {
             return Current::MovedOn;
@@ -167,7 +167,7 @@ impl Fs {
         current
     }
 
-    fn join(&self, ino: u64, attr: &Attr, asked_at: Instant) -> Arc<Document> {
+    fn join(&self, ino: INodeNo, attr: &Attr, asked_at: Instant) -> Arc<Document> {
         let mut new = false;
         let entry = self.documents.entry(ino).or_insert_with(|| {
             new = true;
@@ -184,7 +184,7 @@ impl Fs {
     }
 
     /// Registers a handle on a document that is retained for it already.
-    pub(super) fn opened(&self, ino: u64, document: Arc<Document>, access: Access) -> u64 {
+    pub(super) fn opened(&self, ino: INodeNo, document: Arc<Document>, access: Access) -> FileHandle {
         let fh = self.handle();
         let new = access.create && document.attr().version == Version::NONE;
         let file = OpenFile {
@@ -199,13 +199,13 @@ impl Fs {
         fh
     }
 
-    pub(super) fn file(&self, fh: u64) -> Answer<Arc<OpenFile>> {
+    pub(super) fn file(&self, fh: FileHandle) -> Answer<Arc<OpenFile>> {
         let file = self.files.get(&fh).map(|file| file.value().clone());
         file.ok_or_else(|| Failure::new(Errno::EBADF, "the file is not open"))
     }
 
     /// Bytes of the pinned version under the draft; fewer than asked for only at the end.
-    pub async fn read(&self, fh: u64, offset: u64, length: usize) -> Answer<Bytes> {
+    pub async fn read(&self, fh: FileHandle, offset: u64, length: usize) -> Answer<Bytes> {
         let file = self.file(fh)?;
         let answer = async {
             self.live()?;
@@ -221,7 +221,7 @@ impl Fs {
     }
 
     /// Into the draft.
-    pub fn write(&self, fh: u64, offset: u64, bytes: &Bytes) -> Answer<usize> {
+    pub fn write(&self, fh: FileHandle, offset: u64, bytes: &Bytes) -> Answer<usize> {
         let file = self.file(fh)?;
         let answer = self.live().and_then(|()| {
             if !file.writes {
@@ -238,7 +238,7 @@ impl Fs {
     /// the first `close` that finds it still empty, or everyone would see an empty version in between: by the second, by the
     /// first write's `close`, by `fsync`, or when the last descriptor goes. What `open` emptied had content, and
     /// a `close` that answers for it says so only once it is gone.
-    pub async fn flush(self: &Arc<Self>, fh: u64) -> Answer<()> {
+    pub async fn flush(self: &Arc<Self>, fh: FileHandle) -> Answer<()> {
         let file = self.file(fh)?;
         if file.untouched.swap(false, Ordering::Relaxed) && file.document.attr().size == 0 {
             return Ok(());
@@ -251,14 +251,14 @@ impl Fs {
     }
 
     /// As [`Fs::flush`].
-    pub async fn fsync(self: &Arc<Self>, fh: u64) -> Answer<()> {
+    pub async fn fsync(self: &Arc<Self>, fh: FileHandle) -> Answer<()> {
         let file = self.file(fh)?;
         let answer = self.checkin(file.ino, &file.document).await;
         self.noted(file.ino, "fsync", answer)
     }
 
     /// The last of a handle: checks in what a memory mapping wrote after the last `close`, and gives the pin back.
-    pub async fn release(self: &Arc<Self>, fh: u64) {
+    pub async fn release(self: &Arc<Self>, fh: FileHandle) {
         let Some((_, file)) = self.files.remove(&fh) else { return };
         let (ino, document) = (file.ino, &file.document);
         // As long as others can write, what is dirty is theirs to close.
@@ -271,7 +271,7 @@ impl Fs {
     }
 
     /// Checks a document's draft in. A refusal that is final keeps the draft as a conflict copy.
-    pub(super) async fn checkin(self: &Arc<Self>, ino: u64, document: &Arc<Document>) -> Answer<()> {
+    pub(super) async fn checkin(self: &Arc<Self>, ino: INodeNo, document: &Arc<Document>) -> Answer<()> {
         self.live().or_else(|failure| if document.is_dirty() { Err(failure) } else { Ok(()) })?;
         match document.checkin().await {
             Ok(None) => Ok(()),
@@ -291,7 +291,7 @@ impl Fs {
     }
 
     /// An own version: the inode moves along with it.
-    pub(super) fn checked_in(&self, ino: u64, attr: Attr) {
+    pub(super) fn checked_in(&self, ino: INodeNo, attr: Attr) {
         let mut tree = self.tree.lock();
         if tree.inode(ino).is_some_and(|inode| inode.attr.node == attr.node) {
             let named = tree.current(attr.node) == Some(ino);
@@ -304,7 +304,7 @@ impl Fs {
     }
 
     /// One handle less on a document: the last one gives the pin back, or leaves the draft to be tried again.
-    pub(super) fn left(&self, ino: u64, document: &Document) {
+    pub(super) fn left(&self, ino: INodeNo, document: &Document) {
         let gone = self.documents.remove_if(&ino, |_, open| open.release() == 0 && !open.is_dirty());
         match gone {
             Some((_, document)) => {
@@ -318,7 +318,7 @@ impl Fs {
 
     /// An own rename, flag or swap made `attr` what an inode shows. Whoever was faster may have made it something else: then the
     /// document gets a new inode, and what is open stays on its pinned version.
-    pub(super) fn rebind(&self, ino: u64, attr: Attr) {
+    pub(super) fn rebind(&self, ino: INodeNo, attr: Attr) {
         let mut tree = self.tree.lock();
         let same = match self.document(ino) {
             Some(document) => document.rebind(&attr),
@@ -331,12 +331,12 @@ impl Fs {
     }
 
     /// A symbolic link's target: its content. Two round trips.
-    pub async fn readlink(&self, ino: u64) -> Answer<Bytes> {
+    pub async fn readlink(&self, ino: INodeNo) -> Answer<Bytes> {
         let answer = self.target(ino).await;
         self.noted(ino, "readlink", answer)
     }
 
-    async fn target(&self, ino: u64) -> Answer<Bytes> {
+    async fn target(&self, ino: INodeNo) -> Answer<Bytes> {
         if ino == SELF {
             return Ok(Bytes::from_static(b"."));
         }
@@ -351,7 +351,7 @@ impl Fs {
     }
 
     /// The path that a document was last seen under, for messages.
-    pub fn path_of(&self, ino: u64) -> String {
+    pub fn path_of(&self, ino: INodeNo) -> String {
         if ino == ROOT { "/".into() } else { self.path(ino) }
     }
 }

@@ -3,7 +3,7 @@
 use std::ffi::OsStr;
 use std::time::{Duration, SystemTime};
 
-use fuser::{AccessFlags, Errno, FileAttr};
+use fuser::{AccessFlags, Errno, FileAttr, FileHandle, INodeNo};
 use sss_common::wire::fs::{Attr, LookupRequest, SetAttrRequest};
 use sss_common::{Code, Kind, Name, Uid};
 
@@ -29,12 +29,12 @@ pub struct Changes {
 
 impl Fs {
     /// One name in a folder: counts one lookup. One round trip.
-    pub async fn lookup(&self, parent: u64, name: &OsStr) -> Answer<FileAttr> {
+    pub async fn lookup(&self, parent: INodeNo, name: &OsStr) -> Answer<FileAttr> {
         let answer = self.find(parent, name).await;
         self.noted(parent, "lookup", answer)
     }
 
-    async fn find(&self, parent: u64, name: &OsStr) -> Answer<FileAttr> {
+    async fn find(&self, parent: INodeNo, name: &OsStr) -> Answer<FileAttr> {
         let name = match name_of(name) {
             Ok(name) => name,
             // What cannot be a name is not there; a name that is too long is told so.
@@ -47,7 +47,7 @@ impl Fs {
         }
     }
 
-    async fn ask(&self, parent: u64, name: &Name) -> Answer<u64> {
+    async fn ask(&self, parent: INodeNo, name: &Name) -> Answer<INodeNo> {
         self.live()?;
         let folder = self.node(parent).await?;
         let attr = match (parent, name.as_str().strip_prefix('@')) {
@@ -70,16 +70,16 @@ impl Fs {
     }
 
     /// The server says that `attr` stands under a name; counts one lookup.
-    pub(super) fn seen(&self, parent: u64, name: Name, attr: Attr) -> u64 {
+    pub(super) fn seen(&self, parent: INodeNo, name: Name, attr: Attr) -> INodeNo {
         self.tree.lock().seen(Some((parent, name)), attr, |ino| self.is_busy(ino))
     }
 
-    fn vanished(&self, parent: u64, name: &Name) {
+    fn vanished(&self, parent: INodeNo, name: &Name) {
         self.tree.lock().removed(parent, name);
     }
 
     /// When the session is gone, what is known stays to be seen, so that `user.3s.why` can be read on it.
-    fn remembered(&self, parent: u64, name: &Name, failure: Failure) -> Answer<FileAttr> {
+    fn remembered(&self, parent: INodeNo, name: &Name, failure: Failure) -> Answer<FileAttr> {
         if self.over.read().is_none() && failure.errno.code() != libc::EKEYEXPIRED {
             return Err(failure);
         }
@@ -91,7 +91,7 @@ impl Fs {
     }
 
     /// An inode's attributes, an own open draft's changes included.
-    pub(super) fn shown(&self, ino: u64) -> Answer<FileAttr> {
+    pub(super) fn shown(&self, ino: INodeNo) -> Answer<FileAttr> {
         let mut attr = self.known(ino)?.attr;
         if let Some(document) = self.document(ino) {
             let right = attr.right;
@@ -102,18 +102,18 @@ impl Fs {
 
     /// How long the kernel may believe what it was told of an inode: what somebody else owns, and may share or
     /// change at any time, not at all.
-    pub fn believed(&self, ino: u64) -> Duration {
+    pub fn believed(&self, ino: INodeNo) -> Duration {
         let owned = self.tree.lock().inode(ino).is_some_and(|inode| inode.attr.right.owner);
         if owned || ino == SELF { TTL } else { Duration::ZERO }
     }
 
     /// Attributes. No round trip for what is open and dirty; else one.
-    pub async fn getattr(&self, ino: u64) -> Answer<FileAttr> {
+    pub async fn getattr(&self, ino: INodeNo) -> Answer<FileAttr> {
         let answer = self.stat(ino).await;
         self.noted(ino, "getattr", answer)
     }
 
-    async fn stat(&self, ino: u64) -> Answer<FileAttr> {
+    async fn stat(&self, ino: INodeNo) -> Answer<FileAttr> {
         if ino == SELF || self.over.read().is_some() {
             return self.shown(ino);
         }
@@ -155,15 +155,21 @@ impl Fs {
     pub async fn setattr(
         &self,
         caller: Caller,
-        ino: u64,
-        fh: Option<u64>,
+        ino: INodeNo,
+        fh: Option<FileHandle>,
         changes: Changes,
     ) -> Answer<FileAttr> {
         let answer = self.change(caller, ino, fh, changes).await;
         self.noted(ino, "setattr", answer)
     }
 
-    async fn change(&self, caller: Caller, ino: u64, fh: Option<u64>, changes: Changes) -> Answer<FileAttr> {
+    async fn change(
+        &self,
+        caller: Caller,
+        ino: INodeNo,
+        fh: Option<FileHandle>,
+        changes: Changes,
+    ) -> Answer<FileAttr> {
         self.writable()?;
         self.chown(changes)?;
         if let Some(size) = changes.size {
@@ -203,7 +209,7 @@ impl Fs {
     }
 
     /// Whether a user may, as the attributes say. No round trip.
-    pub fn access(&self, caller: Caller, ino: u64, mask: AccessFlags) -> Answer<()> {
+    pub fn access(&self, caller: Caller, ino: INodeNo, mask: AccessFlags) -> Answer<()> {
         let mut attr = self.known(ino)?.attr;
         if let Some(document) = self.document(ino) {
             attr.mode = document.attr().mode;
@@ -223,7 +229,7 @@ impl Fs {
     }
 
     /// The kernel forgets lookups.
-    pub fn forget(&self, ino: u64, count: u64) {
+    pub fn forget(&self, ino: INodeNo, count: u64) {
         let mut tree = self.tree.lock();
         let open = self.documents.contains_key(&ino);
         if tree.forget(ino, count, open) {

@@ -23,7 +23,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use dashmap::DashMap;
-use fuser::Errno;
+use fuser::{Errno, FileHandle, INodeNo};
 use parking_lot::{Mutex, RwLock};
 use sss_common::{Code, Flag, MachineName, Name, NodeId};
 use tokio::runtime::Handle;
@@ -95,13 +95,13 @@ pub struct Fs {
     shared: Arc<document::Shared>,
     tree: Mutex<Tree>,
     root: tokio::sync::Mutex<bool>,
-    documents: DashMap<u64, Arc<Document>>,
-    files: DashMap<u64, Arc<OpenFile>>,
-    dirs: DashMap<u64, Arc<OpenDir>>,
+    documents: DashMap<INodeNo, Arc<Document>>,
+    files: DashMap<FileHandle, Arc<OpenFile>>,
+    dirs: DashMap<FileHandle, Arc<OpenDir>>,
     next_handle: AtomicU64,
     attributes: xattr::Cache,
     room: Mutex<Option<dir::Room>>,
-    whys: DashMap<u64, String>,
+    whys: DashMap<INodeNo, String>,
     last_why: Mutex<Option<String>>,
     over: RwLock<Option<Failure>>,
     pages: RwLock<Option<Arc<dyn Pages>>>,
@@ -157,7 +157,7 @@ impl Fs {
     /// Ends the mount: checks in what is dirty, gives pins back, logs out. Answers what could not be saved.
     pub async fn shutdown(self: &Arc<Self>) -> Vec<Failure> {
         let mut failures = Vec::new();
-        let dirty: Vec<u64> = self.documents.iter().filter(|d| d.is_dirty()).map(|d| *d.key()).collect();
+        let dirty: Vec<INodeNo> = self.documents.iter().filter(|d| d.is_dirty()).map(|d| *d.key()).collect();
         for ino in dirty {
             let Some(document) = self.documents.get(&ino).map(|entry| entry.value().clone()) else {
                 continue;
@@ -177,19 +177,19 @@ impl Fs {
     }
 
     /// What an inode is. The root is asked for when it is not known yet.
-    async fn inode(&self, ino: u64) -> Answer<Inode> {
+    async fn inode(&self, ino: INodeNo) -> Answer<Inode> {
         if ino == ROOT {
             self.start().await?;
         }
         self.known(ino)
     }
 
-    fn known(&self, ino: u64) -> Answer<Inode> {
+    fn known(&self, ino: INodeNo) -> Answer<Inode> {
         let inode = self.tree.lock().inode(ino).cloned();
         inode.ok_or_else(|| Failure::new(Errno::ESTALE, "the file is not known here any more"))
     }
 
-    async fn node(&self, ino: u64) -> Answer<NodeId> {
+    async fn node(&self, ino: INodeNo) -> Answer<NodeId> {
         Ok(self.inode(ino).await?.attr.node)
     }
 
@@ -226,11 +226,11 @@ impl Fs {
     }
 
     /// Remembers a failure for `user.3s.why` and the log.
-    fn noted<T>(&self, ino: u64, operation: &'static str, answer: Answer<T>) -> Answer<T> {
+    fn noted<T>(&self, ino: INodeNo, operation: &'static str, answer: Answer<T>) -> Answer<T> {
         if let Err(failure) = &answer {
             let errno = failure.errno.code();
             match failure.loudness() {
-                Loudness::Quiet => tracing::trace!(ino, operation, errno, why = %failure.why),
+                Loudness::Quiet => tracing::trace!(%ino, operation, errno, why = %failure.why),
                 Loudness::Info => {
                     tracing::info!(path = %self.path(ino), operation, errno, why = %failure.why)
                 }
@@ -247,7 +247,7 @@ impl Fs {
     }
 
     /// Where an inode was seen last, for people.
-    fn path(&self, ino: u64) -> String {
+    fn path(&self, ino: INodeNo) -> String {
         let tree = self.tree.lock();
         let mut names = Vec::new();
         let mut at = ino;
@@ -262,15 +262,15 @@ impl Fs {
         format!("/{}", names.join("/"))
     }
 
-    fn handle(&self) -> u64 {
-        self.next_handle.fetch_add(1, Ordering::Relaxed)
+    fn handle(&self) -> FileHandle {
+        FileHandle(self.next_handle.fetch_add(1, Ordering::Relaxed))
     }
 
-    fn document(&self, ino: u64) -> Option<Arc<Document>> {
+    fn document(&self, ino: INodeNo) -> Option<Arc<Document>> {
         self.documents.get(&ino).map(|entry| entry.value().clone())
     }
 
-    fn is_busy(&self, ino: u64) -> bool {
+    fn is_busy(&self, ino: INodeNo) -> bool {
         self.document(ino).is_some_and(|document| document.is_in_flight())
     }
 }
@@ -282,7 +282,7 @@ fn name_of(name: &OsStr) -> Answer<Name> {
 }
 
 /// A name for something new: in the root those that begin with `@` are other users' homes.
-fn new_name(parent: u64, name: &OsStr) -> Answer<Name> {
+fn new_name(parent: INodeNo, name: &OsStr) -> Answer<Name> {
     let name = name_of(name)?;
     match parent == ROOT && name.is_owner_link() {
         true => Err(Failure::new(

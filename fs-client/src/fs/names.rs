@@ -4,7 +4,7 @@ use std::ffi::OsStr;
 use std::sync::Arc;
 use std::time::Instant;
 
-use fuser::{Errno, FileAttr, RenameFlags};
+use fuser::{Errno, FileAttr, FileHandle, INodeNo, RenameFlags};
 use sss_common::limits::SYMLINK_MAX;
 use sss_common::wire::fs::{CreateRequest, RemoveRequest, RenameRequest, Swapped};
 use sss_common::{Code, Kind, Name, Version};
@@ -19,12 +19,12 @@ impl Fs {
     pub async fn create(
         &self,
         caller: Caller,
-        parent: u64,
+        parent: INodeNo,
         name: &OsStr,
         mode: u32,
         access: Access,
         exclusive: bool,
-    ) -> Answer<(FileAttr, u64)> {
+    ) -> Answer<(FileAttr, FileHandle)> {
         let answer = self.make_and_open(caller, parent, name, mode, access, exclusive).await;
         self.noted(parent, "create", answer)
     }
@@ -32,12 +32,12 @@ impl Fs {
     async fn make_and_open(
         &self,
         caller: Caller,
-        parent: u64,
+        parent: INodeNo,
         name: &OsStr,
         mode: u32,
         access: Access,
         exclusive: bool,
-    ) -> Answer<(FileAttr, u64)> {
+    ) -> Answer<(FileAttr, FileHandle)> {
         self.writable()?;
         let name = new_name(parent, name)?;
         match self.make(parent, &name, Kind::File, mode, None).await {
@@ -46,7 +46,7 @@ impl Fs {
                 Ok((self.shown(ino)?, fh))
             }
             Err(failure) if failure.errno == Errno::EEXIST && !exclusive => {
-                let ino = self.lookup(parent, OsStr::new(name.as_str())).await?.ino.0;
+                let ino = self.lookup(parent, OsStr::new(name.as_str())).await?.ino;
                 let fh = self.open(caller, ino, access).await.inspect_err(|_| self.forget(ino, 1))?;
                 Ok((self.shown(ino)?, fh))
             }
@@ -56,7 +56,7 @@ impl Fs {
 
     /// A new document's draft is dirty, so that closing it makes its first version even when nothing was written. One that
     /// came back under its name (the editors' rule) begins as an empty draft on its last version.
-    fn open_new(&self, ino: u64, access: Access) -> Answer<u64> {
+    fn open_new(&self, ino: INodeNo, access: Access) -> Answer<FileHandle> {
         let attr = self.known(ino)?.attr;
         let entry = self
             .documents
@@ -74,7 +74,7 @@ impl Fs {
     }
 
     /// An empty document that is not opened, for `mknod(2)`. Counts one lookup.
-    pub async fn mknod(self: &Arc<Self>, parent: u64, name: &OsStr, mode: u32) -> Answer<FileAttr> {
+    pub async fn mknod(self: &Arc<Self>, parent: INodeNo, name: &OsStr, mode: u32) -> Answer<FileAttr> {
         let answer = async {
             self.writable()?;
             match mode & libc::S_IFMT {
@@ -96,7 +96,7 @@ impl Fs {
     }
 
     /// A folder. Counts one lookup.
-    pub async fn mkdir(&self, parent: u64, name: &OsStr, mode: u32) -> Answer<FileAttr> {
+    pub async fn mkdir(&self, parent: INodeNo, name: &OsStr, mode: u32) -> Answer<FileAttr> {
         let answer = async {
             self.writable()?;
             let ino = self.make(parent, &new_name(parent, name)?, Kind::Folder, mode, None).await?;
@@ -107,7 +107,7 @@ impl Fs {
     }
 
     /// A symbolic link. Counts one lookup.
-    pub async fn symlink(&self, parent: u64, name: &OsStr, target: &OsStr) -> Answer<FileAttr> {
+    pub async fn symlink(&self, parent: INodeNo, name: &OsStr, target: &OsStr) -> Answer<FileAttr> {
         let answer = async {
             self.writable()?;
             let name = new_name(parent, name)?;
@@ -124,12 +124,12 @@ impl Fs {
 
     async fn make(
         &self,
-        parent: u64,
+        parent: INodeNo,
         name: &Name,
         kind: Kind,
         mode: u32,
         target: Option<String>,
-    ) -> Answer<u64> {
+    ) -> Answer<INodeNo> {
         let request = CreateRequest {
             parent: self.node(parent).await?,
             name: name.clone(),
@@ -158,18 +158,18 @@ impl Fs {
     }
 
     /// Removes a document or link. Open handles keep what is here.
-    pub async fn unlink(&self, parent: u64, name: &OsStr) -> Answer<()> {
+    pub async fn unlink(&self, parent: INodeNo, name: &OsStr) -> Answer<()> {
         let answer = self.remove(parent, name, false).await;
         self.noted(parent, "unlink", answer)
     }
 
     /// Removes an empty folder.
-    pub async fn rmdir(&self, parent: u64, name: &OsStr) -> Answer<()> {
+    pub async fn rmdir(&self, parent: INodeNo, name: &OsStr) -> Answer<()> {
         let answer = self.remove(parent, name, true).await;
         self.noted(parent, "rmdir", answer)
     }
 
-    async fn remove(&self, parent: u64, name: &OsStr, folder: bool) -> Answer<()> {
+    async fn remove(&self, parent: INodeNo, name: &OsStr, folder: bool) -> Answer<()> {
         self.writable()?;
         let name = new_name(parent, name).map_err(|failure| match failure.errno {
             Errno::EINVAL => Failure::new(Errno::EPERM, "other users' homes cannot be removed"),
@@ -194,9 +194,9 @@ impl Fs {
     /// Renames. What is dirty under the old name is checked in first.
     pub async fn rename(
         self: &Arc<Self>,
-        parent: u64,
+        parent: INodeNo,
         name: &OsStr,
-        new_parent: u64,
+        new_parent: INodeNo,
         new: &OsStr,
         flags: RenameFlags,
     ) -> Answer<()> {
@@ -206,9 +206,9 @@ impl Fs {
 
     async fn mv(
         self: &Arc<Self>,
-        parent: u64,
+        parent: INodeNo,
         name: &OsStr,
-        new_parent: u64,
+        new_parent: INodeNo,
         new: &OsStr,
         flags: RenameFlags,
     ) -> Answer<()> {
@@ -249,7 +249,7 @@ impl Fs {
     }
 
     /// There are no hard links: a document's grants, owner and history belong to one name.
-    pub fn link(&self, ino: u64) -> Answer<()> {
+    pub fn link(&self, ino: INodeNo) -> Answer<()> {
         let why = "a store has no hard links; use `cp` or `ln -s`";
         self.noted(ino, "link", Err(Failure::new(Errno::EPERM, why)))
     }

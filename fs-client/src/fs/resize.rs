@@ -2,7 +2,7 @@
 //!
 //! Round trips: none on an open file; by path two, the right and the check-in.
 
-use fuser::Errno;
+use fuser::{Errno, FileHandle, INodeNo};
 use sss_common::limits::DOCUMENT_MAX;
 
 use super::io::{Access, OpenFile};
@@ -11,7 +11,13 @@ use crate::document::{self, Document};
 use crate::remote::RemoteError;
 
 impl Fs {
-    pub(super) async fn resize(&self, caller: Caller, ino: u64, fh: Option<u64>, size: u64) -> Answer<()> {
+    pub(super) async fn resize(
+        &self,
+        caller: Caller,
+        ino: INodeNo,
+        fh: Option<FileHandle>,
+        size: u64,
+    ) -> Answer<()> {
         if let Some(fh) = fh {
             return self.file(fh)?.document.truncate(size).map_err(|error| self.failed(error));
         }
@@ -26,7 +32,7 @@ impl Fs {
 
     /// A check-in that a path-based call waits for: it has no open file that could say later what became of it. What
     /// the server refuses is therefore not tried again.
-    async fn resized(&self, ino: u64, document: &Document, size: u64) -> document::Result<()> {
+    async fn resized(&self, ino: INodeNo, document: &Document, size: u64) -> document::Result<()> {
         let alone = !document.is_dirty() && document.handles() == 1;
         document.truncate(size)?;
         let changes = document.changes();
@@ -42,7 +48,7 @@ impl Fs {
     }
 
     /// `fallocate`: sizes and zeroes; nothing is reserved on the server.
-    pub fn fallocate(&self, fh: u64, offset: u64, length: u64, mode: i32) -> Answer<()> {
+    pub fn fallocate(&self, fh: FileHandle, offset: u64, length: u64, mode: i32) -> Answer<()> {
         let file = self.file(fh)?;
         let answer = self.allocate(&file, offset, length, mode);
         self.noted(file.ino, "fallocate", answer)

@@ -19,12 +19,12 @@ use crate::remote::RemoteError;
 /// The kernel's page cache, as far as it is told what to drop.
 pub trait Pages: Send + Sync {
     /// Drops an inode's pages and attributes. May wait for reads that are under way.
-    fn drop_pages(&self, ino: u64) -> std::io::Result<()>;
+    fn drop_pages(&self, ino: INodeNo) -> std::io::Result<()>;
 }
 
 impl Pages for fuser::Notifier {
-    fn drop_pages(&self, ino: u64) -> std::io::Result<()> {
-        self.inval_inode(INodeNo(ino), 0, 0)
+    fn drop_pages(&self, ino: INodeNo) -> std::io::Result<()> {
+        self.inval_inode(ino, 0, 0)
     }
 }
 
@@ -42,7 +42,7 @@ impl Fs {
     }
 
     /// Arms a timer for the end of the right to read what is open. One at a time for each document.
-    pub(super) fn watch(&self, ino: u64, document: &Arc<Document>) {
+    pub(super) fn watch(&self, ino: INodeNo, document: &Arc<Document>) {
         let Some(end) = document.ends_at() else { return };
         if !document.arm(end) {
             return;
@@ -82,7 +82,7 @@ impl Fs {
         }
         tracing::warn!(why = %failure.why, "the session is over");
         *self.last_why.lock() = Some(failure.why);
-        let inos: Vec<u64> = self.documents.iter().map(|document| *document.key()).collect();
+        let inos: Vec<INodeNo> = self.documents.iter().map(|document| *document.key()).collect();
         for document in self.documents.iter() {
             document.must_ask();
         }
@@ -147,12 +147,12 @@ impl Fs {
     }
 }
 
-pub(super) async fn drop_pages(pages: Option<Arc<dyn Pages>>, inos: Vec<u64>) {
+pub(super) async fn drop_pages(pages: Option<Arc<dyn Pages>>, inos: Vec<INodeNo>) {
     let Some(pages) = pages.filter(|_| !inos.is_empty()) else { return };
     let dropped = tokio::task::spawn_blocking(move || {
         for ino in inos {
             if let Err(error) = pages.drop_pages(ino) {
-                tracing::warn!(ino, %error, "the kernel's pages could not be dropped");
+                tracing::warn!(%ino, %error, "the kernel's pages could not be dropped");
             }
         }
     });

@@ -73,38 +73,38 @@ impl Mount {
     pub(super) async fn walk(&self, path: &str) -> Answer<FileAttr> {
         let mut attr = self.fs.getattr(ROOT).await?;
         for name in path.split('/') {
-            attr = self.fs.lookup(attr.ino.0, OsStr::new(name)).await?;
+            attr = self.fs.lookup(attr.ino, OsStr::new(name)).await?;
         }
         Ok(attr)
     }
 
-    pub(super) async fn ino(&self, path: &str) -> u64 {
-        self.walk(path).await.unwrap().ino.0
+    pub(super) async fn ino(&self, path: &str) -> INodeNo {
+        self.walk(path).await.unwrap().ino
     }
 
     /// Opens as the VFS does: a stale inode is looked up once more.
-    pub(super) async fn open(&self, path: &str, access: Access) -> Answer<u64> {
-        let ino = self.walk(path).await?.ino.0;
+    pub(super) async fn open(&self, path: &str, access: Access) -> Answer<FileHandle> {
+        let ino = self.walk(path).await?.ino;
         match self.fs.open(ME, ino, access).await {
             Err(failure) if failure.errno == Errno::ESTALE => {
-                let ino = self.walk(path).await?.ino.0;
+                let ino = self.walk(path).await?.ino;
                 self.fs.open(ME, ino, access).await
             }
             other => other,
         }
     }
 
-    pub(super) async fn create(&self, name: &str) -> Answer<(FileAttr, u64)> {
+    pub(super) async fn create(&self, name: &str) -> Answer<(FileAttr, FileHandle)> {
         self.fs.create(ME, ROOT, OsStr::new(name), 0o644, BOTH, true).await
     }
 
-    pub(super) async fn close(&self, fh: u64) -> Answer<()> {
+    pub(super) async fn close(&self, fh: FileHandle) -> Answer<()> {
         let answer = self.fs.flush(fh).await;
         self.fs.release(fh).await;
         answer
     }
 
-    pub(super) fn put(&self, fh: u64, offset: u64, text: &str) {
+    pub(super) fn put(&self, fh: FileHandle, offset: u64, text: &str) {
         self.fs.write(fh, offset, &Bytes::copy_from_slice(text.as_bytes())).unwrap();
     }
 
@@ -141,7 +141,7 @@ impl Mount {
         self.fs.getxattr(ino, name).await.map(|value| String::from_utf8(value).unwrap())
     }
 
-    pub(super) async fn names(&self, ino: u64) -> Vec<String> {
+    pub(super) async fn names(&self, ino: INodeNo) -> Vec<String> {
         let fh = self.fs.opendir(ino).await.unwrap();
         let mut names = Vec::new();
         loop {
@@ -190,7 +190,7 @@ async fn the_promised_round_trips() {
         .fs
         .setattr(
             ME,
-            attr.ino.0,
+            attr.ino,
             Some(fh),
             lookup::Changes { mode: Some(0o600), mtime: Some(std::time::UNIX_EPOCH), ..Default::default() },
         )
@@ -198,7 +198,7 @@ async fn the_promised_round_trips() {
         .unwrap();
     alice.close(fh).await.unwrap();
     assert_eq!(alice.fault.calls(), ["create", "checkin"]);
-    let fh = alice.fs.open(ME, attr.ino.0, READ).await.unwrap();
+    let fh = alice.fs.open(ME, attr.ino, READ).await.unwrap();
     alice.fs.read(fh, 0, 4096).await.unwrap();
     alice.fs.flush(fh).await.unwrap();
     assert_eq!(alice.fault.calls(), ["open", "read"]);
@@ -280,7 +280,7 @@ async fn vims_save_keeps_the_document() {
     assert_eq!(attr.size, 0);
     alice.put(fh, 0, "new");
     alice.close(fh).await.unwrap();
-    assert_eq!(alice.fs.known(attr.ino.0).unwrap().attr.node, node, "the document is back under its name");
+    assert_eq!(alice.fs.known(attr.ino).unwrap().attr.node, node, "the document is back under its name");
     assert_ne!(alice.fs.known(backup).unwrap().attr.node, node, "the backup's inode is another document now");
     assert_eq!(alice.cat("a~").await.unwrap(), "old");
     alice.fs.unlink(ROOT, OsStr::new("a~")).await.unwrap();
@@ -340,11 +340,11 @@ async fn names_in_the_root_and_their_errors() {
     assert_eq!(errno(alice.walk("@nobody").await), libc::ENOENT);
     let link = alice.walk("@alice").await.unwrap();
     assert_eq!(link.kind, fuser::FileType::Symlink);
-    assert_eq!(alice.fs.readlink(link.ino.0).await.unwrap(), ".");
+    assert_eq!(alice.fs.readlink(link.ino).await.unwrap(), ".");
     assert_eq!(errno(alice.fs.link(alice.ino("a").await)), libc::EPERM);
     assert_eq!(errno(alice.fs.mknod(ROOT, OsStr::new("p"), libc::S_IFIFO).await), libc::EPERM);
     alice.fs.mknod(ROOT, OsStr::new("plain"), libc::S_IFREG | 0o600).await.unwrap();
-    let folder = alice.fs.mkdir(ROOT, OsStr::new("d"), 0o755).await.unwrap().ino.0;
+    let folder = alice.fs.mkdir(ROOT, OsStr::new("d"), 0o755).await.unwrap().ino;
     alice.fs.create(ME, folder, OsStr::new("@fine"), 0o644, WRITE, true).await.unwrap();
     assert_eq!(errno(alice.fs.rmdir(ROOT, OsStr::new("d")).await), libc::ENOTEMPTY);
     assert_eq!(errno(alice.fs.rmdir(ROOT, OsStr::new("a")).await), libc::ENOTDIR);
@@ -360,7 +360,7 @@ async fn names_in_the_root_and_their_errors() {
         libc::EEXIST
     );
     let symlink = alice.fs.symlink(ROOT, OsStr::new("l"), OsStr::new("a")).await.unwrap();
-    assert_eq!(alice.fs.readlink(symlink.ino.0).await.unwrap(), "a");
+    assert_eq!(alice.fs.readlink(symlink.ino).await.unwrap(), "a");
     assert_eq!(alice.names(ROOT).await, [".", "..", "a", "d", "l", "plain"]);
 }
 
@@ -384,7 +384,7 @@ async fn a_read_only_mount_changes_nothing() {
     let remote = site.server.login("alice", "client1");
     let options = MountOptions { read_only: true, ..MountOptions::default() };
     let fs = Fs::new(remote, options, Handle::current());
-    let ino = fs.lookup(ROOT, OsStr::new("a")).await.unwrap().ino.0;
+    let ino = fs.lookup(ROOT, OsStr::new("a")).await.unwrap().ino;
     assert!(fs.open(ME, ino, READ).await.is_ok());
     assert_eq!(errno(fs.open(ME, ino, WRITE).await), libc::EROFS);
     assert_eq!(errno(fs.unlink(ROOT, OsStr::new("a")).await), libc::EROFS);
@@ -398,10 +398,10 @@ async fn owners_are_held_to_their_bits_and_root_is_not() {
     let (attr, fh) = alice.fs.create(ME, ROOT, OsStr::new("ro"), 0o444, WRITE, true).await.unwrap();
     alice.put(fh, 0, "git object");
     alice.close(fh).await.unwrap();
-    assert_eq!(errno(alice.fs.open(ME, attr.ino.0, WRITE).await), libc::EACCES);
-    assert!(alice.fs.open(Caller { uid: 0 }, attr.ino.0, WRITE).await.is_ok());
+    assert_eq!(errno(alice.fs.open(ME, attr.ino, WRITE).await), libc::EACCES);
+    assert!(alice.fs.open(Caller { uid: 0 }, attr.ino, WRITE).await.is_ok());
     use fuser::AccessFlags;
-    assert!(alice.fs.access(ME, attr.ino.0, AccessFlags::R_OK).is_ok());
-    assert_eq!(errno(alice.fs.access(ME, attr.ino.0, AccessFlags::W_OK)), libc::EACCES);
-    assert_eq!(errno(alice.fs.access(Caller { uid: 0 }, attr.ino.0, AccessFlags::X_OK)), libc::EACCES);
+    assert!(alice.fs.access(ME, attr.ino, AccessFlags::R_OK).is_ok());
+    assert_eq!(errno(alice.fs.access(ME, attr.ino, AccessFlags::W_OK)), libc::EACCES);
+    assert_eq!(errno(alice.fs.access(Caller { uid: 0 }, attr.ino, AccessFlags::X_OK)), libc::EACCES);
 }

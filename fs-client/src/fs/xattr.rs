@@ -9,7 +9,7 @@ use std::time::Instant;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use dashmap::DashMap;
-use fuser::Errno;
+use fuser::{Errno, INodeNo};
 use sss_common::limits::XATTR_VALUE_MAX;
 use sss_common::wire::documents::GrantInfo;
 use sss_common::wire::fs::*;
@@ -131,12 +131,12 @@ impl SetMode {
 
 impl Fs {
     /// One attribute's value.
-    pub async fn getxattr(&self, ino: u64, name: &str) -> Answer<Vec<u8>> {
+    pub async fn getxattr(&self, ino: INodeNo, name: &str) -> Answer<Vec<u8>> {
         let answer = self.value(ino, name).await;
         self.noted(ino, "getxattr", answer)
     }
 
-    async fn value(&self, ino: u64, name: &str) -> Answer<Vec<u8>> {
+    async fn value(&self, ino: INodeNo, name: &str) -> Answer<Vec<u8>> {
         let kind = sort(name).map_err(|_| no_data())?;
         match kind {
             Kind3s::Foreign | Kind3s::Unknown => return Err(no_data()),
@@ -173,8 +173,8 @@ impl Fs {
     }
 
     /// Why the last refusal here happened; else the one in the folder above, else the mount's last.
-    fn why(&self, ino: u64) -> Answer<String> {
-        let own = |ino: u64| self.whys.get(&ino).map(|why| why.value().clone());
+    fn why(&self, ino: INodeNo) -> Answer<String> {
+        let own = |ino: INodeNo| self.whys.get(&ino).map(|why| why.value().clone());
         let session = self.over.read().as_ref().map(|failure| failure.why.clone());
         let parent =
             self.tree.lock().inode(ino).and_then(|inode| inode.place.clone()).map_or(ROOT, |place| place.0);
@@ -183,14 +183,14 @@ impl Fs {
         why.ok_or_else(no_data)
     }
 
-    async fn record(&self, ino: u64) -> Answer<RecordResponse> {
+    async fn record(&self, ino: INodeNo) -> Answer<RecordResponse> {
         let node = self.node(ino).await?;
         let record = self.remote.record(RecordRequest { node, version: None }).await;
         record.map_err(|error| self.refused(error))
     }
 
     /// As JSON. Of the root, because what it tells of is gone.
-    async fn receipt(&self, ino: u64, document: NodeId) -> Answer<String> {
+    async fn receipt(&self, ino: INodeNo, document: NodeId) -> Answer<String> {
         if ino != ROOT {
             return Err(no_data());
         }
@@ -207,12 +207,12 @@ impl Fs {
     }
 
     /// The server's attributes now; of what is open, those of the version that is open.
-    async fn fresh_attr(&self, ino: u64) -> Answer<Attr> {
+    async fn fresh_attr(&self, ino: INodeNo) -> Answer<Attr> {
         let node = self.node(ino).await?;
         self.remote.attr(node).await.map_err(|error| self.refused(error))
     }
 
-    async fn grants(&self, ino: u64) -> Answer<Arc<Vec<GrantInfo>>> {
+    async fn grants(&self, ino: INodeNo) -> Answer<Arc<Vec<GrantInfo>>> {
         let node = self.node(ino).await?;
         if let Some(grants) = fresh(&self.attributes.grants, node) {
             return Ok(grants);
@@ -224,7 +224,7 @@ impl Fs {
         Ok(grants)
     }
 
-    async fn others(&self, ino: u64) -> Answer<Arc<Vec<Xattr>>> {
+    async fn others(&self, ino: INodeNo) -> Answer<Arc<Vec<Xattr>>> {
         let node = self.node(ino).await?;
         if let Some(others) = fresh(&self.attributes.others, node) {
             return Ok(others);
@@ -237,12 +237,12 @@ impl Fs {
     }
 
     /// The names that are listed, each with its NUL.
-    pub async fn listxattr(&self, ino: u64) -> Answer<Vec<u8>> {
+    pub async fn listxattr(&self, ino: INodeNo) -> Answer<Vec<u8>> {
         let answer = self.xattr_names(ino).await;
         self.noted(ino, "listxattr", answer)
     }
 
-    async fn xattr_names(&self, ino: u64) -> Answer<Vec<u8>> {
+    async fn xattr_names(&self, ino: INodeNo) -> Answer<Vec<u8>> {
         if ino == SELF {
             return Ok(Vec::new());
         }
@@ -265,12 +265,12 @@ impl Fs {
     }
 
     /// Sets one.
-    pub async fn setxattr(&self, ino: u64, name: &str, value: &[u8], mode: SetMode) -> Answer<()> {
+    pub async fn setxattr(&self, ino: INodeNo, name: &str, value: &[u8], mode: SetMode) -> Answer<()> {
         let answer = self.set(ino, name, value, mode.0).await;
         self.noted(ino, "setxattr", answer)
     }
 
-    async fn set(&self, ino: u64, name: &str, value: &[u8], mode: XattrMode) -> Answer<()> {
+    async fn set(&self, ino: INodeNo, name: &str, value: &[u8], mode: XattrMode) -> Answer<()> {
         let kind = match sort(name)? {
             Kind3s::Foreign => return Err(Failure::new(Errno::ENOTSUP, "only user.* attributes are kept")),
             kind => kind,
@@ -321,7 +321,7 @@ impl Fs {
         Ok(())
     }
 
-    async fn create_or_replace(&self, ino: u64, grantee: &Grantee, mode: XattrMode) -> Answer<()> {
+    async fn create_or_replace(&self, ino: INodeNo, grantee: &Grantee, mode: XattrMode) -> Answer<()> {
         if mode == XattrMode::Any {
             return Ok(());
         }
@@ -333,7 +333,7 @@ impl Fs {
         }
     }
 
-    async fn set_flag(&self, ino: u64, node: NodeId, text: &str) -> Answer<()> {
+    async fn set_flag(&self, ino: INodeNo, node: NodeId, text: &str) -> Answer<()> {
         let flag: Flag = text.trim_end_matches('\n').parse().map_err(|_| {
             Failure::new(
                 Errno::EINVAL,
@@ -344,19 +344,19 @@ impl Fs {
     }
 
     /// A new version with the same content: the inode moves along unless someone else was there too.
-    async fn protect(&self, ino: u64, node: NodeId, flag: Flag) -> remote::Result<()> {
+    async fn protect(&self, ino: INodeNo, node: NodeId, flag: Flag) -> remote::Result<()> {
         let attr = self.remote.setflag(node, flag).await?;
         self.rebind(ino, attr);
         Ok(())
     }
 
     /// Removes one.
-    pub async fn removexattr(&self, ino: u64, name: &str) -> Answer<()> {
+    pub async fn removexattr(&self, ino: INodeNo, name: &str) -> Answer<()> {
         let answer = self.unset(ino, name).await;
         self.noted(ino, "removexattr", answer)
     }
 
-    async fn unset(&self, ino: u64, name: &str) -> Answer<()> {
+    async fn unset(&self, ino: INodeNo, name: &str) -> Answer<()> {
         let kind = match sort(name)? {
             Kind3s::Foreign => return Err(Failure::new(Errno::ENOTSUP, "only user.* attributes are kept")),
             kind => kind,
@@ -378,7 +378,7 @@ impl Fs {
 
     /// Without a flag of its own a document has what it would have got where it lies. `rsync -X` removes the flag of
     /// what it has just made, when its source has none.
-    async fn reset_flag(&self, ino: u64, node: NodeId) -> remote::Result<()> {
+    async fn reset_flag(&self, ino: INodeNo, node: NodeId) -> remote::Result<()> {
         let folder = self.known(ino).ok().and_then(|inode| inode.place).map(|(parent, _)| parent);
         let folder = folder.and_then(|parent| self.known(parent).ok()).map(|inode| inode.attr.node);
         let inherited = match folder {

@@ -49,14 +49,14 @@ fn caller(req: &Request) -> Caller {
 
 fn entry(fs: &Fs, answer: Answer<FileAttr>, reply: ReplyEntry) {
     match answer {
-        Ok(attr) => reply.entry(&fs.believed(attr.ino.0), &attr, GENERATION),
+        Ok(attr) => reply.entry(&fs.believed(attr.ino), &attr, GENERATION),
         Err(failure) => reply.error(failure.errno),
     }
 }
 
 fn attr(fs: &Fs, answer: Answer<FileAttr>, reply: ReplyAttr) {
     match answer {
-        Ok(attr) => reply.attr(&fs.believed(attr.ino.0), &attr),
+        Ok(attr) => reply.attr(&fs.believed(attr.ino), &attr),
         Err(failure) => reply.error(failure.errno),
     }
 }
@@ -115,15 +115,15 @@ impl Filesystem for Adapter {
 
     fn lookup(&self, _req: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEntry) {
         let name = name.to_owned();
-        self.run(|fs| async move { entry(&fs, fs.lookup(parent.0, &name).await, reply) });
+        self.run(|fs| async move { entry(&fs, fs.lookup(parent, &name).await, reply) });
     }
 
     fn forget(&self, _req: &Request, ino: INodeNo, nlookup: u64) {
-        self.fs.forget(ino.0, nlookup);
+        self.fs.forget(ino, nlookup);
     }
 
     fn getattr(&self, _req: &Request, ino: INodeNo, _fh: Option<FileHandle>, reply: ReplyAttr) {
-        self.run(|fs| async move { attr(&fs, fs.getattr(ino.0).await, reply) });
+        self.run(|fs| async move { attr(&fs, fs.getattr(ino).await, reply) });
     }
 
     fn setattr(
@@ -147,12 +147,12 @@ impl Filesystem for Adapter {
         let caller = caller(req);
         let changes = Changes { mode, uid, gid, size, mtime: mtime.map(now_or) };
         self.run(|fs| async move {
-            attr(&fs, fs.setattr(caller, ino.0, fh.map(|fh| fh.0), changes).await, reply);
+            attr(&fs, fs.setattr(caller, ino, fh, changes).await, reply);
         });
     }
 
     fn readlink(&self, _req: &Request, ino: INodeNo, reply: ReplyData) {
-        self.run(|fs| async move { data(fs.readlink(ino.0).await, reply) });
+        self.run(|fs| async move { data(fs.readlink(ino).await, reply) });
     }
 
     fn mknod(
@@ -166,27 +166,27 @@ impl Filesystem for Adapter {
         reply: ReplyEntry,
     ) {
         let name = name.to_owned();
-        self.run(|fs| async move { entry(&fs, fs.mknod(parent.0, &name, mode & !umask).await, reply) });
+        self.run(|fs| async move { entry(&fs, fs.mknod(parent, &name, mode & !umask).await, reply) });
     }
 
     fn mkdir(&self, _req: &Request, parent: INodeNo, name: &OsStr, mode: u32, umask: u32, reply: ReplyEntry) {
         let name = name.to_owned();
-        self.run(|fs| async move { entry(&fs, fs.mkdir(parent.0, &name, mode & !umask).await, reply) });
+        self.run(|fs| async move { entry(&fs, fs.mkdir(parent, &name, mode & !umask).await, reply) });
     }
 
     fn unlink(&self, _req: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEmpty) {
         let name = name.to_owned();
-        self.run(|fs| async move { empty(fs.unlink(parent.0, &name).await, reply) });
+        self.run(|fs| async move { empty(fs.unlink(parent, &name).await, reply) });
     }
 
     fn rmdir(&self, _req: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEmpty) {
         let name = name.to_owned();
-        self.run(|fs| async move { empty(fs.rmdir(parent.0, &name).await, reply) });
+        self.run(|fs| async move { empty(fs.rmdir(parent, &name).await, reply) });
     }
 
     fn symlink(&self, _req: &Request, parent: INodeNo, link_name: &OsStr, target: &Path, reply: ReplyEntry) {
         let (name, target) = (link_name.to_owned(), target.as_os_str().to_owned());
-        self.run(|fs| async move { entry(&fs, fs.symlink(parent.0, &name, &target).await, reply) });
+        self.run(|fs| async move { entry(&fs, fs.symlink(parent, &name, &target).await, reply) });
     }
 
     fn rename(
@@ -201,12 +201,12 @@ impl Filesystem for Adapter {
     ) {
         let (name, newname) = (name.to_owned(), newname.to_owned());
         self.run(|fs| async move {
-            empty(fs.rename(parent.0, &name, newparent.0, &newname, flags).await, reply);
+            empty(fs.rename(parent, &name, newparent, &newname, flags).await, reply);
         });
     }
 
     fn link(&self, _req: &Request, ino: INodeNo, _newparent: INodeNo, _newname: &OsStr, reply: ReplyEntry) {
-        match self.fs.link(ino.0) {
+        match self.fs.link(ino) {
             Ok(()) => reply.error(Errno::EPERM),
             Err(failure) => reply.error(failure.errno),
         }
@@ -215,9 +215,9 @@ impl Filesystem for Adapter {
     fn open(&self, req: &Request, ino: INodeNo, flags: OpenFlags, reply: ReplyOpen) {
         let (caller, access) = (caller(req), Access::from_flags(flags.0));
         self.run(|fs| async move {
-            match fs.open(caller, ino.0, access).await {
+            match fs.open(caller, ino, access).await {
                 // The pages of an inode are always its version's.
-                Ok(fh) => reply.opened(FileHandle(fh), FopenFlags::FOPEN_KEEP_CACHE),
+                Ok(fh) => reply.opened(fh, FopenFlags::FOPEN_KEEP_CACHE),
                 Err(failure) => reply.error(failure.errno),
             }
         });
@@ -234,7 +234,7 @@ impl Filesystem for Adapter {
         _lock_owner: Option<LockOwner>,
         reply: ReplyData,
     ) {
-        self.run(|fs| async move { data(fs.read(fh.0, offset, size as usize).await, reply) });
+        self.run(|fs| async move { data(fs.read(fh, offset, size as usize).await, reply) });
     }
 
     fn write(
@@ -251,7 +251,7 @@ impl Filesystem for Adapter {
     ) {
         let bytes = Bytes::copy_from_slice(data);
         self.run(|fs| async move {
-            match fs.write(fh.0, offset, &bytes) {
+            match fs.write(fh, offset, &bytes) {
                 Ok(written) => reply.written(u32::try_from(written).unwrap_or(u32::MAX)),
                 Err(failure) => reply.error(failure.errno),
             }
@@ -266,7 +266,7 @@ impl Filesystem for Adapter {
         _lock_owner: LockOwner,
         reply: ReplyEmpty,
     ) {
-        self.run(|fs| async move { empty(fs.flush(fh.0).await, reply) });
+        self.run(|fs| async move { empty(fs.flush(fh).await, reply) });
     }
 
     fn release(
@@ -280,19 +280,19 @@ impl Filesystem for Adapter {
         reply: ReplyEmpty,
     ) {
         self.run(|fs| async move {
-            fs.release(fh.0).await;
+            fs.release(fh).await;
             reply.ok();
         });
     }
 
     fn fsync(&self, _req: &Request, _ino: INodeNo, fh: FileHandle, _datasync: bool, reply: ReplyEmpty) {
-        self.run(|fs| async move { empty(fs.fsync(fh.0).await, reply) });
+        self.run(|fs| async move { empty(fs.fsync(fh).await, reply) });
     }
 
     fn opendir(&self, _req: &Request, ino: INodeNo, _flags: OpenFlags, reply: ReplyOpen) {
         self.run(|fs| async move {
-            match fs.opendir(ino.0).await {
-                Ok(fh) => reply.opened(FileHandle(fh), FopenFlags::empty()),
+            match fs.opendir(ino).await {
+                Ok(fh) => reply.opened(fh, FopenFlags::empty()),
                 Err(failure) => reply.error(failure.errno),
             }
         });
@@ -300,16 +300,16 @@ impl Filesystem for Adapter {
 
     fn readdir(&self, _req: &Request, ino: INodeNo, fh: FileHandle, offset: u64, mut reply: ReplyDirectory) {
         self.run(|fs| async move {
-            let items = match fs.readdir(ino.0, fh.0, offset).await {
+            let items = match fs.readdir(ino, fh, offset).await {
                 Ok(items) => items,
                 Err(failure) => return reply.error(failure.errno),
             };
             for (next, item) in (offset + 1..).zip(items) {
                 let full = match item {
-                    DirItem::Dot(name, ino) => reply.add(INodeNo(ino), next, FileType::Directory, name),
+                    DirItem::Dot(name, ino) => reply.add(ino, next, FileType::Directory, name),
                     DirItem::Entry(entry, _) => {
                         let (ino, kind) = fs.hint(&entry.attr);
-                        reply.add(INodeNo(ino), next, kind, entry.name.as_str())
+                        reply.add(ino, next, kind, entry.name.as_str())
                     }
                 };
                 if full {
@@ -329,7 +329,7 @@ impl Filesystem for Adapter {
         mut reply: ReplyDirectoryPlus,
     ) {
         self.run(|fs| async move {
-            let items = match fs.readdir(ino.0, fh.0, offset).await {
+            let items = match fs.readdir(ino, fh, offset).await {
                 Ok(items) => items,
                 Err(failure) => return reply.error(failure.errno),
             };
@@ -337,10 +337,10 @@ impl Filesystem for Adapter {
                 let full = match item {
                     DirItem::Dot(name, dot) => add_dot(&mut reply, next, name, dot),
                     DirItem::Entry(entry, at) => {
-                        let Ok((attr, ttl)) = fs.bind(ino.0, &entry, at) else { continue };
+                        let Ok((attr, ttl)) = fs.bind(ino, &entry, at) else { continue };
                         let full = reply.add(attr.ino, next, entry.name.as_str(), &ttl, &attr, GENERATION);
                         if full {
-                            fs.forget(attr.ino.0, 1);
+                            fs.forget(attr.ino, 1);
                         }
                         full
                     }
@@ -361,7 +361,7 @@ impl Filesystem for Adapter {
         _flags: OpenFlags,
         reply: ReplyEmpty,
     ) {
-        self.fs.releasedir(fh.0);
+        self.fs.releasedir(fh);
         reply.ok();
     }
 
@@ -404,25 +404,25 @@ impl Filesystem for Adapter {
     ) {
         let Some(name) = name.to_str().map(String::from) else { return reply.error(Errno::EINVAL) };
         let (value, mode) = (value.to_vec(), SetMode::from_flags(flags));
-        self.run(|fs| async move { empty(fs.setxattr(ino.0, &name, &value, mode).await, reply) });
+        self.run(|fs| async move { empty(fs.setxattr(ino, &name, &value, mode).await, reply) });
     }
 
     fn getxattr(&self, _req: &Request, ino: INodeNo, name: &OsStr, size: u32, reply: ReplyXattr) {
         let Some(name) = name.to_str().map(String::from) else { return reply.error(Errno::ENODATA) };
-        self.run(|fs| async move { xattr(fs.getxattr(ino.0, &name).await, size, reply) });
+        self.run(|fs| async move { xattr(fs.getxattr(ino, &name).await, size, reply) });
     }
 
     fn listxattr(&self, _req: &Request, ino: INodeNo, size: u32, reply: ReplyXattr) {
-        self.run(|fs| async move { xattr(fs.listxattr(ino.0).await, size, reply) });
+        self.run(|fs| async move { xattr(fs.listxattr(ino).await, size, reply) });
     }
 
     fn removexattr(&self, _req: &Request, ino: INodeNo, name: &OsStr, reply: ReplyEmpty) {
         let Some(name) = name.to_str().map(String::from) else { return reply.error(Errno::ENODATA) };
-        self.run(|fs| async move { empty(fs.removexattr(ino.0, &name).await, reply) });
+        self.run(|fs| async move { empty(fs.removexattr(ino, &name).await, reply) });
     }
 
     fn access(&self, req: &Request, ino: INodeNo, mask: AccessFlags, reply: ReplyEmpty) {
-        empty(self.fs.access(caller(req), ino.0, mask), reply);
+        empty(self.fs.access(caller(req), ino, mask), reply);
     }
 
     fn create(
@@ -438,13 +438,13 @@ impl Filesystem for Adapter {
         let (name, caller): (OsString, Caller) = (name.to_owned(), caller(req));
         let (access, exclusive) = (Access::from_flags(flags), flags & libc::O_EXCL != 0);
         self.run(|fs| async move {
-            match fs.create(caller, parent.0, &name, mode & !umask, access, exclusive).await {
+            match fs.create(caller, parent, &name, mode & !umask, access, exclusive).await {
                 Ok((attr, fh)) => {
                     reply.created(
-                        &fs.believed(attr.ino.0),
+                        &fs.believed(attr.ino),
                         &attr,
                         GENERATION,
-                        FileHandle(fh),
+                        fh,
                         FopenFlags::FOPEN_KEEP_CACHE,
                     );
                 }
@@ -463,15 +463,15 @@ impl Filesystem for Adapter {
         mode: i32,
         reply: ReplyEmpty,
     ) {
-        self.run(|fs| async move { empty(fs.fallocate(fh.0, offset, length, mode), reply) });
+        self.run(|fs| async move { empty(fs.fallocate(fh, offset, length, mode), reply) });
     }
 }
 
 /// The kernel passes over the attributes of `.` and `..`.
-fn add_dot(reply: &mut ReplyDirectoryPlus, next: u64, name: &str, ino: u64) -> bool {
+fn add_dot(reply: &mut ReplyDirectoryPlus, next: u64, name: &str, ino: INodeNo) -> bool {
     let epoch = SystemTime::UNIX_EPOCH;
     let attr = FileAttr {
-        ino: INodeNo(ino),
+        ino,
         size: 0,
         blocks: 0,
         atime: epoch,
@@ -487,5 +487,5 @@ fn add_dot(reply: &mut ReplyDirectoryPlus, next: u64, name: &str, ino: u64) -> b
         blksize: 0,
         flags: 0,
     };
-    reply.add(INodeNo(ino), next, name, &std::time::Duration::ZERO, &attr, GENERATION)
+    reply.add(ino, next, name, &std::time::Duration::ZERO, &attr, GENERATION)
 }

@@ -11,13 +11,14 @@ mod tests;
 
 use std::collections::HashMap;
 
+use fuser::INodeNo;
 use sss_common::wire::fs::Attr;
 use sss_common::{Effective, Kind, Name, NodeId, Uid, Version};
 
 /// The root of the mount.
-pub const ROOT: u64 = 1;
+pub const ROOT: INodeNo = INodeNo::ROOT;
 /// `@me`: a link to `.`.
-pub const SELF: u64 = 2;
+pub const SELF: INodeNo = INodeNo(2);
 
 /// What an inode number stands for.
 #[derive(Clone, Debug)]
@@ -25,7 +26,7 @@ pub struct Inode {
     /// The document or folder and what is known of it. `attr.version` is the version that this inode shows.
     pub attr: Attr,
     /// Folder and name under which it was seen last.
-    pub place: Option<(u64, Name)>,
+    pub place: Option<(INodeNo, Name)>,
     /// Another inode shows the document now, or none does: `open` must look the name up again.
     pub moved_on: bool,
     /// It was open on this mount: the kernel may have pages of the version that it shows.
@@ -35,9 +36,9 @@ pub struct Inode {
 
 /// The table.
 pub struct Tree {
-    inodes: HashMap<u64, Inode>,
-    current: HashMap<NodeId, u64>,
-    children: HashMap<(u64, Name), u64>,
+    inodes: HashMap<INodeNo, Inode>,
+    current: HashMap<NodeId, INodeNo>,
+    children: HashMap<(INodeNo, Name), INodeNo>,
     next: u64,
 }
 
@@ -62,7 +63,7 @@ impl Tree {
             (ROOT, inode(blank(Kind::Folder, 0o700, 0))),
             (SELF, inode(blank(Kind::Symlink, 0o777, 1))),
         ]);
-        Tree { inodes, current: HashMap::new(), children: HashMap::new(), next: SELF + 1 }
+        Tree { inodes, current: HashMap::new(), children: HashMap::new(), next: SELF.0 + 1 }
     }
 
     /// Says which node the root is.
@@ -74,22 +75,22 @@ impl Tree {
     }
 
     /// What a number stands for.
-    pub fn inode(&self, ino: u64) -> Option<&Inode> {
+    pub fn inode(&self, ino: INodeNo) -> Option<&Inode> {
         self.inodes.get(&ino)
     }
 
     /// The inode last seen under a name.
-    pub fn child(&self, parent: u64, name: &Name) -> Option<u64> {
+    pub fn child(&self, parent: INodeNo, name: &Name) -> Option<INodeNo> {
         self.children.get(&(parent, name.clone())).copied()
     }
 
     /// The inode that shows a node's current version.
-    pub fn current(&self, node: NodeId) -> Option<u64> {
+    pub fn current(&self, node: NodeId) -> Option<INodeNo> {
         self.current.get(&node).copied()
     }
 
     /// The inode of a folder, if the kernel knows it.
-    pub fn current_folder(&self, node: NodeId) -> Option<u64> {
+    pub fn current_folder(&self, node: NodeId) -> Option<INodeNo> {
         self.current(node).filter(|ino| self.inode(*ino).is_some_and(|inode| inode.attr.kind == Kind::Folder))
     }
 
@@ -105,7 +106,12 @@ impl Tree {
 
     /// The server says that `attr` stands under a name. Answers the inode to show for it and counts one lookup.
     /// `busy`: whether an own check-in of that inode is under way, so that a next version may be one's own.
-    pub fn seen(&mut self, place: Option<(u64, Name)>, attr: Attr, busy: impl Fn(u64) -> bool) -> u64 {
+    pub fn seen(
+        &mut self,
+        place: Option<(INodeNo, Name)>,
+        attr: Attr,
+        busy: impl Fn(INodeNo) -> bool,
+    ) -> INodeNo {
         let known =
             self.current.get(&attr.node).copied().filter(|ino| *ino != ROOT || attr.kind == Kind::Folder);
         let ino = match known {
@@ -137,28 +143,28 @@ impl Tree {
     }
 
     /// An old listing named a node: counts one lookup of the inode that shows it, and changes nothing that is known.
-    pub fn heard_of(&mut self, attr: &Attr) -> u64 {
+    pub fn heard_of(&mut self, attr: &Attr) -> INodeNo {
         let ino = self.current(attr.node).unwrap_or_else(|| self.insert(attr.clone()));
         self.looked_up(ino);
         ino
     }
 
     /// It is being opened: from now on the kernel may have pages of it.
-    pub fn opened(&mut self, ino: u64) {
+    pub fn opened(&mut self, ino: INodeNo) {
         if let Some(inode) = self.inodes.get_mut(&ino) {
             inode.opened = true;
         }
     }
 
-    fn insert(&mut self, attr: Attr) -> u64 {
-        let ino = self.next;
+    fn insert(&mut self, attr: Attr) -> INodeNo {
+        let ino = INodeNo(self.next);
         self.next += 1;
         self.current.insert(attr.node, ino);
         self.inodes.insert(ino, Inode { attr, place: None, moved_on: false, opened: false, lookups: 0 });
         ino
     }
 
-    fn name(&mut self, ino: u64, place: (u64, Name)) {
+    fn name(&mut self, ino: INodeNo, place: (INodeNo, Name)) {
         let Some(inode) = self.inodes.get_mut(&ino) else { return };
         if let Some(before) = inode.place.replace(place.clone())
             && before != place
@@ -170,7 +176,7 @@ impl Tree {
     }
 
     /// Fresh attributes of the version that an inode shows, or of the node at a later one: then only what is not content.
-    pub fn refreshed(&mut self, ino: u64, attr: &Attr) {
+    pub fn refreshed(&mut self, ino: INodeNo, attr: &Attr) {
         let Some(inode) = self.inodes.get_mut(&ino) else { return };
         if inode.attr.version == attr.version {
             inode.attr = attr.clone();
@@ -183,7 +189,7 @@ impl Tree {
     }
 
     /// An own change made this the node and version that an inode shows.
-    pub fn rebind(&mut self, ino: u64, attr: Attr) {
+    pub fn rebind(&mut self, ino: INodeNo, attr: Attr) {
         let Some(inode) = self.inodes.get_mut(&ino) else { return };
         let before = std::mem::replace(&mut inode.attr, attr);
         inode.moved_on = false;
@@ -199,7 +205,7 @@ impl Tree {
     }
 
     /// The next lookup of its document gets a new number: the kernel's pages of this one are not its version's.
-    pub fn retire(&mut self, ino: u64) {
+    pub fn retire(&mut self, ino: INodeNo) {
         let Some(inode) = self.inodes.get_mut(&ino) else { return };
         inode.moved_on = true;
         let node = inode.attr.node;
@@ -209,14 +215,18 @@ impl Tree {
     }
 
     /// A name is gone.
-    pub fn removed(&mut self, parent: u64, name: &Name) -> Option<u64> {
+    pub fn removed(&mut self, parent: INodeNo, name: &Name) -> Option<INodeNo> {
         let ino = self.children.remove(&(parent, name.clone()))?;
         self.retire(ino);
         Some(ino)
     }
 
     /// A name was moved; what stood under the new name does not any more.
-    pub fn renamed(&mut self, from: (u64, &Name), to: (u64, Name)) -> (Option<u64>, Option<u64>) {
+    pub fn renamed(
+        &mut self,
+        from: (INodeNo, &Name),
+        to: (INodeNo, Name),
+    ) -> (Option<INodeNo>, Option<INodeNo>) {
         let source = self.children.remove(&(from.0, from.1.clone()));
         let target = self.children.remove(&to).filter(|target| Some(*target) != source);
         if let Some(target) = target {
@@ -229,14 +239,14 @@ impl Tree {
     }
 
     /// One lookup more of a known inode.
-    pub fn looked_up(&mut self, ino: u64) {
+    pub fn looked_up(&mut self, ino: INodeNo) {
         if let Some(inode) = self.inodes.get_mut(&ino) {
             inode.lookups += 1;
         }
     }
 
     /// The kernel forgets `count` lookups. `open`: whether the inode is open still. Answers whether it is gone.
-    pub fn forget(&mut self, ino: u64, count: u64, open: bool) -> bool {
+    pub fn forget(&mut self, ino: INodeNo, count: u64, open: bool) -> bool {
         if ino == ROOT || ino == SELF {
             return false;
         }

@@ -44,7 +44,7 @@ pub fn own_bits_allow(attr: &Attr, read: bool, write: bool) -> bool {
 }
 
 /// `stat`'s answer.
-pub fn file_attr(ino: u64, attr: &Attr, owner: Owner) -> FileAttr {
+pub fn file_attr(ino: INodeNo, attr: &Attr, owner: Owner) -> FileAttr {
     let kind = match attr.kind {
         Kind::File => FileType::RegularFile,
         Kind::Folder => FileType::Directory,
@@ -52,7 +52,7 @@ pub fn file_attr(ino: u64, attr: &Attr, owner: Owner) -> FileAttr {
     };
     let mtime = time(attr.mtime_ns);
     FileAttr {
-        ino: INodeNo(ino),
+        ino,
         size: attr.size,
         blocks: attr.size.div_ceil(512),
         atime: mtime,

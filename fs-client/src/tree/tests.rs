@@ -12,7 +12,7 @@ fn tree() -> Tree {
     Tree::new(&"me".parse().unwrap())
 }
 
-fn at(name: &str) -> Option<(u64, Name)> {
+fn at(name: &str) -> Option<(INodeNo, Name)> {
     Some((ROOT, name.parse().unwrap()))
 }
 
@@ -58,7 +58,7 @@ proptest! {
         ops in proptest::collection::vec((0u8..4, 1u64..4, 0u8..4, any::<bool>()), 0..60)
     ) {
         let mut tree = tree();
-        let mut counts: HashMap<u64, u64> = HashMap::new();
+        let mut counts: HashMap<INodeNo, u64> = HashMap::new();
         for (node, version, name, remove) in ops {
             let name: Name = format!("n{name}").parse().unwrap();
             if remove {

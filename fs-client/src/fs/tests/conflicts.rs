@@ -194,10 +194,10 @@ async fn a_newer_version_found_at_open_is_adopted_once_and_never_under_pages() {
 }
 
 #[derive(Default)]
-struct Dropped(parking_lot::Mutex<Vec<u64>>);
+struct Dropped(parking_lot::Mutex<Vec<INodeNo>>);
 
 impl crate::fs::rights::Pages for Arc<Dropped> {
-    fn drop_pages(&self, ino: u64) -> std::io::Result<()> {
+    fn drop_pages(&self, ino: INodeNo) -> std::io::Result<()> {
         self.0.lock().push(ino);
         Ok(())
     }
@@ -218,7 +218,7 @@ async fn an_old_listing_moves_nothing_back_and_a_rewound_one_is_new() {
     alice.mv("a", "b").await.unwrap();
     let long_ago = std::time::Instant::now().checked_sub(TTL).unwrap();
     let (attr, ttl) = alice.fs.bind(ROOT, &entry, long_ago).unwrap();
-    assert_eq!((attr.ino.0, ttl), (ino, Duration::ZERO));
+    assert_eq!((attr.ino, ttl), (ino, Duration::ZERO));
     assert_eq!(alice.fs.path_of(ino), "/b");
     let again = alice.fs.readdir(ROOT, fh, 0).await.unwrap();
     assert!(again.iter().any(|item| matches!(item, dir::DirItem::Entry(e, _) if e.name.as_str() == "b")));

@@ -11,10 +11,10 @@ use super::*;
 
 /// Tells what was dropped.
 #[derive(Clone, Default)]
-struct Dropped(Arc<Mutex<Vec<u64>>>, Arc<tokio::sync::Notify>);
+struct Dropped(Arc<Mutex<Vec<INodeNo>>>, Arc<tokio::sync::Notify>);
 
 impl Pages for Dropped {
-    fn drop_pages(&self, ino: u64) -> std::io::Result<()> {
+    fn drop_pages(&self, ino: INodeNo) -> std::io::Result<()> {
         self.0.lock().push(ino);
         self.1.notify_one();
         Ok(())
@@ -22,7 +22,7 @@ impl Pages for Dropped {
 }
 
 impl Dropped {
-    async fn until(&self, ino: u64) {
+    async fn until(&self, ino: INodeNo) {
         let there = async {
             while !self.0.lock().contains(&ino) {
                 self.1.notified().await;
@@ -118,11 +118,7 @@ async fn a_replaced_session_says_so_everywhere() {
     assert_eq!(errno(alice.fs.read(fh, 0, 1).await), libc::EKEYREVOKED);
     assert_eq!(errno(alice.create("b").await), libc::EKEYREVOKED);
     dropped.until(ino).await;
-    assert_eq!(
-        alice.fs.lookup(ROOT, OsStr::new("a")).await.unwrap().ino.0,
-        ino,
-        "what is known can be named"
-    );
+    assert_eq!(alice.fs.lookup(ROOT, OsStr::new("a")).await.unwrap().ino, ino, "what is known can be named");
     assert!(alice.fs.getattr(ino).await.is_ok());
     for ino in [ROOT, ino] {
         let why = String::from_utf8(alice.fs.getxattr(ino, "user.3s.why").await.unwrap()).unwrap();

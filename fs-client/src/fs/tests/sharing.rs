@@ -170,7 +170,7 @@ async fn what_the_kernel_forgets_is_forgotten() {
         alice.save(&format!("f{i}"), "x").await.unwrap();
         let _ = alice.xattr(&format!("f{i}"), "user.none").await;
     }
-    for ino in 3..1000 {
+    for ino in (3..1000).map(INodeNo) {
         alice.fs.forget(ino, 1000);
     }
     assert_eq!(alice.fs.tree.lock().len(), 2);

@@ -3,11 +3,11 @@
 use super::xattr::SetMode;
 use super::*;
 
-async fn set(mount: &Mount, ino: u64, name: &str, value: &str, flags: i32) -> Answer<()> {
+async fn set(mount: &Mount, ino: INodeNo, name: &str, value: &str, flags: i32) -> Answer<()> {
     mount.fs.setxattr(ino, name, value.as_bytes(), SetMode::from_flags(flags)).await
 }
 
-async fn list(mount: &Mount, ino: u64) -> Vec<String> {
+async fn list(mount: &Mount, ino: INodeNo) -> Vec<String> {
     let names = String::from_utf8(mount.fs.listxattr(ino).await.unwrap()).unwrap();
     names.split_terminator('\0').map(String::from).collect()
 }
