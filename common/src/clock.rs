@@ -64,6 +64,11 @@ impl FromStr for Timestamp {
 pub trait Clock: Send + Sync {
     /// The present moment.
     fn now(&self) -> Timestamp;
+
+    /// The same as contents are stamped, in nanoseconds since the Unix epoch; as fine as the clock is.
+    fn now_ns(&self) -> i64 {
+        self.now().millis().saturating_mul(1_000_000)
+    }
 }
 
 /// The machine's real-time clock.
@@ -74,6 +79,11 @@ impl Clock for SystemClock {
     fn now(&self) -> Timestamp {
         let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         Timestamp(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
+    }
+
+    fn now_ns(&self) -> i64 {
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        i64::try_from(since.as_nanos()).unwrap_or(i64::MAX)
     }
 }
 

@@ -9,19 +9,12 @@ use sss_common::wire::fs::Attr;
 use sss_common::{Code, NodeId, Version};
 
 use super::body::{Snapshot, encode};
-use super::draft::Whole;
+use super::draft::{Draft, Whole};
 use super::error::{Error, Result};
 use super::reader::Reader;
-use super::{Document, State, upload};
+use super::state::{Attempt, CheckIn, State};
+use super::{Document, upload};
 use crate::remote::{CheckinBody, RemoteError};
-
-/// A check-in whose answer never came: it may or may not have happened.
-#[derive(Clone, Copy)]
-pub(super) struct Attempt {
-    seq: u64,
-    size: u64,
-    mtime_ns: i64,
-}
 
 /// Where a check-in goes, what it brings, and the upload that began while it was written.
 type Start = (NodeId, Version, Snapshot, Option<upload::Upload>);
@@ -76,34 +69,29 @@ impl Document {
     }
 
     fn begin(&self) -> Result<Option<Start>> {
-        let mut state = self.state.lock();
+        let mut state = self.state();
         state.usable()?;
-        if state.unlinked || !state.draft.is_changed() {
+        if state.fate.is_unlinked() || !state.draft.is_changed() {
             return Ok(None);
         }
         let running = state.upload.take();
         let snapshot =
             state.draft.snapshot(|index, seq| running.as_ref().is_some_and(|up| up.has(index, seq)));
-        state.in_flight = true;
+        state.checkin = CheckIn::UnderWay(None);
         Ok(Some((state.attr.node, state.attr.version, snapshot, running)))
     }
 
     fn doubt(&self, snapshot: &Snapshot) {
         let Snapshot { seq, size, mtime_ns, .. } = *snapshot;
-        self.state.lock().attempt = Some(Attempt { seq, size, mtime_ns });
-    }
-
-    /// Whether a check-in has no answer yet.
-    pub(super) fn in_doubt(&self) -> bool {
-        self.state.lock().attempt.is_some()
+        self.state().checkin.doubt(Attempt { seq, size, mtime_ns });
     }
 
     /// Finds out what became of a check-in without an answer, before anything else is sent on top of it. It happened if
     /// the next version is mine and has exactly the size and the nanosecond that I sent; then the answer is true.
     pub(super) async fn settle(&self) -> Result<bool> {
         let (node, base, attempt) = {
-            let state = self.state.lock();
-            match state.attempt {
+            let state = self.state();
+            match state.checkin.attempt() {
                 Some(attempt) => (state.attr.node, state.attr.version, attempt),
                 None => return Ok(false),
             }
@@ -112,8 +100,8 @@ impl Document {
         let mine = attr.author.as_ref() == Some(self.shared.remote.uid());
         let same = attr.size == attempt.size && attr.mtime_ns == attempt.mtime_ns;
         let happened = attr.version == base.next() && mine && same;
-        let mut state = self.state.lock();
-        state.attempt = None;
+        let mut state = self.state();
+        state.checkin.settle();
         if happened {
             state.committed(attempt.seq, attr);
         }
@@ -121,8 +109,8 @@ impl Document {
     }
 
     fn committed(&self, snapshot: &Snapshot, attr: Attr) -> Attr {
-        let mut state = self.state.lock();
-        state.attempt = None;
+        let mut state = self.state();
+        state.checkin.settle();
         state.committed(snapshot.seq, Attr { size: snapshot.size, ..attr });
         state.local_attr()
     }
@@ -134,50 +122,50 @@ impl Document {
         if !self.is_dirty() {
             return None;
         }
-        self.state.lock().keeping = Some(error);
+        self.state().fate.keep(error);
         Some(Keeping { document: self, _turn: turn })
     }
 
     /// Why [`Document::lost`] was called, if it was.
     pub fn lost_why(&self) -> Option<Error> {
-        self.state.lock().lost.clone()
+        self.state().fate.lost().cloned()
     }
 
     /// Where the draft changed last; see [`Document::discard`].
     pub fn changes(&self) -> u64 {
-        self.state.lock().draft.changes()
+        self.state().draft.changes()
     }
 
     /// Drops the draft of a call that was refused, unless more was written since `changes`.
     pub async fn discard(&self, changes: u64) {
         let _turn = self.commit.lock().await;
-        let mut state = self.state.lock();
+        let mut state = self.state();
         if state.draft.changes() == changes && state.handles <= 1 {
             let size = state.attr.size;
-            state.draft = super::draft::Draft::new(self.shared.pool.clone(), size);
-            state.attempt = None;
+            state.draft = Draft::new(self.shared.pool.clone(), self.shared.clock.clone(), size);
+            state.checkin.settle();
         }
     }
 
     /// The check-in was refused for good: the draft is not this document's any more, and every later call says `why`.
     pub fn lost(&self, cause: RemoteError, why: String) {
-        let mut state = self.state.lock();
-        state.lost = Some(Error::Lost { cause, why });
-        state.attempt = None;
+        let mut state = self.state();
+        state.fate.lose(Error::Lost { cause, why });
+        state.checkin.settle();
         let size = state.attr.size;
-        state.draft = super::draft::Draft::new(self.shared.pool.clone(), size);
+        state.draft = Draft::new(self.shared.pool.clone(), self.shared.clock.clone(), size);
     }
 
     /// Whether [`Document::lost`] was called.
     pub fn is_lost(&self) -> bool {
-        self.state.lock().lost.is_some()
+        self.state().fate.lost().is_some()
     }
 
     /// Checks the draft's whole content in as the first version of `node`: what the base has where nothing was
     /// written, as far as it may be read. Fails when the base may be read and cannot be: a copy without it would be damage.
     pub async fn copy_to(self: &Arc<Self>, node: NodeId) -> Result<Attr> {
         let (mut parts, snapshot) = {
-            let mut state = self.state.lock();
+            let mut state = self.state();
             (state.draft.whole(), state.draft.snapshot(|_, _| true))
         };
         let reader = Arc::new(Reader::default());
@@ -209,7 +197,7 @@ impl Document {
         match step {
             Whole::Piece(piece) => encode(&[piece]),
             Whole::Base(from, to) => {
-                let source = self.state.lock().source(&self.shared);
+                let source = self.state().source(&self.shared);
                 let read = reader.read(&source, &self.shared.runtime, from, (to - from) as usize).await;
                 match read {
                     Ok(bytes) if !bytes.is_empty() => encode(&[super::body::Piece {
@@ -256,7 +244,7 @@ pub struct Keeping<'a> {
 
 impl Drop for Keeping<'_> {
     fn drop(&mut self) {
-        self.document.state.lock().keeping = None;
+        self.document.state().fate.kept();
     }
 }
 
@@ -265,19 +253,7 @@ struct Flight<'a>(&'a Document);
 
 impl Drop for Flight<'_> {
     fn drop(&mut self) {
-        self.0.state.lock().in_flight = false;
-    }
-}
-
-impl State {
-    /// The server carried the session's pins along to the new version.
-    fn committed(&mut self, seq: u64, attr: Attr) {
-        if self.pin.is_some() {
-            self.pin = Some(attr.version);
-        }
-        self.draft.committed(seq, attr.size);
-        self.row = (0, 0);
-        self.attr = attr;
+        self.0.state().checkin.landed();
     }
 }
 

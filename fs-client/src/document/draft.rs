@@ -9,9 +9,9 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
+use sss_common::Clock;
 use sss_common::limits::{BLOCK_SIZE, DOCUMENT_MAX};
 
 use super::block::{Block, Data};
@@ -23,6 +23,7 @@ use super::spool::Pool;
 /// Unsaved changes on top of a version.
 pub struct Draft {
     pool: Arc<Pool>,
+    clock: Arc<dyn Clock>,
     size: u64,
     base_size: u64,
     /// How much of the base still shows.
@@ -51,9 +52,10 @@ pub enum Segment {
 
 impl Draft {
     /// No changes to a version of `base_size` bytes.
-    pub fn new(pool: Arc<Pool>, base_size: u64) -> Self {
+    pub fn new(pool: Arc<Pool>, clock: Arc<dyn Clock>, base_size: u64) -> Self {
         Draft {
             pool,
+            clock,
             size: base_size,
             base_size,
             base_len: base_size,
@@ -94,7 +96,7 @@ impl Draft {
     /// Marks the draft as something to check in though nothing was written: a document that was just created.
     pub fn touch(&mut self) {
         self.seq += 1;
-        self.mtime_ns = Some(now_ns());
+        self.mtime_ns = Some(self.clock.now_ns());
     }
 
     /// Sets the time that the check-in will carry.
@@ -270,7 +272,7 @@ impl Draft {
         Snapshot {
             pieces,
             size: self.size,
-            mtime_ns: *self.mtime_ns.get_or_insert_with(now_ns),
+            mtime_ns: *self.mtime_ns.get_or_insert_with(|| self.clock.now_ns()),
             mode: self.mode,
             seq: self.seq,
         }
@@ -377,10 +379,4 @@ fn push_zeroes(pieces: &mut Vec<Piece>, mut from: u64, to: u64) {
 
 fn place(offset: u64) -> (u64, usize) {
     (offset / BLOCK_SIZE as u64, (offset % BLOCK_SIZE as u64) as usize)
-}
-
-/// The present, as files are stamped.
-pub fn now_ns() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_nanos()).unwrap_or(i64::MAX)
 }

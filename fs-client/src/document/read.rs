@@ -6,57 +6,68 @@ use bytes::{Bytes, BytesMut};
 use sss_common::wire::fs::{Attr, OpenRequest, Pin};
 use sss_common::{Code, Right};
 
+use super::Document;
 use super::draft::Segment;
 use super::error::{Error, Result};
 use super::reader::{Pinned, Reader};
-use super::{Document, State};
+use super::state::{After, Prepared, State};
 use crate::remote::RemoteError;
 
 /// So many own check-ins may overtake one read.
 const MOVES: usize = 3;
 
 impl Document {
-    /// Reads, the draft over the base. Asks for the right again first when it may have ended.
-    pub async fn read(&self, reader: &Reader, offset: u64, length: usize) -> Result<Bytes> {
+    /// Reads, the draft over the base. Asks for the right again first when it may have ended. `arm` is called with an end of
+    /// the right that has no timer yet.
+    ///
+    /// Looks at the document's state twice when nothing must be asked: before the first byte, and after the last one.
+    pub async fn read(
+        &self,
+        reader: &Reader,
+        offset: u64,
+        length: usize,
+        arm: impl Fn(Instant),
+    ) -> Result<Bytes> {
         let mut moves = 0;
         loop {
-            let base = self.base_pin();
-            match self.read_once(reader, offset, length).await {
+            let (base, answer) = self.read_once(reader, offset, length).await;
+            let After { base: now, asks, in_doubt, end } = self.state().after();
+            end.inspect(|end| arm(*end));
+            match answer {
                 // A check-in whose answer was lost may have made the next version: then that one is the base.
-                Err(Error::Remote(RemoteError::Refused { code: Code::VersionGone, .. }))
-                    if self.in_doubt() =>
-                {
+                Err(Error::Remote(RemoteError::Refused { code: Code::VersionGone, .. })) if in_doubt => {
                     let _turn = self.commit.lock().await;
                     self.settle().await?;
                 }
                 // An own check-in made the next version while the bytes were asked for: they are that one's now.
                 Err(Error::Remote(RemoteError::Refused {
                     code: Code::VersionGone | Code::NotFound, ..
-                })) if moves < MOVES && self.base_pin() != base => moves += 1,
+                })) if moves < MOVES && base.is_some_and(|base| base != now) => moves += 1,
                 // The right may have ended while the bytes were on their way.
-                Ok(_) if self.state.lock().asks() => {}
+                Ok(_) if asks => {}
                 answer => return answer,
             }
         }
     }
 
-    fn base_pin(&self) -> Pin {
-        let state = self.state.lock();
-        Pin { node: state.attr.node, version: state.attr.version }
-    }
-
-    async fn read_once(&self, reader: &Reader, offset: u64, length: usize) -> Result<Bytes> {
-        self.asked(reader, State::asks).await?;
-        let plan = {
-            let state = self.state.lock();
-            state.usable()?;
-            state.draft.plan(offset, length)?
+    /// Answers which base it read, too, if it came so far.
+    async fn read_once(&self, reader: &Reader, offset: u64, length: usize) -> (Option<Pin>, Result<Bytes>) {
+        let mut base = None;
+        let answer = async {
+            loop {
+                let prepared = {
+                    let state = self.state();
+                    base.get_or_insert(state.base());
+                    state.prepare(&self.shared, offset, length)?
+                };
+                match prepared {
+                    Prepared::Ready { plan, source } => return self.assemble(plan, source, reader).await,
+                    Prepared::Ask(needed) => self.asked(reader, needed).await?,
+                }
+            }
         };
-        if plan.iter().any(|segment| matches!(segment, Segment::Base(..))) {
-            self.asked(reader, State::needs_pin).await?;
-        }
-        let source = self.state.lock().source(&self.shared);
-        self.assemble(plan, source, reader).await
+        let answer = answer.await;
+        (base, answer)
     }
 
     async fn assemble(&self, mut plan: Vec<Segment>, source: Pinned, reader: &Reader) -> Result<Bytes> {
@@ -92,12 +103,12 @@ impl Document {
 
     /// Asks for the right, and pins the base again, when `needed`. No round trip as long as nothing speaks against it.
     pub(super) async fn asked(&self, reader: &Reader, needed: impl Fn(&State) -> bool) -> Result<()> {
-        if !needed(&self.state.lock()) {
+        if !needed(&self.state()) {
             return Ok(());
         }
         let _turn = self.asking.lock().await;
         let (node, version) = {
-            let state = self.state.lock();
+            let state = self.state();
             if !needed(&state) {
                 return Ok(());
             }
@@ -115,11 +126,11 @@ impl Document {
 
     /// The server does not hold this pin any more.
     fn unpinned(&self, pin: Pin) {
-        let mut state = self.state.lock();
-        if state.attr.node == pin.node && state.pin == Some(pin.version) {
-            state.pin = None;
+        let mut state = self.state();
+        if state.base() == pin {
+            state.pinned = false;
         }
-        state.must_ask = true;
+        state.right.must_ask();
     }
 
     fn explain(&self, error: RemoteError) -> Error {

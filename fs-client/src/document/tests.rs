@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use proptest::prelude::*;
 use sss_common::wire::fs::CreateRequest;
-use sss_common::{Kind, SystemClock, Uid};
+use sss_common::{Kind, SystemClock, Uid, Version};
 use tokio::runtime::Runtime;
 
 use super::reader::Reader;
@@ -36,6 +36,7 @@ impl World {
             pool: Pool::new(budget, spool.path()),
             runtime: runtime.handle().clone(),
             held: Arc::default(),
+            clock: Arc::new(SystemClock),
             remote,
         });
         World { server, fault, shared, _spool: spool, runtime }
@@ -124,7 +125,7 @@ async fn step(world: &World, document: &Document, reader: &Reader, model: &mut V
         Op::Read(at, n) => {
             let from = (at as usize).min(model.len());
             let expected = &model[from..(from + n).min(model.len())];
-            assert!(document.read(reader, at, n).await.unwrap() == expected);
+            assert!(document.read(reader, at, n, |_| {}).await.unwrap() == expected);
         }
         Op::Zero(at, n) => {
             document.zero(at, n).unwrap();
@@ -169,7 +170,7 @@ proptest! {
             }
             document.checkin().await.unwrap();
             assert!(world.content("f") == model);
-            let all = document.read(&reader, 0, model.len() + 1).await.unwrap();
+            let all = document.read(&reader, 0, model.len() + 1, |_| {}).await.unwrap();
             assert!(all == model);
             drop(document);
         });
@@ -188,7 +189,7 @@ fn a_long_row_of_writes_is_sent_while_it_is_written() {
             document.write(model.len() as u64, &bytes).unwrap();
             model.extend_from_slice(&bytes);
         }
-        assert!(document.state.lock().upload.is_some());
+        assert!(document.state().upload.is_some());
         // A block that was sent already is written again, and comes again whole.
         document.write(70_000, &Bytes::from_static(b"again")).unwrap();
         model[70_000..70_005].copy_from_slice(b"again");
@@ -232,7 +233,7 @@ fn an_early_upload_that_is_refused_is_sent_again_whole() {
         });
         let bytes: Bytes = vec![7; 5 << 20].into();
         document.write(0, &bytes).unwrap();
-        assert!(document.state.lock().upload.is_some());
+        assert!(document.state().upload.is_some());
         document.checkin().await.unwrap();
         assert!(world.content("f") == bytes);
     });
@@ -244,7 +245,7 @@ fn a_truncation_below_what_was_sent_gives_the_upload_up() {
     world.runtime.block_on(async {
         let document = world.document("f").await;
         document.write(0, &vec![1; 5 << 20].into()).unwrap();
-        assert!(document.state.lock().upload.is_some());
+        assert!(document.state().upload.is_some());
         document.truncate(100).unwrap();
         document.truncate(200).unwrap();
         document.checkin().await.unwrap();
@@ -279,14 +280,14 @@ fn a_sequential_reader_fetches_ahead_and_a_random_one_a_block() {
         let reader = Reader::default();
         world.fault.calls();
         for at in (0..content.len()).step_by(128 * 1024) {
-            let bytes = document.read(&reader, at as u64, 128 * 1024).await.unwrap();
+            let bytes = document.read(&reader, at as u64, 128 * 1024, |_| {}).await.unwrap();
             assert!(bytes == content[at..at + 128 * 1024]);
         }
         let reads = world.fault.calls().iter().filter(|call| **call == "read").count();
         assert!(reads < 40, "{reads} reads for 128 pieces");
         let random = Reader::default();
         for at in [9_000_000u64, 2_000_000, 14_000_000, 5_000_000] {
-            assert_eq!(document.read(&random, at, 4096).await.unwrap().len(), 4096);
+            assert_eq!(document.read(&random, at, 4096, |_| {}).await.unwrap().len(), 4096);
         }
         let reads = world.fault.calls().iter().filter(|call| **call == "read").count();
         assert!(reads <= 8, "{reads} reads for 4 places");
@@ -304,13 +305,13 @@ fn a_reader_gives_memory_back_when_all_hold_too_much() {
         document.checkin().await.unwrap();
         let reader = Reader::default();
         for at in (0..4 << 20).step_by(128 << 10) {
-            document.read(&reader, at, 128 << 10).await.unwrap();
+            document.read(&reader, at, 128 << 10, |_| {}).await.unwrap();
         }
         let held = || world.shared.held.load(std::sync::atomic::Ordering::Relaxed);
         assert!(held() > 1 << 20);
         let others = 256 << 20;
         world.shared.held.fetch_add(others, std::sync::atomic::Ordering::Relaxed);
-        document.read(&reader, 0, 4096).await.unwrap();
+        document.read(&reader, 0, 4096, |_| {}).await.unwrap();
         assert!(held() - others <= 128 << 10, "{} bytes are held", held() - others);
     });
 }
@@ -349,20 +350,20 @@ fn a_read_that_an_own_check_in_overtook_reads_the_new_version() {
         let document = world.document("f").await;
         document.write(0, &Bytes::from_static(b"one")).unwrap();
         document.checkin().await.unwrap();
-        assert_eq!(document.read(&Reader::default(), 0, 3).await.unwrap(), "one");
+        assert_eq!(document.read(&Reader::default(), 0, 3, |_| {}).await.unwrap(), "one");
         let (moved, mut overtaken) = (document.clone(), false);
         world.fault.plan(move |call| {
             let gone = RemoteError::Refused { code: sss_common::Code::NotFound, detail: "gone".into() };
             (call == "read" && !std::mem::replace(&mut overtaken, true)).then(|| {
-                let mut state = moved.state.lock();
+                let mut state = moved.state();
                 state.attr.version = state.attr.version.next();
-                state.pin = Some(state.attr.version);
+                state.pinned = true;
                 Fault::Before(gone)
             })
         });
         // The server has version 2 already: another check-in of this document brought it.
         world.commit_again(&document).await;
-        let bytes = document.read(&Reader::default(), 0, 3).await.unwrap();
+        let bytes = document.read(&Reader::default(), 0, 3, |_| {}).await.unwrap();
         assert_eq!(bytes, "two");
     });
 }
@@ -380,8 +381,24 @@ fn a_read_that_fails_does_not_give_up_the_others_of_its_handle() {
             calls += u32::from(call == "read");
             (call == "read" && calls == 1).then(|| Fault::Before(unreachable()))
         });
-        let reads = (0..8).map(|i| document.read(&reader, i * (512 << 10), 128 << 10));
+        let reads = (0..8).map(|i| document.read(&reader, i * (512 << 10), 128 << 10, |_| {}));
         let failed = futures::future::join_all(reads).await.iter().filter(|read| read.is_err()).count();
         assert!(failed <= 1, "{failed} reads failed with one call");
+    });
+}
+
+#[test]
+fn a_read_that_is_there_already_locks_the_document_twice() {
+    let world = World::new(1 << 30);
+    world.runtime.block_on(async {
+        let document = world.document("f").await;
+        document.write(0, &vec![7; 1 << 20].into()).unwrap();
+        document.checkin().await.unwrap();
+        document.write(0, &Bytes::from_static(b"draft")).unwrap();
+        let reader = Reader::default();
+        document.read(&reader, 0, 128 << 10, |_| {}).await.unwrap();
+        let before = document.looks.load(std::sync::atomic::Ordering::Relaxed);
+        assert_eq!(document.read(&reader, 0, 128 << 10, |_| {}).await.unwrap().len(), 128 << 10);
+        assert_eq!(document.looks.load(std::sync::atomic::Ordering::Relaxed) - before, 2);
     });
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use fuser::{Errno, INodeNo};
 use sss_common::limits::NAME_MAX;
 use sss_common::wire::fs::{CreateRequest, RemoveRequest};
-use sss_common::{Clock, Code, Kind, Name, NodeId, SystemClock, Timestamp};
+use sss_common::{Code, Kind, Name, NodeId, Timestamp};
 
 use super::{Answer, Failure, Fs};
 use crate::document::{Document, Error};
@@ -102,7 +102,7 @@ impl Fs {
             Some(node) => format!("{} {node}", self.remote.uid()),
             None => self.remote.uid().to_string(),
         };
-        let now = SystemClock.now();
+        let now = self.options.clock.now();
         for again in 0..SAME_NAME {
             let Some(copy) = conflict_name(name, &who, now, again) else { break };
             let attr = document.attr();

@@ -212,11 +212,11 @@ impl Fs {
             if !file.reads {
                 return Err(Failure::new(Errno::EBADF, "the file is open for writing only"));
             }
-            let bytes = file.document.read(&file.reader, offset, length).await;
+            let arm = |end| self.arm(file.ino, &file.document, end);
+            let bytes = file.document.read(&file.reader, offset, length, arm).await;
             bytes.map_err(|error| self.failed(ended(error)))
         };
         let answer = answer.await;
-        self.watch(file.ino, &file.document);
         self.noted(file.ino, "read", answer)
     }
 

@@ -20,19 +20,19 @@ use std::ffi::OsStr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use dashmap::DashMap;
 use fuser::{Errno, FileHandle, INodeNo};
 use parking_lot::{Mutex, RwLock};
-use sss_common::{Code, Flag, MachineName, Name, NodeId};
+use sss_common::{Clock, Code, Flag, MachineName, Name, NodeId, SystemClock};
 use tokio::runtime::Handle;
 
 use crate::document::pins::Closer;
 use crate::document::spool::Pool;
 use crate::document::{self, Document};
 use crate::remote::{Remote, RemoteError};
-use crate::tree::mode::Owner;
+use crate::tree::mode::{Owner, time};
 use crate::tree::{Inode, ROOT, Tree};
 use dir::OpenDir;
 use errno::Loudness;
@@ -44,7 +44,7 @@ use rights::Pages;
 pub const TTL: Duration = Duration::from_secs(1);
 
 /// How a store is mounted.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct MountOptions {
     /// The protection of what is created here; the folder's, then the server's default when missing.
     pub flag: Option<Flag>,
@@ -58,6 +58,8 @@ pub struct MountOptions {
     pub owner: Owner,
     /// This machine's name in the store; stands in the names of conflict copies.
     pub machine: Option<MachineName>,
+    /// What contents and conflict copies are stamped by.
+    pub clock: Arc<dyn Clock>,
 }
 
 impl Default for MountOptions {
@@ -69,6 +71,7 @@ impl Default for MountOptions {
             spool_folder: spool_folder(),
             owner: Owner { uid: rustix::process::getuid().as_raw(), gid: rustix::process::getgid().as_raw() },
             machine: None,
+            clock: Arc::new(SystemClock),
         }
     }
 }
@@ -115,6 +118,7 @@ impl Fs {
             closer: Closer::new(remote.clone(), runtime.clone()),
             pool: Pool::new(options.memory_budget, options.spool_folder.clone()),
             remote: remote.clone(),
+            clock: options.clock.clone(),
             runtime,
             held: Arc::default(),
         };
@@ -147,6 +151,11 @@ impl Fs {
             *known = true;
         }
         Ok(())
+    }
+
+    /// The present moment, as contents are stamped.
+    pub fn now(&self) -> SystemTime {
+        time(self.options.clock.now_ns())
     }
 
     /// Where the mount's tasks run.

@@ -43,10 +43,13 @@ impl Fs {
 
     /// Arms a timer for the end of the right to read what is open. One at a time for each document.
     pub(super) fn watch(&self, ino: INodeNo, document: &Arc<Document>) {
-        let Some(end) = document.ends_at() else { return };
-        if !document.arm(end) {
-            return;
+        if let Some(end) = document.end_without_timer() {
+            self.arm(ino, document, end);
         }
+    }
+
+    /// When the right ends, the kernel's pages go, and the next byte must be asked for.
+    pub(super) fn arm(&self, ino: INodeNo, document: &Arc<Document>, end: Instant) {
         let (document, pages) = (Arc::downgrade(document), self.pages.read().clone());
         self.shared.runtime.spawn(async move {
             tokio::time::sleep_until(end.into()).await;

@@ -84,10 +84,10 @@ fn xattr(answer: Answer<Vec<u8>>, size: u32, reply: ReplyXattr) {
     }
 }
 
-fn now_or(time: TimeOrNow) -> SystemTime {
+fn at(fs: &Fs, time: TimeOrNow) -> SystemTime {
     match time {
         TimeOrNow::SpecificTime(at) => at,
-        TimeOrNow::Now => SystemTime::now(),
+        TimeOrNow::Now => fs.now(),
     }
 }
 
@@ -145,7 +145,7 @@ impl Filesystem for Adapter {
         reply: ReplyAttr,
     ) {
         let caller = caller(req);
-        let changes = Changes { mode, uid, gid, size, mtime: mtime.map(now_or) };
+        let changes = Changes { mode, uid, gid, size, mtime: mtime.map(|mtime| at(&self.fs, mtime)) };
         self.run(|fs| async move {
             attr(&fs, fs.setattr(caller, ino, fh, changes).await, reply);
         });

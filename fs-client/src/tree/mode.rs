@@ -70,7 +70,8 @@ pub fn file_attr(ino: INodeNo, attr: &Attr, owner: Owner) -> FileAttr {
     }
 }
 
-fn time(ns: i64) -> SystemTime {
+/// A moment on the wire, in nanoseconds since the epoch, as the kernel hears it.
+pub fn time(ns: i64) -> SystemTime {
     let by = Duration::from_nanos(ns.unsigned_abs());
     let at = if ns < 0 { UNIX_EPOCH.checked_sub(by) } else { UNIX_EPOCH.checked_add(by) };
     at.unwrap_or(UNIX_EPOCH)
