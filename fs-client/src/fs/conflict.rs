@@ -48,12 +48,10 @@ impl Fs {
     ) -> Answer<()> {
         let failure = self.refused(cause.clone());
         // A deleted document is ENOENT to a lookup; to a file that is open it is one that moved on.
-        let cause = match cause {
-            RemoteError::Refused { code: Code::NotFound, detail } => {
-                RemoteError::Refused { code: Code::VersionGone, detail }
-            }
-            cause => cause,
-        };
+        let mut cause = cause;
+        if let RemoteError::Refused { code: code @ Code::NotFound, .. } = &mut cause {
+            *code = Code::VersionGone;
+        }
         let why = format!("{}; what was written before is being kept in a conflict copy", failure.why);
         let Some(_keeping) = document.keeping(Error::Lost { cause: cause.clone(), why }).await else {
             return document.lost_why().map_or(Ok(()), |error| Err(self.failed(error)));

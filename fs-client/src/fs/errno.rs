@@ -14,8 +14,10 @@ use crate::remote::RemoteError;
 pub struct Failure {
     /// What the program sees.
     pub errno: Errno,
-    /// What `user.3s.why` says.
+    /// What happened, and what to do about it.
     pub why: String,
+    /// The server's name for the request that it refused; finds the cause in the server's log.
+    pub request_id: Option<String>,
 }
 
 const MOVED_ON: &str = "the document has a newer version";
@@ -37,7 +39,15 @@ pub enum Loudness {
 impl Failure {
     /// A failure that the client itself decided.
     pub fn new(errno: Errno, why: impl Into<String>) -> Self {
-        Failure { errno, why: why.into() }
+        Failure { errno, why: why.into(), request_id: None }
+    }
+
+    /// What `user.3s.why` says: the server's name for the request comes last.
+    pub fn full_why(&self) -> String {
+        match &self.request_id {
+            Some(request_id) => format!("{} (request {request_id})", self.why),
+            None => self.why.clone(),
+        }
     }
 
     /// The inode's document has moved on: the kernel hears ESTALE and looks the name up again, nobody else hears of it.
@@ -112,11 +122,16 @@ pub fn errno_of(code: Code) -> Errno {
     }
 }
 
+/// The seam for `RemoteError::Refused`'s `request_id`, which it does not carry yet.
+const REQUEST_ID: Option<String> = None;
+
 impl From<RemoteError> for Failure {
     fn from(error: RemoteError) -> Self {
         match error {
-            RemoteError::Refused { code, detail } => Failure::new(errno_of(code), detail),
             RemoteError::Unreachable(why) => Failure::new(Errno::ETIMEDOUT, why),
+            RemoteError::Refused { code, detail } => {
+                Failure { request_id: REQUEST_ID, ..Failure::new(errno_of(code), detail) }
+            }
         }
     }
 }
@@ -189,6 +204,14 @@ mod tests {
             assert_eq!(failure.why, "because");
         }
         assert_eq!(Failure::from(RemoteError::Unreachable(String::new())).errno, Errno::ETIMEDOUT);
+    }
+
+    #[test]
+    fn the_servers_request_stands_last() {
+        let failed = Failure { request_id: Some("3f2a".into()), ..Failure::new(Errno::EIO, "damaged") };
+        assert_eq!(failed.full_why(), "damaged (request 3f2a)");
+        let kept = Failure { why: "damaged; kept in /copy".into(), ..failed };
+        assert_eq!(kept.full_why(), "damaged; kept in /copy (request 3f2a)");
     }
 
     #[test]

@@ -80,7 +80,7 @@ impl Fs {
 
     /// When the session is gone, what is known stays to be seen, so that `user.3s.why` can be read on it.
     fn remembered(&self, parent: INodeNo, name: &Name, failure: Failure) -> Answer<FileAttr> {
-        if self.over.read().is_none() && failure.errno.code() != libc::EKEYEXPIRED {
+        if !self.refusals.is_session_over() && failure.errno.code() != libc::EKEYEXPIRED {
             return Err(failure);
         }
         let mut tree = self.tree.lock();
@@ -114,7 +114,7 @@ impl Fs {
     }
 
     async fn stat(&self, ino: INodeNo) -> Answer<FileAttr> {
-        if ino == SELF || self.over.read().is_some() {
+        if ino == SELF || self.refusals.is_session_over() {
             return self.shown(ino);
         }
         let document = self.document(ino);
@@ -123,7 +123,7 @@ impl Fs {
         }
         let inode = match self.inode(ino).await {
             Ok(inode) => inode,
-            Err(_) if ino == ROOT && self.over.read().is_some() => return self.shown(ino),
+            Err(_) if ino == ROOT && self.refusals.is_session_over() => return self.shown(ino),
             Err(failure) => return Err(failure),
         };
         match self.remote.attr(inode.attr.node).await {
@@ -143,7 +143,7 @@ impl Fs {
             Err(RemoteError::Refused { code: Code::NotFound, .. }) if document.is_some() => self.shown(ino),
             Err(error) => {
                 let failure = self.refused(error);
-                match self.over.read().is_some() || failure.errno.code() == libc::EKEYEXPIRED {
+                match self.refusals.is_session_over() || failure.errno.code() == libc::EKEYEXPIRED {
                     true => self.shown(ino),
                     false => Err(failure),
                 }
@@ -233,7 +233,7 @@ impl Fs {
         let mut tree = self.tree.lock();
         let open = self.documents.contains_key(&ino);
         if tree.forget(ino, count, open) {
-            self.whys.remove(&ino);
+            self.refusals.forget(ino);
         }
     }
 }

@@ -2,7 +2,8 @@
 //!
 //! [`lookup`] names and attributes, [`dir`] listings and room, [`io`] open files, [`resize`] their sizes, [`names`] create, remove and rename,
 //! [`xattr`] extended attributes; [`rights`] is what makes an end of a right an end, [`conflict`] keeps drafts that could not
-//! be checked in, [`errno`] is the one table of errors.
+//! be checked in, [`errno`] is the one table of errors, `refusals` what
+//! `user.3s.why` says.
 
 pub mod conflict;
 pub mod dir;
@@ -10,6 +11,7 @@ pub mod errno;
 pub mod io;
 pub mod lookup;
 pub mod names;
+mod refusals;
 mod resize;
 pub mod rights;
 #[cfg(test)]
@@ -38,6 +40,7 @@ use dir::OpenDir;
 use errno::Loudness;
 pub use errno::{Answer, Failure};
 use io::OpenFile;
+use refusals::Refusals;
 use rights::Pages;
 
 /// How long the kernel may believe names and attributes.
@@ -104,9 +107,7 @@ pub struct Fs {
     next_handle: AtomicU64,
     attributes: xattr::Cache,
     room: Mutex<Option<dir::Room>>,
-    whys: DashMap<INodeNo, String>,
-    last_why: Mutex<Option<String>>,
-    over: RwLock<Option<Failure>>,
+    refusals: Refusals,
     pages: RwLock<Option<Arc<dyn Pages>>>,
     retry: tokio::sync::Notify,
 }
@@ -134,9 +135,7 @@ impl Fs {
             next_handle: AtomicU64::new(1),
             attributes: Default::default(),
             room: Mutex::new(None),
-            whys: DashMap::new(),
-            last_why: Mutex::new(None),
-            over: RwLock::new(None),
+            refusals: Refusals::default(),
             pages: RwLock::new(None),
             retry: Default::default(),
         })
@@ -204,7 +203,7 @@ impl Fs {
 
     /// Refuses when the session is over for good.
     fn live(&self) -> Answer<()> {
-        self.over.read().clone().map_or(Ok(()), Err)
+        self.refusals.session_over().map_or(Ok(()), Err)
     }
 
     fn writable(&self) -> Answer<()> {
@@ -236,23 +235,20 @@ impl Fs {
 
     /// Remembers a failure for `user.3s.why` and the log.
     fn noted<T>(&self, ino: INodeNo, operation: &'static str, answer: Answer<T>) -> Answer<T> {
-        if let Err(failure) = &answer {
-            let errno = failure.errno.code();
-            match failure.loudness() {
-                Loudness::Quiet => tracing::trace!(%ino, operation, errno, why = %failure.why),
-                Loudness::Info => {
-                    tracing::info!(path = %self.path(ino), operation, errno, why = %failure.why)
-                }
-                Loudness::Warning => {
-                    tracing::warn!(path = %self.path(ino), operation, errno, why = %failure.why)
-                }
-            }
-            if failure.is_refusal() {
-                self.whys.insert(ino, failure.why.clone());
-                *self.last_why.lock() = Some(failure.why.clone());
-            }
+        answer.inspect_err(|failure| self.note(ino, operation, failure))
+    }
+
+    fn note(&self, ino: INodeNo, operation: &'static str, failure: &Failure) {
+        let Failure { errno, why, request_id } = failure;
+        let (errno, request_id) = (errno.code(), request_id.as_deref());
+        match failure.loudness() {
+            Loudness::Quiet => tracing::trace!(%ino, operation, errno, request_id, %why),
+            Loudness::Info => tracing::info!(path = %self.path(ino), operation, errno, request_id, %why),
+            Loudness::Warning => tracing::warn!(path = %self.path(ino), operation, errno, request_id, %why),
         }
-        answer
+        if failure.is_refusal() {
+            self.refusals.remember(ino, failure);
+        }
     }
 
     /// Where an inode was seen last, for people.

@@ -76,15 +76,10 @@ impl Fs {
 
     /// The session is over and no new login is possible: everything says so from now on, and no page stays.
     pub(super) fn end(&self, failure: Failure) {
-        {
-            let mut over = self.over.write();
-            if over.is_some() {
-                return;
-            }
-            *over = Some(failure.clone());
+        if !self.refusals.end_session(failure.clone()) {
+            return;
         }
-        tracing::warn!(why = %failure.why, "the session is over");
-        *self.last_why.lock() = Some(failure.why);
+        tracing::warn!(why = %failure.why, request_id = failure.request_id.as_deref(), "the session is over");
         let inos: Vec<INodeNo> = self.documents.iter().map(|document| *document.key()).collect();
         for document in self.documents.iter() {
             document.must_ask();

@@ -174,12 +174,8 @@ impl Fs {
 
     /// Why the last refusal here happened; else the one in the folder above, else the mount's last.
     fn why(&self, ino: INodeNo) -> Answer<String> {
-        let own = |ino: INodeNo| self.whys.get(&ino).map(|why| why.value().clone());
-        let session = self.over.read().as_ref().map(|failure| failure.why.clone());
-        let parent =
-            self.tree.lock().inode(ino).and_then(|inode| inode.place.clone()).map_or(ROOT, |place| place.0);
-        let why =
-            session.or_else(|| own(ino)).or_else(|| own(parent)).or_else(|| self.last_why.lock().clone());
+        let place = self.tree.lock().inode(ino).and_then(|inode| inode.place.clone());
+        let why = self.refusals.why(ino, place.map_or(ROOT, |(folder, _)| folder));
         why.ok_or_else(no_data)
     }
 

@@ -1,6 +1,8 @@
 //! The kernel's side: mounts, unpacks arguments, hands call and reply to a task, answers. No decisions.
 
 mod adapter;
+mod reply;
+mod span;
 
 use std::io;
 use std::path::Path;

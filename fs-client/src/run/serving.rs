@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::plan::Plan;
 use super::unmount;
-use crate::fs::{Fs, MountOptions};
+use crate::fs::{Failure, Fs, MountOptions};
 use crate::fuse::{self, MountError, SessionOptions};
 use crate::remote::Remote;
 
@@ -73,7 +73,7 @@ pub async fn serve(
     tokio::select! {
         left = finished => match left.is_empty() {
             true => outcome,
-            false => outcome.and(Err(not_checked_in(&left.iter().map(|left| &*left.why).collect::<Vec<_>>().join("; ")))),
+            false => outcome.and(Err(not_checked_in(&left.iter().map(Failure::full_why).collect::<Vec<_>>().join("; ")))),
         },
         Some(()) = stops.next() => outcome.and(Err(not_checked_in("interrupted a second time"))),
     }
