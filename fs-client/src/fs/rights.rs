@@ -28,10 +28,11 @@ impl Pages for fuser::Notifier {
     }
 }
 
-/// Silence to expect until the server has said how much.
-const QUIET: Duration = Duration::from_secs(10);
-/// So many missed signs of life mean a broken line.
-const MISSED: u32 = 3;
+/// How long rights are believed in after the last event, until the server has said how often it speaks.
+const BELIEVED_AT_FIRST: Duration = Duration::from_secs(10);
+/// The same, in announced intervals. The remote ends a stream that is silent for as long.
+const BELIEVED_INTERVALS: u32 = 3;
+/// The first wait before the event stream is asked for again; it doubles up to [`BACKOFF_MAX`].
 const BACKOFF: Duration = Duration::from_millis(250);
 const BACKOFF_MAX: Duration = Duration::from_secs(5);
 
@@ -87,19 +88,19 @@ impl Fs {
         self.shared.runtime.spawn(drop_pages(self.pages.read().clone(), inos));
     }
 
-    /// Follows the server's events until `cancel`. A broken line is taken up again; while it is silent for too long,
-    /// what is open must be asked for again and again.
+    /// Follows the server's events until `cancel`. A stream that ends, also because it fell silent, is asked for again;
+    /// while none speaks, what is open must be asked for again and again.
     pub async fn run_events(self: Arc<Self>, cancel: CancellationToken) {
-        let mut quiet = QUIET;
+        let mut believed = BELIEVED_AT_FIRST;
         let mut backoff = BACKOFF;
         let mut heard = Instant::now();
         while !cancel.is_cancelled() && self.live().is_ok() {
             let before = heard;
-            if cancel.run_until_cancelled(self.follow(&mut quiet, &mut heard)).await.is_none() {
+            if cancel.run_until_cancelled(self.follow(&mut believed, &mut heard)).await.is_none() {
                 return;
             }
             backoff = if heard > before { BACKOFF } else { (backoff * 2).min(BACKOFF_MAX) };
-            if heard.elapsed() >= quiet {
+            if heard.elapsed() >= believed {
                 self.rights_changed().await;
                 heard = Instant::now();
             }
@@ -109,8 +110,8 @@ impl Fs {
         }
     }
 
-    /// Until the line breaks or is silent for too long.
-    async fn follow(&self, quiet: &mut Duration, heard: &mut Instant) {
+    /// Until the stream ends.
+    async fn follow(&self, believed: &mut Duration, heard: &mut Instant) {
         let mut events = match self.remote.events().await {
             Ok(events) => events,
             Err(error) => {
@@ -122,13 +123,15 @@ impl Fs {
         };
         // What happened while nobody listened is not told again.
         let mut missed = true;
-        while let Ok(Some(event)) = tokio::time::timeout(*quiet, events.next()).await {
+        while let Some(event) = events.next().await {
             *heard = Instant::now();
             if std::mem::take(&mut missed) {
                 self.rights_changed().await;
             }
             match event {
-                Event::Alive { every_ms } => *quiet = Duration::from_millis(every_ms.max(1)) * MISSED,
+                Event::Alive { every_ms } => {
+                    *believed = Duration::from_millis(every_ms.max(1)).saturating_mul(BELIEVED_INTERVALS);
+                }
                 Event::RightsChanged => self.rights_changed().await,
                 Event::SessionReplaced { by_node } => {
                     let why =

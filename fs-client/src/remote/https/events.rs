@@ -17,8 +17,8 @@ use crate::remote::{RemoteError, Result};
 /// Longest line.
 pub const LINE_MAX: usize = 64 * 1024;
 
-/// Longest silence before the server said how often it speaks.
-const FIRST_SILENCE_MAX: Duration = Duration::from_secs(60);
+/// Longest silence before the server said how often it speaks. Nothing above watches the stream for silence again.
+const FIRST_SILENCE_MAX: Duration = Duration::from_secs(10);
 
 /// Silences of this many announced intervals mean a broken connection.
 const MISSED_MAX: u32 = 3;
