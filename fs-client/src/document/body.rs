@@ -17,16 +17,16 @@ pub enum Source {
     /// A part of a block in the spool file.
     #[allow(private_interfaces)]
     Spooled(Arc<Slot>, usize, usize),
-    /// So many zeroes.
+    /// Zeroes: how many bytes of them.
     Zero(usize),
 }
 
 /// Bytes at an offset, within one block.
 #[derive(Clone)]
 pub struct Piece {
-    /// Where in the document.
+    /// Where in the document, in bytes from its start.
     pub offset: u64,
-    /// What stands there.
+    /// Its bytes; at most a block, and within one.
     pub source: Source,
 }
 
@@ -35,11 +35,11 @@ pub struct Piece {
 pub struct Snapshot {
     /// In the order of their offsets.
     pub pieces: Vec<Piece>,
-    /// The document's size.
+    /// The document's size in bytes.
     pub size: u64,
-    /// The content's time.
+    /// The content's time, in nanoseconds since the epoch.
     pub mtime_ns: i64,
-    /// New permission bits.
+    /// New permission bits (`0o7777`), if the check-in sets them.
     pub mode: Option<u32>,
     /// The last change that is in it.
     pub seq: u64,

@@ -9,7 +9,7 @@ use sss_common::wire::fs::Attr;
 use sss_common::{Code, NodeId, Version};
 
 use super::body::{Snapshot, encode};
-use super::draft::{Draft, Whole};
+use super::draft::{Draft, Part};
 use super::error::{Error, Result};
 use super::reader::Reader;
 use super::state::{Attempt, CheckIn, State};
@@ -166,10 +166,10 @@ impl Document {
     pub async fn copy_to(self: &Arc<Self>, node: NodeId) -> Result<Attr> {
         let (mut parts, snapshot) = {
             let mut state = self.state();
-            (state.draft.whole(), state.draft.snapshot(|_, _| true))
+            (state.draft.parts(), state.draft.snapshot(|_, _| true))
         };
         let reader = Arc::new(Reader::default());
-        let of_base = |part: &Whole| matches!(part, Whole::Base(..));
+        let of_base = |part: &Part| matches!(part, Part::Base(..));
         if parts.iter().any(of_base) {
             match self.asked(&reader, State::needs_pin).await {
                 Ok(()) => {}
@@ -179,7 +179,7 @@ impl Document {
         }
         let this = self.clone();
         let frames = stream::iter(parts)
-            .flat_map(move |part| stream::iter(steps(part)))
+            .flat_map(move |part| stream::iter(in_blocks(part)))
             .then(move |step| {
                 let (this, reader) = (this.clone(), reader.clone());
                 async move { this.copied(&reader, step).await }
@@ -193,10 +193,10 @@ impl Document {
         Ok(self.shared.remote.checkin(node, Version::NONE, CheckinBody::Stream(body)).await?)
     }
 
-    async fn copied(&self, reader: &Reader, step: Whole) -> std::io::Result<Vec<Bytes>> {
+    async fn copied(&self, reader: &Reader, step: Part) -> std::io::Result<Vec<Bytes>> {
         match step {
-            Whole::Piece(piece) => encode(&[piece]),
-            Whole::Base(from, to) => {
+            Part::Piece(piece) => encode(&[piece]),
+            Part::Base(from, to) => {
                 let source = self.state().source(&self.shared);
                 let read = reader.read(&source, &self.shared.runtime, from, (to - from) as usize).await;
                 match read {
@@ -220,18 +220,18 @@ fn may_not_read(error: &RemoteError) -> bool {
 }
 
 /// A long part in steps that do not cross a block's border.
-fn steps(part: Whole) -> Vec<Whole> {
+fn in_blocks(part: Part) -> Vec<Part> {
     const BLOCK: u64 = sss_common::limits::BLOCK_SIZE as u64;
     match part {
-        Whole::Piece(_) => vec![part],
-        Whole::Base(mut from, to) => {
-            let mut steps = Vec::new();
+        Part::Piece(_) => vec![part],
+        Part::Base(mut from, to) => {
+            let mut blocks = Vec::new();
             while from < to {
                 let end = (from / BLOCK * BLOCK + BLOCK).min(to);
-                steps.push(Whole::Base(from, end));
+                blocks.push(Part::Base(from, end));
                 from = end;
             }
-            steps
+            blocks
         }
     }
 }

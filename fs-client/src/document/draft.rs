@@ -42,11 +42,11 @@ pub struct Draft {
 /// A part of what a read asked for.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Segment {
-    /// Written here.
+    /// Bytes that were written here.
     Data(Bytes),
-    /// From the base version: offset and length.
+    /// From the base version: offset and length, in bytes.
     Base(u64, usize),
-    /// A hole.
+    /// A hole: its length in bytes.
     Zero(usize),
 }
 
@@ -279,18 +279,18 @@ impl Draft {
     }
 
     /// The document as the draft shows it: written pieces, and what must be read from the base between them.
-    pub fn whole(&mut self) -> Vec<Whole> {
+    pub fn parts(&mut self) -> Vec<Part> {
         let mut parts = Vec::new();
         let mut at = 0;
         for piece in self.snapshot(|_, _| false).pieces {
             if at < piece.offset.min(self.base_len) {
-                parts.push(Whole::Base(at, piece.offset.min(self.base_len)));
+                parts.push(Part::Base(at, piece.offset.min(self.base_len)));
             }
             at = piece.end();
-            parts.push(Whole::Piece(piece));
+            parts.push(Part::Piece(piece));
         }
         if at < self.base_len {
-            parts.push(Whole::Base(at, self.base_len));
+            parts.push(Part::Base(at, self.base_len));
         }
         parts
     }
@@ -357,8 +357,8 @@ impl Drop for Draft {
     }
 }
 
-/// A part of a whole document, see [`Draft::whole`].
-pub enum Whole {
+/// A part of a whole document, see [`Draft::parts`].
+pub enum Part {
     /// Written, or a hole over the base.
     Piece(Piece),
     /// From the base: first byte and the one behind the last.

@@ -40,17 +40,17 @@ use upload::Upload;
 
 /// What all documents of a mount share.
 pub struct Shared {
-    /// The server.
+    /// The server that documents are checked out of and into.
     pub remote: Arc<dyn Remote>,
     /// What contents are stamped by.
     pub clock: Arc<dyn Clock>,
-    /// Where tasks run.
+    /// Where fetches and uploads run as tasks.
     pub runtime: Handle,
-    /// Room for drafts.
+    /// Memory and spool file that all drafts share.
     pub pool: Arc<Pool>,
-    /// Takes pins back.
+    /// Gives pins back to the server in the background.
     pub closer: Arc<Closer>,
-    /// Bytes that readers hold.
+    /// Bytes that all readers hold together.
     pub held: Arc<AtomicUsize>,
 }
 

@@ -14,7 +14,7 @@ use super::state::{After, Prepared, State};
 use crate::remote::RemoteError;
 
 /// So many own check-ins may overtake one read.
-const MOVES: usize = 3;
+const OVERTAKEN_MAX: usize = 3;
 
 impl Document {
     /// Reads, the draft over the base. Asks for the right again first when it may have ended. `arm` is called with an end of
@@ -42,7 +42,7 @@ impl Document {
                 // An own check-in made the next version while the bytes were asked for: they are that one's now.
                 Err(Error::Remote(RemoteError::Refused {
                     code: Code::VersionGone | Code::NotFound, ..
-                })) if moves < MOVES && base.is_some_and(|base| base != now) => moves += 1,
+                })) if moves < OVERTAKEN_MAX && base.is_some_and(|base| base != now) => moves += 1,
                 // The right may have ended while the bytes were on their way.
                 Ok(_) if asks => {}
                 answer => return answer,

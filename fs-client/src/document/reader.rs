@@ -28,20 +28,20 @@ pub const FETCH_MAX: usize = 2 * 1024 * 1024;
 /// How far behind or ahead of the last read a read still counts as sequential.
 const SLACK: u64 = 1024 * 1024;
 /// What a handle keeps of what it fetched.
-const KEEP: usize = 2 * WINDOW_MAX;
+const KEPT_MAX: usize = 2 * WINDOW_MAX;
 /// What all handles of a mount keep together; nothing is fetched ahead beyond it.
-const KEEP_ALL: usize = 128 * 1024 * 1024;
+const KEPT_BY_ALL_MAX: usize = 128 * 1024 * 1024;
 
 const BLOCK: u64 = BLOCK_SIZE as u64;
 
 /// What is read.
 #[derive(Clone)]
 pub struct Pinned {
-    /// Where.
+    /// The server that has it.
     pub remote: Arc<dyn Remote>,
-    /// Which version.
+    /// The document and the version that is pinned.
     pub pin: Pin,
-    /// Its size.
+    /// The version's size in bytes.
     pub size: u64,
     /// Bytes that all readers of the mount hold.
     pub held: Arc<AtomicUsize>,
@@ -73,7 +73,7 @@ enum Unfetched {
 }
 
 /// So often a read begins again because another one dropped what it waited for.
-const AGAIN: usize = 3;
+const GIVEN_UP_MAX: usize = 3;
 
 struct Fetch {
     end: u64,
@@ -112,7 +112,7 @@ impl Reader {
             let (parts, fresh) = self.state.lock().cover(source, runtime, offset, end);
             let error = match join(parts, offset, end).await {
                 Ok(bytes) => return Ok(bytes),
-                Err(Unfetched::GivenUp) if given_up < AGAIN => {
+                Err(Unfetched::GivenUp) if given_up < GIVEN_UP_MAX => {
                     given_up += 1;
                     continue;
                 }
@@ -170,7 +170,7 @@ impl State {
                 parts.push((start, fetch.bytes.clone()));
             }
         }
-        self.evict(offset, end, source.held.load(Ordering::Relaxed) > KEEP_ALL);
+        self.evict(offset, end, source.held.load(Ordering::Relaxed) > KEPT_BY_ALL_MAX);
         (parts, fresh)
     }
 
@@ -186,7 +186,7 @@ impl State {
             self.front = end;
             self.window = (self.window * 2).clamp(BLOCK_SIZE, WINDOW_MAX);
         }
-        if source.held.load(Ordering::Relaxed) > KEEP_ALL {
+        if source.held.load(Ordering::Relaxed) > KEPT_BY_ALL_MAX {
             return end;
         }
         // Refilled by halves, so that each fetch is worth its round trip.
@@ -239,7 +239,7 @@ impl State {
             self.fetches.retain(|_, fetch| fetch.end > line);
             held = self.fetches.values().map(|fetch| fetch.length).sum();
         }
-        while held > KEEP {
+        while held > KEPT_MAX {
             let oldest = self.fetches.iter().min_by_key(|(_, fetch)| fetch.used).map(|(&start, _)| start);
             let Some(fetch) = oldest.and_then(|start| self.fetches.remove(&start)) else { break };
             held -= fetch.length;

@@ -45,7 +45,7 @@ pub(super) struct State {
     pub(super) run: WriteRun,
     /// Whether the base is pinned for this document.
     pub(super) pinned: bool,
-    /// Open handles.
+    /// How many handles are open on it.
     pub(super) handles: usize,
     pub(super) checkin: CheckIn,
     pub(super) fate: Fate,
@@ -223,7 +223,7 @@ pub(super) enum Prepared {
 
 /// What a read finds after its last byte.
 pub(super) struct After {
-    /// The base now.
+    /// The base as it is now; a check-in may have moved it.
     pub(super) base: Pin,
     /// Whether the right to read may have ended meanwhile.
     pub(super) asks: bool,

@@ -16,8 +16,8 @@ use crate::tree::ROOT;
 /// The first wait before drafts of closed files are tried again; it doubles up to [`RETRY_MAX`].
 const RETRY: Duration = Duration::from_secs(1);
 const RETRY_MAX: Duration = Duration::from_secs(60);
-/// Conflict copies with the same name in one second.
-const SAME_NAME: u32 = 20;
+/// Most conflict copies of one name in one second.
+const SAME_NAME_MAX: u32 = 20;
 
 /// `NAME (conflict UID NODE TIME).EXT`, cut to what a name may have.
 pub fn conflict_name(name: &str, who: &str, at: Timestamp, again: u32) -> Option<Name> {
@@ -101,7 +101,7 @@ impl Fs {
             None => self.remote.uid().to_string(),
         };
         let now = self.options.clock.now();
-        for again in 0..SAME_NAME {
+        for again in 0..SAME_NAME_MAX {
             let Some(copy) = conflict_name(name, &who, now, again) else { break };
             let attr = document.attr();
             let request = CreateRequest {

@@ -18,7 +18,7 @@ use crate::tree::mode::file_attr;
 const HOMES_AT_ONCE: usize = 8;
 
 /// Entries that are handed to the kernel at once; its buffers hold fewer.
-const AT_ONCE: usize = 512;
+const ENTRIES_AT_ONCE: usize = 512;
 
 /// An open folder: a listing that stays as it was read, fetched page by page.
 #[derive(Default)]
@@ -95,7 +95,7 @@ impl Fs {
         let parent = self.known(ino)?.place.map_or(ROOT, |(parent, _)| parent);
         let dots = [DirItem::Dot(".", ino), DirItem::Dot("..", parent)];
         let entries = listing.entries.iter().map(|(entry, at)| DirItem::Entry(entry.clone(), *at));
-        Ok(dots.into_iter().chain(entries).skip(skip).take(AT_ONCE).collect())
+        Ok(dots.into_iter().chain(entries).skip(skip).take(ENTRIES_AT_ONCE).collect())
     }
 
     async fn page(&self, ino: INodeNo, listing: &mut Listing) -> Answer<()> {

@@ -23,7 +23,7 @@ use crate::tree::{ROOT, SELF};
 
 /// An open file handle.
 pub struct OpenFile {
-    /// Which inode.
+    /// The inode that it was opened by.
     pub ino: INodeNo,
     /// What is open, shared with the inode's other handles.
     pub document: Arc<Document>,
@@ -37,13 +37,13 @@ pub struct OpenFile {
 /// What `open` wants, from its flags.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Access {
-    /// To read.
+    /// `O_RDONLY` or `O_RDWR`.
     pub read: bool,
-    /// To write.
+    /// `O_WRONLY`, `O_RDWR` or `O_TRUNC`.
     pub write: bool,
-    /// To empty it first.
+    /// `O_TRUNC`: it is emptied first.
     pub truncate: bool,
-    /// To make it.
+    /// `O_CREAT`: it is made if it is not there.
     pub create: bool,
 }
 
@@ -102,7 +102,7 @@ impl Fs {
             return Err(Failure::moved_on());
         }
         let (attr, asked_at) = self.pinned(ino, inode.attr.node, access).await?;
-        if let Err(failure) = may(caller, &attr, access) {
+        if let Err(failure) = check_own_bits(caller, &attr, access) {
             self.shared.closer.give_back(Pin { node: attr.node, version: attr.version });
             return Err(failure);
         }
@@ -214,7 +214,7 @@ impl Fs {
             }
             let arm = |end| self.arm(file.ino, &file.document, end);
             let bytes = file.document.read(&file.reader, offset, length, arm).await;
-            bytes.map_err(|error| self.failed(ended(error)))
+            bytes.map_err(|error| self.failed(deleted_elsewhere(error)))
         };
         let answer = answer.await;
         self.noted(file.ino, "read", answer)
@@ -357,7 +357,7 @@ impl Fs {
 }
 
 /// An owner is held to its own permission bits, as on a local disk; root is not.
-fn may(caller: Caller, attr: &Attr, access: Access) -> Answer<()> {
+fn check_own_bits(caller: Caller, attr: &Attr, access: Access) -> Answer<()> {
     match caller.uid == 0 || own_bits_allow(attr, access.read, access.write) {
         true => Ok(()),
         false => {
@@ -367,7 +367,7 @@ fn may(caller: Caller, attr: &Attr, access: Access) -> Answer<()> {
 }
 
 /// What was pinned and is not there any more was deleted elsewhere.
-fn ended(error: document::Error) -> document::Error {
+fn deleted_elsewhere(error: document::Error) -> document::Error {
     match error {
         document::Error::Remote(RemoteError::Refused { code: Code::NotFound, .. }) => document::Error::Gone,
         error => error,

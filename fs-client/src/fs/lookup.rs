@@ -15,15 +15,15 @@ use crate::tree::{ROOT, SELF};
 /// New attributes, as `setattr` names them.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Changes {
-    /// Permission bits.
+    /// Permission bits (`0o7777`).
     pub mode: Option<u32>,
     /// Owner on this machine; it can only be set to what it is.
     pub uid: Option<u32>,
     /// Group on this machine, likewise.
     pub gid: Option<u32>,
-    /// Size.
+    /// Size in bytes.
     pub size: Option<u64>,
-    /// Modification time.
+    /// Modification time; at any distance from the epoch, before it too.
     pub mtime: Option<SystemTime>,
 }
 

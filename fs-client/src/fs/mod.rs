@@ -5,6 +5,7 @@
 //! be checked in, [`errno`] is the one table of errors, `refusals` what
 //! `user.3s.why` says.
 
+mod attribute;
 pub mod conflict;
 pub mod dir;
 pub mod errno;

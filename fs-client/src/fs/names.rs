@@ -200,11 +200,11 @@ impl Fs {
         new: &OsStr,
         flags: RenameFlags,
     ) -> Answer<()> {
-        let answer = self.mv(parent, name, new_parent, new, flags).await;
+        let answer = self.move_name(parent, name, new_parent, new, flags).await;
         self.noted(parent, "rename", answer)
     }
 
-    async fn mv(
+    async fn move_name(
         self: &Arc<Self>,
         parent: INodeNo,
         name: &OsStr,

@@ -15,6 +15,8 @@ use sss_common::wire::documents::GrantInfo;
 use sss_common::wire::fs::*;
 use sss_common::{Code, Flag, GrantText, Grantee, NodeId, XattrMode};
 
+use super::attribute::Attribute;
+pub use super::attribute::SetMode;
 use super::{Answer, Failure, Fs, TTL};
 use crate::remote::{self, RemoteError};
 use crate::tree::{ROOT, SELF};
@@ -53,80 +55,12 @@ fn remember<T>(table: &DashMap<NodeId, (Instant, T)>, node: NodeId, at: Instant,
     table.insert(node, (at, value));
 }
 
-/// A name, sorted by who answers it.
-enum Kind3s<'a> {
-    Grant(Grantee),
-    Flag,
-    Owner,
-    Author,
-    Version,
-    Right,
-    Signature,
-    /// The version's record, which the signature is over; for `3s verify`.
-    Record,
-    /// The document's id, by which its receipt is asked for once it is deleted; for `3s rm`.
-    Id,
-    /// The receipt of a deleted document; on the mount's root only.
-    Receipt(NodeId),
-    /// The public key that the server shows, for the first `3s verify`.
-    ServerKey,
-    Why,
-    /// `user.3s.` and something that does not exist.
-    Unknown,
-    Other(&'a str),
-    /// `security.*` and the like: never a request.
-    Foreign,
-}
-
-fn sort(name: &str) -> Answer<Kind3s<'_>> {
-    let Some(rest) = name.strip_prefix("user.3s.") else {
-        return Ok(if name.starts_with("user.") { Kind3s::Other(name) } else { Kind3s::Foreign });
-    };
-    if let Some(grantee) = rest.strip_prefix("grant.") {
-        let parsed = grantee.parse::<Grantee>();
-        return parsed.map(Kind3s::Grant).map_err(|error| {
-            Failure::new(Errno::EINVAL, format!("{grantee:?} is no user and not ALL: {error}"))
-        });
-    }
-    if let Some(document) = rest.strip_prefix("receipt.") {
-        return Ok(document.parse().map_or(Kind3s::Unknown, Kind3s::Receipt));
-    }
-    Ok(match rest {
-        "flag" => Kind3s::Flag,
-        "owner" => Kind3s::Owner,
-        "author" => Kind3s::Author,
-        "version" => Kind3s::Version,
-        "right" => Kind3s::Right,
-        "signature" => Kind3s::Signature,
-        "record" => Kind3s::Record,
-        "id" => Kind3s::Id,
-        "server_key" => Kind3s::ServerKey,
-        "why" => Kind3s::Why,
-        _ => Kind3s::Unknown,
-    })
-}
-
 fn no_data() -> Failure {
     Failure::new(Errno::ENODATA, "no such attribute")
 }
 
 fn read_only(name: &str) -> Failure {
     Failure::new(Errno::EPERM, format!("{name} can be read only"))
-}
-
-/// How `setxattr(2)` is to set.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct SetMode(pub XattrMode);
-
-impl SetMode {
-    /// `setxattr(2)`'s flags.
-    pub fn from_flags(flags: i32) -> SetMode {
-        SetMode(match flags {
-            libc::XATTR_CREATE => XattrMode::Create,
-            libc::XATTR_REPLACE => XattrMode::Replace,
-            _ => XattrMode::Any,
-        })
-    }
 }
 
 impl Fs {
@@ -137,37 +71,37 @@ impl Fs {
     }
 
     async fn value(&self, ino: INodeNo, name: &str) -> Answer<Vec<u8>> {
-        let kind = sort(name).map_err(|_| no_data())?;
+        let kind = Attribute::named(name).map_err(|_| no_data())?;
         match kind {
-            Kind3s::Foreign | Kind3s::Unknown => return Err(no_data()),
-            Kind3s::Why => return self.why(ino).map(String::into_bytes),
+            Attribute::Foreign | Attribute::Unknown => return Err(no_data()),
+            Attribute::Why => return self.why(ino).map(String::into_bytes),
             _ if ino == SELF => return Err(no_data()),
             _ => self.live()?,
         }
         let text = match kind {
-            Kind3s::Grant(grantee) => {
+            Attribute::Grant(grantee) => {
                 let grants = self.grants(ino).await?;
                 let grant = grants.iter().find(|grant| grant.grantee == grantee).ok_or_else(no_data)?;
                 grant_text(grant)
             }
-            Kind3s::Other(name) => {
+            Attribute::Other(name) => {
                 let others = self.others(ino).await?;
                 let other = others.iter().find(|xattr| xattr.name == name).ok_or_else(no_data)?;
                 return BASE64.decode(&other.value).map_err(|_| {
                     Failure::new(Errno::EIO, "the server sent an attribute that is not base64")
                 });
             }
-            Kind3s::Signature => self.record(ino).await?.signature.ok_or_else(no_data)?,
-            Kind3s::Record => self.record(ino).await?.record,
-            Kind3s::ServerKey => self.record(ino).await?.server_key,
-            Kind3s::Id => self.node(ino).await?.to_string(),
-            Kind3s::Receipt(document) => self.receipt(ino, document).await?,
-            Kind3s::Flag => self.fresh_attr(ino).await?.flag.ok_or_else(no_data)?.as_str().into(),
-            Kind3s::Owner => self.fresh_attr(ino).await?.owner.to_string(),
-            Kind3s::Author => self.fresh_attr(ino).await?.author.ok_or_else(no_data)?.to_string(),
-            Kind3s::Version => self.fresh_attr(ino).await?.version.to_string(),
-            Kind3s::Right => self.fresh_attr(ino).await?.right.as_str().into(),
-            Kind3s::Foreign | Kind3s::Unknown | Kind3s::Why => return Err(no_data()),
+            Attribute::Signature => self.record(ino).await?.signature.ok_or_else(no_data)?,
+            Attribute::Record => self.record(ino).await?.record,
+            Attribute::ServerKey => self.record(ino).await?.server_key,
+            Attribute::Id => self.node(ino).await?.to_string(),
+            Attribute::Receipt(document) => self.receipt(ino, document).await?,
+            Attribute::Flag => self.fresh_attr(ino).await?.flag.ok_or_else(no_data)?.as_str().into(),
+            Attribute::Owner => self.fresh_attr(ino).await?.owner.to_string(),
+            Attribute::Author => self.fresh_attr(ino).await?.author.ok_or_else(no_data)?.to_string(),
+            Attribute::Version => self.fresh_attr(ino).await?.version.to_string(),
+            Attribute::Right => self.fresh_attr(ino).await?.right.as_str().into(),
+            Attribute::Foreign | Attribute::Unknown | Attribute::Why => return Err(no_data()),
         };
         Ok(text.into_bytes())
     }
@@ -267,8 +201,10 @@ impl Fs {
     }
 
     async fn set(&self, ino: INodeNo, name: &str, value: &[u8], mode: XattrMode) -> Answer<()> {
-        let kind = match sort(name)? {
-            Kind3s::Foreign => return Err(Failure::new(Errno::ENOTSUP, "only user.* attributes are kept")),
+        let kind = match Attribute::named(name)? {
+            Attribute::Foreign => {
+                return Err(Failure::new(Errno::ENOTSUP, "only user.* attributes are kept"));
+            }
             kind => kind,
         };
         self.writable()?;
@@ -278,20 +214,20 @@ impl Fs {
         let node = self.node(ino).await?;
         self.attributes.forget(node);
         match kind {
-            Kind3s::Grant(grantee) => {
+            Attribute::Grant(grantee) => {
                 let text = as_text(value)?;
                 let GrantText { right, when } = text.parse()?;
                 self.create_or_replace(ino, &grantee, mode).await?;
                 let request = SetGrantRequest { node, grantee, right, when };
                 self.remote.grant(request).await.map_err(|error| self.refused(error))?;
             }
-            Kind3s::Flag => {
+            Attribute::Flag => {
                 if mode == XattrMode::Create && self.known(ino)?.attr.flag.is_some() {
                     return Err(Failure::new(Errno::EEXIST, "the flag is set"));
                 }
                 self.set_flag(ino, node, as_text(value)?).await?;
             }
-            Kind3s::Other(name) => {
+            Attribute::Other(name) => {
                 if value.len() > XATTR_VALUE_MAX {
                     return Err(Failure::new(Errno::E2BIG, "an attribute holds at most 64 KiB"));
                 }
@@ -299,17 +235,17 @@ impl Fs {
                 let request = SetXattrRequest { node, xattr, mode };
                 self.remote.setxattr(request).await.map_err(|error| self.other_refused(error))?;
             }
-            Kind3s::Owner
-            | Kind3s::Author
-            | Kind3s::Version
-            | Kind3s::Right
-            | Kind3s::Signature
-            | Kind3s::Record
-            | Kind3s::Id
-            | Kind3s::Receipt(_)
-            | Kind3s::ServerKey
-            | Kind3s::Why => return Err(read_only(name)),
-            Kind3s::Unknown | Kind3s::Foreign => {
+            Attribute::Owner
+            | Attribute::Author
+            | Attribute::Version
+            | Attribute::Right
+            | Attribute::Signature
+            | Attribute::Record
+            | Attribute::Id
+            | Attribute::Receipt(_)
+            | Attribute::ServerKey
+            | Attribute::Why => return Err(read_only(name)),
+            Attribute::Unknown | Attribute::Foreign => {
                 return Err(Failure::new(Errno::EINVAL, format!("{name} does not exist")));
             }
         }
@@ -353,19 +289,21 @@ impl Fs {
     }
 
     async fn unset(&self, ino: INodeNo, name: &str) -> Answer<()> {
-        let kind = match sort(name)? {
-            Kind3s::Foreign => return Err(Failure::new(Errno::ENOTSUP, "only user.* attributes are kept")),
+        let kind = match Attribute::named(name)? {
+            Attribute::Foreign => {
+                return Err(Failure::new(Errno::ENOTSUP, "only user.* attributes are kept"));
+            }
             kind => kind,
         };
         self.writable()?;
         let node = self.node(ino).await?;
         let done = match kind {
-            Kind3s::Grant(grantee) => self.remote.revoke(node, grantee).await,
-            Kind3s::Other(name) => {
+            Attribute::Grant(grantee) => self.remote.revoke(node, grantee).await,
+            Attribute::Other(name) => {
                 self.remote.removexattr(RemoveXattrRequest { node, name: name.into() }).await
             }
-            Kind3s::Flag => self.reset_flag(ino, node).await,
-            Kind3s::Unknown => return Err(no_data()),
+            Attribute::Flag => self.reset_flag(ino, node).await,
+            Attribute::Unknown => return Err(no_data()),
             _ => return Err(read_only(name)),
         };
         self.attributes.forget(node);

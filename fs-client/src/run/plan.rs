@@ -14,11 +14,11 @@ use crate::remote::https::Target;
 pub struct Plan {
     /// Who, from where.
     pub target: Target,
-    /// Where.
+    /// The folder that it is mounted on; none of our mounts stands there.
     pub mountpoint: PathBuf,
     /// The ID_DIR.
     pub identity: PathBuf,
-    /// The rest.
+    /// The `-o` options, without the identity.
     pub options: Options,
 }
 

@@ -23,7 +23,7 @@ const RECORD_MAX: u64 = 64 * 1024;
 /// What the file says.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Record {
-    /// The process.
+    /// The process that serves the mount.
     pub pid: u32,
     /// The folder it serves.
     pub mountpoint: PathBuf,
@@ -31,7 +31,7 @@ pub struct Record {
     pub target: String,
     /// The identity that it mounted with.
     pub identity: PathBuf,
-    /// Its log.
+    /// The daemon's log file, if it has one.
     pub log: Option<PathBuf>,
     /// How it ended; missing while it runs, and for ever when it was killed.
     pub outcome: Option<Outcome>,

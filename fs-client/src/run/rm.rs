@@ -55,7 +55,7 @@ fn remove_with_receipt(path: &Path, file: &Path) -> Result<(), Advised> {
         let what = format!("{shown} is deleted, and its receipt is still to be had: {}", failure.what);
         Advised::new(what, again(document, &mounted.point, file))
     })?;
-    println!("{shown} is deleted; {}", received.told(file));
+    println!("{shown} is deleted; {}", received.words(file));
     Ok(())
 }
 
@@ -65,7 +65,7 @@ fn fetch_again(document: NodeId, mountpoint: &Path, file: &Path) -> Result<(), A
     let reserved = Reserved::make(file)?;
     let received = receive(document, &mounted, key.as_ref())?;
     reserved.fill(&received.signed)?;
-    println!("document {document} is deleted; {}", received.told(file));
+    println!("document {document} is deleted; {}", received.words(file));
     Ok(())
 }
 
@@ -172,7 +172,7 @@ fn receive(document: NodeId, mounted: &Mounted, key: Option<&Trusted>) -> Result
 
 impl Received {
     /// The end of the one line that is printed.
-    fn told(&self, file: &Path) -> String {
+    fn words(&self, file: &Path) -> String {
         let keys = match &self.receipt.erasure {
             Some(erasure) => format!("its keys are erased (epoch {})", erasure.epoch),
             None => "it had no keys to erase".into(),

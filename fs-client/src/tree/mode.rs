@@ -9,9 +9,9 @@ use sss_common::wire::fs::Attr;
 /// Whose files they are on this machine: the mounting user's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Owner {
-    /// User id.
+    /// User id, as `stat` shows it.
     pub uid: u32,
-    /// Group id.
+    /// Group id, likewise.
     pub gid: u32,
 }
 
