@@ -1,11 +1,11 @@
 //! ID_DIR: who this user is on this machine.
 //!
-//! `ca.crt` says which servers to believe, `client.crt` and `client.key` are the node's, `user.key` (with `user.pub`)
-//! is the user's. Keys are accepted as PKCS#8, PKCS#1 or SEC1, as `3s-ca` and `openssl` write them. Everything is read and
-//! checked once, before anything is asked of the server.
+//! `ca.crt` says which servers to believe, `client.crt` and `client.key` are the node's, `user.key` (with
+//! `user.pub`) is the user's. Keys are accepted as PKCS#8, PKCS#1 or SEC1, as `3s-ca` and `openssl` write
+//! them. Everything is read and checked once, before anything is asked of the server.
 //!
-//! The user's key stays in memory as long as the mount, because a session that ran out is answered by a new login; the
-//! `rsa` crate wipes it when it is dropped, and file contents are wiped after parsing.
+//! The user's key stays in memory as long as the mount, because a session that ran out is answered by a new
+//! login; the `rsa` crate wipes it when it is dropped, and file contents are wiped after parsing.
 
 use std::fs::File;
 use std::io::{ErrorKind, Read};
@@ -204,8 +204,8 @@ fn refuse_encrypted(pem: &[u8], path: &Path) -> Result<(), Advised> {
     ))
 }
 
-/// `user.pub` is for the server's administrator and not needed here; one that belongs to another key means trouble at the
-/// first login, so it is refused now.
+/// `user.pub` is for the server's administrator and not needed here; one that belongs to another key means
+/// trouble at the first login, so it is refused now.
 fn check_public_half(key: &RsaPrivateKey, path: &Path) -> Result<(), Advised> {
     if !path.exists() {
         return Ok(());

@@ -1,9 +1,9 @@
 //! 3s: mounts a Secure Shared Store.
 //!
-//! The rooms, from the top: `cli`, `config` and `run` compose; `fuse` unpacks what the kernel says; `fs` does it, one
-//! file per family of operations; below it `tree` (names and inodes) and `document` (what is open); at the
-//! bottom `remote`, the server as the mount sees it. Beneath all of them `identity`, the user's keys and
-//! certificates.
+//! The rooms, from the top: `cli`, `config` and `run` compose; `fuse` unpacks what the kernel says; `fs`
+//! does it, one file per family of operations; below it `tree` (names and inodes) and `document` (what is
+//! open); at the bottom `remote`, the server as the mount sees it. Beneath all of them `identity`, the
+//! user's keys and certificates.
 
 pub mod cli;
 pub mod config;

@@ -50,8 +50,8 @@ impl Options {
         self.timeout.unwrap_or(TIMEOUT)
     }
 
-    /// Takes one `-o` argument: options between commas; a comma or backslash in a value stands behind a backslash.
-    /// `sloppy` (mount's `-s`) passes over what is not known.
+    /// Takes one `-o` argument: options between commas; a comma or backslash in a value stands behind a
+    /// backslash. `sloppy` (mount's `-s`) passes over what is not known.
     pub fn add(&mut self, text: &str, sloppy: bool) -> Result<(), Advised> {
         split(text)
             .iter()

@@ -23,10 +23,12 @@ type Start = (NodeId, Version, Snapshot, Option<upload::Upload>);
 const STREAM_TRIES: usize = 2;
 
 impl Document {
-    /// Checks in what is dirty and returns once it is durable: the new attributes, or `None` when nothing was dirty.
+    /// Checks in what is dirty and returns once it is durable: the new attributes, or `None` when nothing
+    /// was dirty.
     ///
-    /// One round trip; one more to find out whose the version is that was faster. A definite refusal leaves the draft as it is and the document usable: the caller decides where
-    /// the draft goes (see [`Document::lost`]). When the server is not reached the draft stays dirty.
+    /// One round trip; one more to find out whose the version is that was faster. A definite refusal leaves
+    /// the draft as it is and the document usable: the caller decides where the draft goes (see
+    /// [`Document::lost`]). When the server is not reached the draft stays dirty.
     pub async fn checkin(&self) -> Result<Option<Attr>> {
         let _turn = self.commit.lock().await;
         let settled = self.settle().await?;
@@ -52,7 +54,8 @@ impl Document {
                 }
                 // A program that pauses for long breaks the upload that began while it wrote.
                 Err(error) if early && tries < STREAM_TRIES && is_mended_by_repeating(&error) => {}
-                // Its own repetition, or a server that was started anew, may have taken an own version for a foreign one.
+                // Its own repetition, or a server that was started anew, may have taken an own version for a
+                // foreign one.
                 Err(error @ RemoteError::Refused { code: Code::VersionMoved, .. }) => {
                     self.doubt(&snapshot);
                     return if self.settle().await? { Ok(Some(self.attr())) } else { Err(error.into()) };
@@ -86,8 +89,9 @@ impl Document {
         self.state().checkin.doubt(Attempt { seq, size, mtime_ns });
     }
 
-    /// Finds out what became of a check-in without an answer, before anything else is sent on top of it. It happened if
-    /// the next version is mine and has exactly the size and the nanosecond that I sent; then the answer is true.
+    /// Finds out what became of a check-in without an answer, before anything else is sent on top of it. It
+    /// happened if the next version is mine and has exactly the size and the nanosecond that I sent; then
+    /// the answer is true.
     pub(super) async fn settle(&self) -> Result<bool> {
         let (node, base, attempt) = {
             let state = self.state();
@@ -115,8 +119,8 @@ impl Document {
         state.local_attr()
     }
 
-    /// Begins to keep a draft that was refused for good: no check-in meanwhile, and writers hear `error`. `None` when
-    /// there is nothing to keep: another `close` kept it, or checked it in after all.
+    /// Begins to keep a draft that was refused for good: no check-in meanwhile, and writers hear `error`.
+    /// `None` when there is nothing to keep: another `close` kept it, or checked it in after all.
     pub async fn keeping(&self, error: Error) -> Option<Keeping<'_>> {
         let turn = self.commit.lock().await;
         if !self.is_dirty() {
@@ -147,7 +151,8 @@ impl Document {
         }
     }
 
-    /// The check-in was refused for good: the draft is not this document's any more, and every later call says `why`.
+    /// The check-in was refused for good: the draft is not this document's any more, and every later call
+    /// says `why`.
     pub fn lost(&self, cause: RemoteError, why: String) {
         let mut state = self.state();
         state.fate.lose(Error::Lost { cause, why });
@@ -162,7 +167,8 @@ impl Document {
     }
 
     /// Checks the draft's whole content in as the first version of `node`: what the base has where nothing was
-    /// written, as far as it may be read. Fails when the base may be read and cannot be: a copy without it would be damage.
+    /// written, as far as it may be read. Fails when the base may be read and cannot be: a copy without it
+    /// would be damage.
     pub async fn copy_to(self: &Arc<Self>, node: NodeId) -> Result<Attr> {
         let (mut parts, snapshot) = {
             let mut state = self.state();

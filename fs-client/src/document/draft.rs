@@ -1,11 +1,11 @@
 //! What was written and is not checked in yet.
 //!
-//! A draft is the base version's first `base_len` bytes, zeroes behind them up to `size`, and over both the bytes that were
-//! written, block by block. So a user who may only check in can write any part without reading anything, and a
-//! truncation costs nothing.
+//! A draft is the base version's first `base_len` bytes, zeroes behind them up to `size`, and over both the
+//! bytes that were written, block by block. So a user who may only check in can write any part without
+//! reading anything, and a truncation costs nothing.
 //!
-//! Copies: a write that covers a block keeps the writer's buffer; one that covers a part is copied into the block.
-//! Checking in copies nothing: it shares the blocks' buffers.
+//! Copies: a write that covers a block keeps the writer's buffer; one that covers a part is copied into the
+//! block. Checking in copies nothing: it shares the blocks' buffers.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -241,8 +241,8 @@ impl Draft {
         }
     }
 
-    /// Everything that a check-in has to send, except blocks that `sent` says the server already has as they are.
-    /// Shares the blocks' buffers.
+    /// Everything that a check-in has to send, except blocks that `sent` says the server already has as they
+    /// are. Shares the blocks' buffers.
     pub fn snapshot(&mut self, sent: impl Fn(u64, u64) -> bool) -> Snapshot {
         let mut pieces = Vec::new();
         // What the base still has and the draft does not show must be overwritten with zeroes.

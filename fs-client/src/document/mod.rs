@@ -1,8 +1,9 @@
 //! What is open: a pinned version to read, and a draft of what was written over it.
 //!
-//! A [`Document`] is shared by all handles of its inode, as POSIX expects: one [`draft::Draft`], one base version; `state` says
-//! what it can be and how that changes. Each handle has its own [`reader::Reader`]. Drafts live in the mount's [`spool::Pool`]; [`body`] says what a check-in sends and
-//! [`upload`] sends it; [`pins`] gives pins back.
+//! A [`Document`] is shared by all handles of its inode, as POSIX expects: one [`draft::Draft`], one base
+//! version; `state` says what it can be and how that changes. Each handle has its own [`reader::Reader`].
+//! Drafts live in the mount's [`spool::Pool`]; [`body`] says what a check-in sends and [`upload`] sends it;
+//! [`pins`] gives pins back.
 
 mod block;
 pub mod body;
@@ -183,8 +184,8 @@ impl Document {
         }
     }
 
-    /// The name now belongs to this node and version, after an own rename or with a new flag. False, and nothing changes, when it
-    /// may have other content than the base here.
+    /// The name now belongs to this node and version, after an own rename or with a new flag. False, and
+    /// nothing changes, when it may have other content than the base here.
     pub fn rebind(&self, attr: &Attr) -> bool {
         let mut state = self.state();
         if !is_same_content(&state.attr, attr) {
@@ -239,7 +240,8 @@ impl Document {
         pending
     }
 
-    /// Takes an owner's permission bits into the draft if there is one to check in; else the server must be asked.
+    /// Takes an owner's permission bits into the draft if there is one to check in; else the server must be
+    /// asked.
     pub fn set_mode(&self, mode: u32) -> bool {
         let mut state = self.state();
         let pending = state.draft.is_changed() && state.attr.right.owner;
@@ -310,8 +312,8 @@ impl Document {
     }
 }
 
-/// Whether two versions have the same content for certain: they are one, or one is a copy of the other, which keeps
-/// the size and the nanosecond.
+/// Whether two versions have the same content for certain: they are one, or one is a copy of the other,
+/// which keeps the size and the nanosecond.
 pub fn is_same_content(one: &Attr, other: &Attr) -> bool {
     let is_one = one.node == other.node && (one.kind != Kind::File || one.version == other.version);
     is_one || (one.size == other.size && one.mtime_ns == other.mtime_ns)

@@ -17,10 +17,11 @@ use crate::remote::RemoteError;
 const OVERTAKEN_MAX: usize = 3;
 
 impl Document {
-    /// Reads, the draft over the base. Asks for the right again first when it may have ended. `arm` is called with an end of
-    /// the right that has no timer yet.
+    /// Reads, the draft over the base. Asks for the right again first when it may have ended. `arm` is
+    /// called with an end of the right that has no timer yet.
     ///
-    /// Looks at the document's state twice when nothing must be asked: before the first byte, and after the last one.
+    /// Looks at the document's state twice when nothing must be asked: before the first byte, and after the
+    /// last one.
     pub async fn read(
         &self,
         reader: &Reader,
@@ -39,7 +40,8 @@ impl Document {
                     let _turn = self.commit.lock().await;
                     self.settle().await?;
                 }
-                // An own check-in made the next version while the bytes were asked for: they are that one's now.
+                // An own check-in made the next version while the bytes were asked for: they are that one's
+                // now.
                 Err(Error::Remote(RemoteError::Refused {
                     code: Code::VersionGone | Code::NotFound, ..
                 })) if moves < OVERTAKEN_MAX && base.is_some_and(|base| base != now) => moves += 1,
@@ -101,7 +103,8 @@ impl Document {
         reader.read(source, runtime, offset, length).await.map_err(|error| self.explain(error))
     }
 
-    /// Asks for the right, and pins the base again, when `needed`. No round trip as long as nothing speaks against it.
+    /// Asks for the right, and pins the base again, when `needed`. No round trip as long as nothing speaks
+    /// against it.
     pub(super) async fn asked(&self, reader: &Reader, needed: impl Fn(&State) -> bool) -> Result<()> {
         if !needed(&self.state()) {
             return Ok(());

@@ -1,10 +1,11 @@
 //! Reading a pinned version: fetched ahead by a window that doubles while access is sequential.
 //!
-//! One reader per open handle, so that two programs reading one file do not look like one that jumps about. The kernel
-//! sends the parts of one read-ahead at the same time and in any order, so *sequential* allows for some slack.
+//! One reader per open handle, so that two programs reading one file do not look like one that jumps about.
+//! The kernel sends the parts of one read-ahead at the same time and in any order, so *sequential* allows
+//! for some slack.
 //!
-//! Round trips: none when the window covers the read; else one, with as many more in flight behind it as the window
-//! holds. Copies: none when one fetch covers the read.
+//! Round trips: none when the window covers the read; else one, with as many more in flight behind it as the
+//! window holds. Copies: none when one fetch covers the read.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -152,7 +153,8 @@ async fn join(parts: Vec<Part>, offset: u64, end: u64) -> Result<Bytes, Unfetche
 }
 
 impl State {
-    /// Sees to it that `offset..end` and the window behind it are on their way. Says whether this read began its own fetch.
+    /// Sees to it that `offset..end` and the window behind it are on their way. Says whether this read began
+    /// its own fetch.
     fn cover(&mut self, source: &Pinned, runtime: &Handle, offset: u64, end: u64) -> (Vec<Part>, bool) {
         if self.pin != Some(source.pin) {
             *self = State { pin: Some(source.pin), ..State::default() };
@@ -225,8 +227,8 @@ impl State {
         began
     }
 
-    /// Drops what was not used for longest until the rest is within the budget; when all handles together are beyond
-    /// theirs (`short`), everything that is there and that this read does not need.
+    /// Drops what was not used for longest until the rest is within the budget; when all handles together
+    /// are beyond theirs (`short`), everything that is there and that this read does not need.
     fn evict(&mut self, offset: u64, end: u64, short: bool) {
         if short {
             let needed = |start: u64, fetch: &Fetch| start < end && fetch.end > offset;

@@ -1,9 +1,10 @@
 //! Where drafts live: in memory up to a budget, then sealed in a spool file.
 //!
-//! The file is unlinked as soon as it is open and its blocks are sealed with AES-256-GCM (NIST SP 800-38D) under a key that
-//! is made for this mount, is held in memory only and wiped with it. The nonce is a counter that never repeats under that key;
-//! the slot's number is authenticated, so a block that was moved inside the file does not open. What a crashed client leaves
-//! behind is therefore noise, and what a full memory swaps out is not covered here.
+//! The file is unlinked as soon as it is open and its blocks are sealed with AES-256-GCM (NIST SP 800-38D)
+//! under a key that is made for this mount, is held in memory only and wiped with it. The nonce is a counter
+//! that never repeats under that key; the slot's number is authenticated, so a block that was moved inside
+//! the file does not open. What a crashed client leaves behind is therefore noise, and what a full memory
+//! swaps out is not covered here.
 //!
 //! Writing a block: one seal, one `pwrite` into the page cache, no fsync (nothing outlives the mount).
 

@@ -19,11 +19,12 @@
 //! | `UnderWay(_)` | `Settled` | the answer came, or the question what became of it was answered |
 //! | `InDoubt(attempt)` | `Settled` | the same, before anything else is sent on top of it |
 //!
-//! [`ReadRight`]: `must_ask` (the right may have ended: ask before the next byte) goes with any `ends_at`, since a right that
-//! is in doubt ends all the same. An end has a timer at most once.
+//! [`ReadRight`]: `must_ask` (the right may have ended: ask before the next byte) goes with any `ends_at`,
+//! since a right that is in doubt ends all the same. An end has a timer at most once.
 //!
-//! Invariants: only the holder of the document's check-in lock moves [`CheckIn`]. What is pinned is always the base,
-//! `attr.version`. An [`Upload`] runs on the base too, and only while the check-in is `Settled` and the fate is not `Unlinked`.
+//! Invariants: only the holder of the document's check-in lock moves [`CheckIn`]. What is pinned is always
+//! the base, `attr.version`. An [`Upload`] runs on the base too, and only while the check-in is `Settled`
+//! and the fate is not `Unlinked`.
 
 use std::time::{Duration, Instant};
 
@@ -314,7 +315,8 @@ impl State {
         attr
     }
 
-    /// The server has the draft up to change `seq` as its current version, and carried the session's pins along to it.
+    /// The server has the draft up to change `seq` as its current version, and carried the session's pins
+    /// along to it.
     pub(super) fn committed(&mut self, seq: u64, attr: Attr) {
         self.draft.committed(seq, attr.size);
         self.run = WriteRun::default();

@@ -1,8 +1,8 @@
-//! Sending a draft: at once when it is small, as a stream when it is large, and while it is still being written when it is
-//! written from front to back.
+//! Sending a draft: at once when it is small, as a stream when it is large, and while it is still being
+//! written when it is written from front to back.
 //!
-//! Round trips: one per check-in. Nothing is copied. Blocks stay in the draft until the server has the version, so a stream
-//! that breaks can be repeated.
+//! Round trips: one per check-in. Nothing is copied. Blocks stay in the draft until the server has the
+//! version, so a stream that breaks can be repeated.
 
 use std::collections::HashMap;
 use std::io;
@@ -106,8 +106,8 @@ impl Upload {
         Upload { sender, call, next: first, sent: HashMap::new() }
     }
 
-    /// Hands over full frames for as long as the connection takes them. Never waits: what does not fit is sent by a
-    /// later write, or by [`Upload::finish`].
+    /// Hands over full frames for as long as the connection takes them. Never waits: what does not fit is
+    /// sent by a later write, or by [`Upload::finish`].
     pub fn feed(&mut self, draft: &mut Draft) {
         loop {
             let Ok(room) = self.sender.try_reserve_many(FRAME_BLOCKS + 1) else { return };
@@ -134,7 +134,8 @@ impl Upload {
         self.sent.get(&index) == Some(&seq)
     }
 
-    /// Whether bytes at or behind `size` were sent: then the stream cannot say what a truncation to there means.
+    /// Whether bytes at or behind `size` were sent: then the stream cannot say what a truncation to there
+    /// means.
     pub fn reaches(&self, size: u64) -> bool {
         self.next * BLOCK_SIZE as u64 > size
     }

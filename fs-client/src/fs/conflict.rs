@@ -38,8 +38,9 @@ pub fn conflict_name(name: &str, who: &str, at: Timestamp, again: u32) -> Option
 }
 
 impl Fs {
-    /// Keeps a refused draft beside its document, or in the user's own home. Answers the failure that `close` sees,
-    /// now and from then on; none when it was checked in by another `close` meanwhile. One round trip for the name, one for the content, in the worst case twice.
+    /// Keeps a refused draft beside its document, or in the user's own home. Answers the failure that
+    /// `close` sees, now and from then on; none when it was checked in by another `close` meanwhile. One
+    /// round trip for the name, one for the content, in the worst case twice.
     pub(super) async fn keep(
         self: &Arc<Self>,
         ino: INodeNo,
@@ -137,7 +138,8 @@ impl Fs {
         }
     }
 
-    /// Tries drafts of closed files again until none is left. Files that are open are tried again by their own `close`.
+    /// Tries drafts of closed files again until none is left. Files that are open are tried again by their
+    /// own `close`.
     pub(super) fn retry_later(&self) {
         self.retry.notify_one();
     }

@@ -69,8 +69,9 @@ impl Fs {
         self.dirs.remove(&fh);
     }
 
-    /// Entries from `offset` on: item `i` of the answer has the offset `offset + i`. Empty at the end. One round trip
-    /// for each [`LIST_MAX`] entries, attributes included; a mount's root asks for the other homes too.
+    /// Entries from `offset` on: item `i` of the answer has the offset `offset + i`. Empty at the end. One
+    /// round trip for each [`LIST_MAX`] entries, attributes included; a mount's root asks for the other
+    /// homes too.
     pub async fn readdir(&self, ino: INodeNo, fh: FileHandle, offset: u64) -> Answer<Vec<DirItem>> {
         let answer = self.list(ino, fh, offset).await;
         self.noted(ino, "readdir", answer)
@@ -131,8 +132,8 @@ impl Fs {
     }
 
     /// Binds an entry that is about to be shown with its attributes: counts one lookup, which
-    /// [`Fs::forget`] takes back when the entry did not fit. Answers how long the kernel may believe it, too. A page that
-    /// was read some time ago says nothing about where a document is now, nor what it is.
+    /// [`Fs::forget`] takes back when the entry did not fit. Answers how long the kernel may believe it,
+    /// too. A page that was read some time ago says nothing about where a document is now, nor what it is.
     pub fn bind(&self, folder: INodeNo, entry: &Entry, at: Instant) -> Answer<(FileAttr, Duration)> {
         let ino = match at.elapsed() < TTL {
             true => self.seen(folder, entry.name.clone(), entry.attr.clone()),

@@ -50,7 +50,8 @@ impl Failure {
         }
     }
 
-    /// The inode's document has moved on: the kernel hears ESTALE and looks the name up again, nobody else hears of it.
+    /// The inode's document has moved on: the kernel hears ESTALE and looks the name up again, nobody else
+    /// hears of it.
     pub fn moved_on() -> Self {
         Failure::new(Errno::ESTALE, MOVED_ON)
     }

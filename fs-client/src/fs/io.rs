@@ -1,7 +1,7 @@
 //! Open files.
 //!
-//! Round trips: `open` one, `read` none when it was fetched ahead, `write` none, `flush` and `fsync` one when something
-//! is dirty and none when nothing is, `release` none.
+//! Round trips: `open` one, `read` none when it was fetched ahead, `write` none, `flush` and `fsync` one
+//! when something is dirty and none when nothing is, `release` none.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -115,7 +115,8 @@ impl Fs {
         Ok(fh)
     }
 
-    /// Pins the version that an inode shows, and says when it asked. One round trip, unless an own check-in is faster.
+    /// Pins the version that an inode shows, and says when it asked. One round trip, unless an own check-in
+    /// is faster.
     async fn pinned(&self, ino: INodeNo, node: NodeId, access: Access) -> Answer<(Attr, Instant)> {
         for _ in 0..OPEN_TRIES {
             let asked_at = Instant::now();
@@ -123,7 +124,8 @@ impl Fs {
             let attr = self.remote.open(request).await.map_err(|error| self.refused(error))?;
             let current = self.is_current(ino, &attr);
             if matches!(current, Current::Adopted) {
-                // The kernel's size is the older version's. It has no pages here, so nothing waits for anything.
+                // The kernel's size is the older version's. It has no pages here, so nothing waits for
+                // anything.
                 let pages = self.pages.read().clone();
                 drop_pages(pages, vec![ino]).await;
             }
@@ -234,10 +236,10 @@ impl Fs {
 
     /// Each `close`: checks in when a writing handle finds something dirty, and answers once that is durable.
     ///
-    /// A shell's `>` opens, duplicates and closes before the program writes. What `open` made is therefore not checked in by
-    /// the first `close` that finds it still empty, or everyone would see an empty version in between: by the second, by the
-    /// first write's `close`, by `fsync`, or when the last descriptor goes. What `open` emptied had content, and
-    /// a `close` that answers for it says so only once it is gone.
+    /// A shell's `>` opens, duplicates and closes before the program writes. What `open` made is therefore
+    /// not checked in by the first `close` that finds it still empty, or everyone would see an empty version
+    /// in between: by the second, by the first write's `close`, by `fsync`, or when the last descriptor
+    /// goes. What `open` emptied had content, and a `close` that answers for it says so only once it is gone.
     pub async fn flush(self: &Arc<Self>, fh: FileHandle) -> Answer<()> {
         let file = self.file(fh)?;
         if file.untouched.swap(false, Ordering::Relaxed) && file.document.attr().size == 0 {
@@ -257,7 +259,8 @@ impl Fs {
         self.noted(file.ino, "fsync", answer)
     }
 
-    /// The last of a handle: checks in what a memory mapping wrote after the last `close`, and gives the pin back.
+    /// The last of a handle: checks in what a memory mapping wrote after the last `close`, and gives the pin
+    /// back.
     pub async fn release(self: &Arc<Self>, fh: FileHandle) {
         let Some((_, file)) = self.files.remove(&fh) else { return };
         let (ino, document) = (file.ino, &file.document);
@@ -316,8 +319,8 @@ impl Fs {
         }
     }
 
-    /// An own rename, flag or swap made `attr` what an inode shows. Whoever was faster may have made it something else: then the
-    /// document gets a new inode, and what is open stays on its pinned version.
+    /// An own rename, flag or swap made `attr` what an inode shows. Whoever was faster may have made it
+    /// something else: then the document gets a new inode, and what is open stays on its pinned version.
     pub(super) fn rebind(&self, ino: INodeNo, attr: Attr) {
         let mut tree = self.tree.lock();
         let same = match self.document(ino) {

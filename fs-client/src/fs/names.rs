@@ -54,8 +54,9 @@ impl Fs {
         }
     }
 
-    /// A new document's draft is dirty, so that closing it makes its first version even when nothing was written. One that
-    /// came back under its name (the editors' rule) begins as an empty draft on its last version.
+    /// A new document's draft is dirty, so that closing it makes its first version even when nothing was
+    /// written. One that came back under its name (the editors' rule) begins as an empty draft on its last
+    /// version.
     fn open_new(&self, ino: INodeNo, access: Access) -> Answer<FileHandle> {
         let attr = self.known(ino)?.attr;
         let entry = self
@@ -145,8 +146,8 @@ impl Fs {
         Ok(self.seen(parent, name.clone(), made.attr))
     }
 
-    /// The editors' rule: what the kernel knows as the backup is another node now, with the same content, and the
-    /// document will get a new inode under its old name.
+    /// The editors' rule: what the kernel knows as the backup is another node now, with the same content,
+    /// and the document will get a new inode under its old name.
     fn swap(&self, swapped: Swapped) {
         let backup = {
             let tree = self.tree.lock();
@@ -176,8 +177,8 @@ impl Fs {
             _ => failure,
         })?;
         let request = RemoveRequest { parent: self.node(parent).await?, name: name.clone(), folder };
-        // A check-in of it comes first or not at all: one that met the removal half-way would take it for a deletion
-        // by somebody else, and keep its draft as a copy.
+        // A check-in of it comes first or not at all: one that met the removal half-way would take it for a
+        // deletion by somebody else, and keep its draft as a copy.
         let named = self.tree.lock().child(parent, &name).and_then(|ino| self.document(ino));
         let _turn = match &named {
             Some(document) => Some(document.hold_checkins().await),

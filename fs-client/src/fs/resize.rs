@@ -30,8 +30,8 @@ impl Fs {
         answer.map_err(|error| self.failed(error))
     }
 
-    /// A check-in that a path-based call waits for: it has no open file that could say later what became of it. What
-    /// the server refuses is therefore not tried again.
+    /// A check-in that a path-based call waits for: it has no open file that could say later what became of
+    /// it. What the server refuses is therefore not tried again.
     async fn resized(&self, ino: INodeNo, document: &Document, size: u64) -> document::Result<()> {
         let alone = !document.is_dirty() && document.handles() == 1;
         document.truncate(size)?;

@@ -1,7 +1,7 @@
 //! A right that ends, ends: timers, the server's events, and the kernel's pages.
 //!
-//! Pages are dropped from tasks, never from inside a request: the kernel waits for pages that are being read, and the
-//! answers to those reads must be able to come.
+//! Pages are dropped from tasks, never from inside a request: the kernel waits for pages that are being
+//! read, and the answers to those reads must be able to come.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -62,8 +62,8 @@ impl Fs {
         });
     }
 
-    /// Rights changed, or nobody knows whether they did: what is open and not the user's own must be asked for again
-    /// before its next byte, cached pages included.
+    /// Rights changed, or nobody knows whether they did: what is open and not the user's own must be asked
+    /// for again before its next byte, cached pages included.
     pub async fn rights_changed(&self) {
         self.attributes.clear();
         let mut inos = Vec::new();
@@ -88,8 +88,8 @@ impl Fs {
         self.shared.runtime.spawn(drop_pages(self.pages.read().clone(), inos));
     }
 
-    /// Follows the server's events until `cancel`. A stream that ends, also because it fell silent, is asked for again;
-    /// while none speaks, what is open must be asked for again and again.
+    /// Follows the server's events until `cancel`. A stream that ends, also because it fell silent, is asked
+    /// for again; while none speaks, what is open must be asked for again and again.
     pub async fn run_events(self: Arc<Self>, cancel: CancellationToken) {
         let mut believed = BELIEVED_AT_FIRST;
         let mut backoff = BACKOFF;

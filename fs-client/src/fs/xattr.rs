@@ -1,7 +1,7 @@
 //! Extended attributes: the store's own under `user.3s.`, other `user.*` with the document, and nothing else.
 //!
-//! Round trips: none for `security.*`, `system.*`, `trusted.*` and `user.3s.why`; one for any other, except that a
-//! listing asks for attributes and grants at the same time. Answers are remembered for [`TTL`].
+//! Round trips: none for `security.*`, `system.*`, `trusted.*` and `user.3s.why`; one for any other, except
+//! that a listing asks for attributes and grants at the same time. Answers are remembered for [`TTL`].
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -310,8 +310,8 @@ impl Fs {
         done.map_err(|error| self.other_refused(error))
     }
 
-    /// Without a flag of its own a document has what it would have got where it lies. `rsync -X` removes the flag of
-    /// what it has just made, when its source has none.
+    /// Without a flag of its own a document has what it would have got where it lies. `rsync -X` removes the
+    /// flag of what it has just made, when its source has none.
     async fn reset_flag(&self, ino: INodeNo, node: NodeId) -> remote::Result<()> {
         let folder = self.known(ino).ok().and_then(|inode| inode.place).map(|(parent, _)| parent);
         let folder = folder.and_then(|parent| self.known(parent).ok()).map(|inode| inode.attr.node);

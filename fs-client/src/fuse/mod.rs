@@ -32,8 +32,8 @@ pub struct SessionOptions {
 }
 
 impl SessionOptions {
-    /// The kernel takes `subtype` itself, so that a mount by root is `fuse.3s` too (fuser hands its own `Subtype` to
-    /// fusermount3 only).
+    /// The kernel takes `subtype` itself, so that a mount by root is `fuse.3s` too (fuser hands its own
+    /// `Subtype` to fusermount3 only).
     fn config(&self) -> Config {
         let mut config = Config::default();
         config.mount_options = vec![
@@ -67,8 +67,8 @@ pub struct Mount {
     ended: oneshot::Receiver<()>,
 }
 
-/// Mounts `fs` and serves it from threads of its own; its requests are answered by tasks on the `fs`'s runtime. Blocks until
-/// the kernel has opened the session.
+/// Mounts `fs` and serves it from threads of its own; its requests are answered by tasks on the `fs`'s
+/// runtime. Blocks until the kernel has opened the session.
 pub fn mount(fs: &Arc<Fs>, mountpoint: &Path, options: &SessionOptions) -> Result<Mount, MountError> {
     let adapter = Adapter::new(fs.clone(), fs.runtime().clone());
     let session = Session::new(adapter, mountpoint, &options.config()).map_err(MountError::Refused)?;

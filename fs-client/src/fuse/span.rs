@@ -1,8 +1,9 @@
 //! A tracing span for each request of the kernel, at level `debug` of the target `sss_fs_client::fuse`.
 //!
-//! The span has the operation, the inode that it is about and the kernel's own number of the request; everything that is
-//! logged on the way stands in it. Its last line says how long the request took, in microseconds, and with which errno it
-//! ended (0: well). While the level is off a request costs one comparison.
+//! The span has the operation, the inode that it is about and the kernel's own number of the request;
+//! everything that is logged on the way stands in it. Its last line says how long the request took, in
+//! microseconds, and with which errno it ended (0: well). While the level is off a request costs one
+//! comparison.
 
 use std::future::Future;
 use std::time::Instant;

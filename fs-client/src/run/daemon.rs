@@ -1,8 +1,9 @@
 //! A mount in the background.
 //!
 //! `3s mount` starts itself again as the daemon (no fork: another process from the start), with a pipe as the
-//! daemon's stdout. On it comes one line of JSON: ready, or the failure. A line that never comes is a failure too. When the waiting
-//! command is interrupted, the daemon's line finds no reader, and it unmounts again.
+//! daemon's stdout. On it comes one line of JSON: ready, or the failure. A line that never comes is a
+//! failure too. When the waiting command is interrupted, the daemon's line finds no reader, and it unmounts
+//! again.
 
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;

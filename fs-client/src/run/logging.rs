@@ -27,8 +27,8 @@ pub fn to_stderr() {
         .try_init();
 }
 
-/// A daemon's log file: the one that was asked for, or `$XDG_STATE_HOME/3s/UID@HOST:PORT.log` (`~/.local/state` when that is not
-/// set; none for a process without a home, as at boot).
+/// A daemon's log file: the one that was asked for, or `$XDG_STATE_HOME/3s/UID@HOST:PORT.log`
+/// (`~/.local/state` when that is not set; none for a process without a home, as at boot).
 pub fn file(wanted: Option<&Log>, target: &Target) -> Result<Option<(PathBuf, File)>, Advised> {
     match wanted {
         Some(Log::None) => Ok(None),

@@ -1,9 +1,9 @@
 //! The composition: which command runs what, and how its outcome becomes words and an exit code.
 //!
-//! `plan` checks what a mount is asked for, `mount` logs in for it and `serving` composes the rooms below into it; `daemon`
-//! puts it into the background; `registry` is how the commands find the process behind a mount, `mountinfo` how they find
-//! the mount. `share`, `rm`, `status`, `unmount` and `verify` (with `receipt`) are the other commands; they speak to the mount
-//! through system calls, never to the server.
+//! `plan` checks what a mount is asked for, `mount` logs in for it and `serving` composes the rooms below
+//! into it; `daemon` puts it into the background; `registry` is how the commands find the process behind a
+//! mount, `mountinfo` how they find the mount. `share`, `rm`, `status`, `unmount` and `verify` (with
+//! `receipt`) are the other commands; they speak to the mount through system calls, never to the server.
 
 pub mod daemon;
 pub mod logging;

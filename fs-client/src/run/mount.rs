@@ -22,7 +22,8 @@ use crate::remote::{Remote, RemoteError};
 /// How long a mount waits for an earlier one's last check-ins.
 pub const CLAIM_WAIT: Duration = Duration::from_secs(60);
 
-/// Mounts, serves until the mount ends, checks in what is left and logs out. `ready` is told when the mount answers.
+/// Mounts, serves until the mount ends, checks in what is left and logs out. `ready` is told when the mount
+/// answers.
 pub fn serve(plan: &Plan, ready: impl FnOnce(&Path) -> Result<(), Advised>) -> Result<(), Advised> {
     let identity = Identity::load(&plan.identity, &SystemClock)?;
     let https = Arc::new(Https::new(&plan.target, &identity, plan.options.timeout())?);
@@ -60,8 +61,8 @@ fn runtime() -> Result<Runtime, Advised> {
     })
 }
 
-/// The record for this mountpoint, once no earlier mount of the same user checks in any more: its session would end with the
-/// new login.
+/// The record for this mountpoint, once no earlier mount of the same user checks in any more: its session
+/// would end with the new login.
 fn claim(plan: &Plan) -> Result<Claim, Advised> {
     let registry = Registry::own()?;
     let target = plan.target.to_string();

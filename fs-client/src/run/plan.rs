@@ -9,7 +9,8 @@ use crate::cli::MountArgs;
 use crate::config::{Log, Options};
 use crate::remote::https::Target;
 
-/// What `3s mount` was asked for, checked as far as that is possible without the server. All paths are absolute.
+/// What `3s mount` was asked for, checked as far as that is possible without the server. All paths are
+/// absolute.
 #[derive(Debug)]
 pub struct Plan {
     /// Who, from where.

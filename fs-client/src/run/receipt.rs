@@ -1,7 +1,7 @@
 //! Deletion receipts on this side: checked against the server's public key, and told in words.
 //!
-//! Works offline: the statement, the signature and the key are all there is to it. What the statement says is the server's
-//! word; the signature proves that it is the server's, and that nobody changed it since.
+//! Works offline: the statement, the signature and the key are all there is to it. What the statement says
+//! is the server's word; the signature proves that it is the server's, and that nobody changed it since.
 
 use std::fs::File;
 use std::io::Read;

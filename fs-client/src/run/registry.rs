@@ -1,8 +1,9 @@
 //! The process behind a mount: a file in a folder of the user's, locked for as long as the process lives.
 //!
-//! The kernel forgets a mount at once when it is unmounted, but its process goes on until the last check-in is durable. Who
-//! waits for the lock waits for that, and then reads in the file how it went. The folder depends on the user only
-//! (`/run/3s` for root, `/run/user/UID/3s`, else `/tmp/3s-UID`), so that a mount from one shell is found from another.
+//! The kernel forgets a mount at once when it is unmounted, but its process goes on until the last check-in
+//! is durable. Who waits for the lock waits for that, and then reads in the file how it went. The folder
+//! depends on the user only (`/run/3s` for root, `/run/user/UID/3s`, else `/tmp/3s-UID`), so that a mount
+//! from one shell is found from another.
 
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{self, ErrorKind, Read, Seek, Write};
@@ -218,7 +219,8 @@ fn locked(file: &File, wait: Duration) -> io::Result<bool> {
         Err(rustix::io::Errno::WOULDBLOCK) => {}
         Err(error) => return Err(error.into()),
     }
-    // flock(2) has no deadline. A thread that waits in vain ends with this process; a duplicate shares the lock.
+    // flock(2) has no deadline. A thread that waits in vain ends with this process; a duplicate shares the
+    // lock.
     let (sender, receiver) = mpsc::channel();
     let duplicate = file.try_clone()?;
     std::thread::spawn(move || sender.send(flock(&duplicate, FlockOperation::LockExclusive)));

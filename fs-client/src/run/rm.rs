@@ -1,8 +1,9 @@
 //! `3s rm`: deletes documents through the mount, and keeps what the server signs about it.
 //!
-//! With `--receipt`, all that could stand in the way is asked before the document goes: the file for the receipt is made, the
-//! key to check it with is read. What can fail afterwards is the fetching, and that can be done again: the error names the
-//! command. Costs beyond rm(1): two system calls to the mount, and the server's erasure.
+//! With `--receipt`, all that could stand in the way is asked before the document goes: the file for the
+//! receipt is made, the key to check it with is read. What can fail afterwards is the fetching, and that can
+//! be done again: the error names the command. Costs beyond rm(1): two system calls to the mount, and the
+//! server's erasure.
 
 use std::fs::{File, OpenOptions};
 use std::io::{ErrorKind, Write};
@@ -79,7 +80,8 @@ fn one(paths: &[PathBuf]) -> Result<&PathBuf, Advised> {
     }
 }
 
-/// A path with its folder resolved and its last name as it is, so that a link is the link; and the mount around it.
+/// A path with its folder resolved and its last name as it is, so that a link is the link; and the mount
+/// around it.
 fn located(path: &Path) -> Result<(PathBuf, Mounted), Advised> {
     let place = in_real_folder(path)?;
     match mountinfo::around(&place)? {

@@ -1,5 +1,5 @@
-//! A mount from the first question for its home to the last check-in. It knows of the server only that it is a [`Remote`],
-//! so that the tests mount by this code too.
+//! A mount from the first question for its home to the last check-in. It knows of the server only that it is
+//! a [`Remote`], so that the tests mount by this code too.
 
 use std::io;
 use std::path::Path;
@@ -34,8 +34,9 @@ impl Unserved {
     }
 }
 
-/// Mounts `remote`'s user's home, serves it until it is unmounted, checks in what is left and logs out. `ready` is told when the
-/// mount answers. The first item of `stops` unmounts it; the second gives up what is not checked in by then.
+/// Mounts `remote`'s user's home, serves it until it is unmounted, checks in what is left and logs out.
+/// `ready` is told when the mount answers. The first item of `stops` unmounts it; the second gives up what
+/// is not checked in by then.
 pub async fn serve(
     remote: Arc<dyn Remote>,
     plan: &Plan,

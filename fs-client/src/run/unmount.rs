@@ -91,7 +91,8 @@ fn refused(point: &Path, error: &io::Error) -> Advised {
     Advised::new(format!("{shown} could not be unmounted: {error}"), hint)
 }
 
-/// Unmounts: root by itself, everyone else with fusermount3. `lazily` takes the mount away from under who uses it.
+/// Unmounts: root by itself, everyone else with fusermount3. `lazily` takes the mount away from under who
+/// uses it.
 pub fn detach(point: &Path, lazily: bool) -> io::Result<()> {
     let flags = if lazily { UnmountFlags::DETACH } else { UnmountFlags::empty() };
     match rustix::mount::unmount(point, flags | UnmountFlags::NOFOLLOW) {

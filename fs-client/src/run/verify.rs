@@ -1,10 +1,10 @@
 //! `3s verify`: a document's content against the server's signature, checked here.
 //!
-//! Reads the document once, block by block. The record and the signature come from the mount; they prove nothing by
-//! themselves, the public key does. Best it comes from the administrator. Without that, the key that the server shows at
-//! the first `verify` is kept beside the identity, and every later version must be signed with the same one: what a
-//! server of the CA's showed once, no other can replace unnoticed. Where the administrator rotated the server's key, the
-//! file holds several: a signature by any of them is good.
+//! Reads the document once, block by block. The record and the signature come from the mount; they prove
+//! nothing by themselves, the public key does. Best it comes from the administrator. Without that, the key
+//! that the server shows at the first `verify` is kept beside the identity, and every later version must be
+//! signed with the same one: what a server of the CA's showed once, no other can replace unnoticed. Where
+//! the administrator rotated the server's key, the file holds several: a signature by any of them is good.
 
 use std::fs::File;
 use std::io::{Read, Write};
@@ -67,7 +67,8 @@ impl Content {
     }
 }
 
-/// Whether the server signed this record, and with which key; what the record says of the content is another question.
+/// Whether the server signed this record, and with which key; what the record says of the content is another
+/// question.
 fn check_signature<'a>(
     file: &Path,
     record: &VersionRecord,

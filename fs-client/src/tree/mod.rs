@@ -1,9 +1,10 @@
 //! Inode numbers: which document and version each stands for, and under which names.
 //!
-//! The kernel's page cache belongs to an inode number, so a number belongs to a document *at a version*. Own check-ins move an
-//! inode to its new version; a version that came from elsewhere is shown under a new number, and whoever has the old one
-//! open keeps the old version, whole. Numbers are never used again. An inode lives for as long as the kernel remembers it
-//! or it is open; so the table is as large as the kernel's own.
+//! The kernel's page cache belongs to an inode number, so a number belongs to a document *at a version*. Own
+//! check-ins move an inode to its new version; a version that came from elsewhere is shown under a new
+//! number, and whoever has the old one open keeps the old version, whole. Numbers are never used again. An
+//! inode lives for as long as the kernel remembers it or it is open; so the table is as large as the
+//! kernel's own.
 
 pub mod mode;
 #[cfg(test)]
@@ -142,7 +143,8 @@ impl Tree {
         ino
     }
 
-    /// An old listing named a node: counts one lookup of the inode that shows it, and changes nothing that is known.
+    /// An old listing named a node: counts one lookup of the inode that shows it, and changes nothing that
+    /// is known.
     pub fn heard_of(&mut self, attr: &Attr) -> INodeNo {
         let ino = self.current(attr.node).unwrap_or_else(|| self.insert(attr.clone()));
         self.looked_up(ino);
@@ -175,7 +177,8 @@ impl Tree {
         self.children.insert(place, ino);
     }
 
-    /// Fresh attributes of the version that an inode shows, or of the node at a later one: then only what is not content.
+    /// Fresh attributes of the version that an inode shows, or of the node at a later one: then only what is
+    /// not content.
     pub fn refreshed(&mut self, ino: INodeNo, attr: &Attr) {
         let Some(inode) = self.inodes.get_mut(&ino) else { return };
         if inode.attr.version == attr.version {

@@ -38,7 +38,8 @@ pub fn shown_mode(attr: &Attr) -> u32 {
     attr.mode & allowed
 }
 
-/// Whether an owner's own stored bits allow an `open`, as on a local disk. Others' bits are the server's decision.
+/// Whether an owner's own stored bits allow an `open`, as on a local disk. Others' bits are the server's
+/// decision.
 pub fn own_bits_allow(attr: &Attr, read: bool, write: bool) -> bool {
     !attr.right.owner || ((!read || attr.mode & READ != 0) && (!write || attr.mode & WRITE != 0))
 }
