@@ -228,7 +228,7 @@ fn an_early_upload_that_is_refused_is_sent_again_whole() {
         let document = world.document("f").await;
         let mut paused = false;
         world.fault.plan(move |call| {
-            let late = RemoteError::Refused { code: sss_common::Code::RequestTimeout, detail: "late".into() };
+            let late = RemoteError::refused(sss_common::Code::RequestTimeout, "late");
             (call == "checkin" && !std::mem::replace(&mut paused, true)).then_some(Fault::Before(late))
         });
         let bytes: Bytes = vec![7; 5 << 20].into();
@@ -353,7 +353,7 @@ fn a_read_that_an_own_check_in_overtook_reads_the_new_version() {
         assert_eq!(document.read(&Reader::default(), 0, 3, |_| {}).await.unwrap(), "one");
         let (moved, mut overtaken) = (document.clone(), false);
         world.fault.plan(move |call| {
-            let gone = RemoteError::Refused { code: sss_common::Code::NotFound, detail: "gone".into() };
+            let gone = RemoteError::refused(sss_common::Code::NotFound, "gone");
             (call == "read" && !std::mem::replace(&mut overtaken, true)).then(|| {
                 let mut state = moved.state();
                 state.attr.version = state.attr.version.next();

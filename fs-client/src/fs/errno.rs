@@ -123,15 +123,12 @@ pub fn errno_of(code: Code) -> Errno {
     }
 }
 
-/// The seam for `RemoteError::Refused`'s `request_id`, which it does not carry yet.
-const REQUEST_ID: Option<String> = None;
-
 impl From<RemoteError> for Failure {
     fn from(error: RemoteError) -> Self {
         match error {
             RemoteError::Unreachable(why) => Failure::new(Errno::ETIMEDOUT, why),
-            RemoteError::Refused { code, detail } => {
-                Failure { request_id: REQUEST_ID, ..Failure::new(errno_of(code), detail) }
+            RemoteError::Refused { code, detail, request_id } => {
+                Failure { request_id, ..Failure::new(errno_of(code), detail) }
             }
         }
     }
@@ -200,7 +197,7 @@ mod tests {
             (Code::TooLarge, libc::EFBIG),
             (Code::NotErased, libc::EAGAIN),
         ] {
-            let failure = Failure::from(RemoteError::Refused { code, detail: "because".into() });
+            let failure = Failure::from(RemoteError::refused(code, "because"));
             assert_eq!(failure.errno.code(), errno, "{code}");
             assert_eq!(failure.why, "because");
         }

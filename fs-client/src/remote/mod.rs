@@ -24,10 +24,19 @@ pub enum RemoteError {
         code: Code,
         /// What a person reads; goes to `user.3s.why`.
         detail: String,
+        /// The server's name for the request, by which its log has the cause. None when this side decided it.
+        request_id: Option<String>,
     },
     /// No answer within the deadline, or no connection. A call that changes something may or may not have happened.
     #[error("{0}")]
     Unreachable(String),
+}
+
+impl RemoteError {
+    /// A refusal that no request of the server's stands behind.
+    pub fn refused(code: Code, detail: impl Into<String>) -> Self {
+        RemoteError::Refused { code, detail: detail.into(), request_id: None }
+    }
 }
 
 /// A call's outcome.

@@ -8,7 +8,11 @@ async fn every_problem_arrives_with_its_code_and_words() {
     let of_sessions = [Code::NotLoggedIn, Code::SessionExpired, Code::SessionReplaced, Code::SessionRevoked];
     for &code in Code::EVERY.iter().filter(|code| !of_sessions.contains(code)) {
         server.next("/v1/fs/attr", [Reply::Problem(code, "in words")]);
-        let expected = RemoteError::Refused { code, detail: "in words".into() };
+        let expected = RemoteError::Refused {
+            code,
+            detail: "in words".into(),
+            request_id: Some("0123456789abcdef".into()),
+        };
         assert_eq!(remote.attr(NODE).await.unwrap_err(), expected);
     }
 }

@@ -66,7 +66,7 @@ fn code(error: RemoteError) -> Code {
 fn unreachable(error: RemoteError) -> String {
     match error {
         RemoteError::Unreachable(why) => why,
-        RemoteError::Refused { code, detail } => panic!("refused: {code}: {detail}"),
+        RemoteError::Refused { code, detail, .. } => panic!("refused: {code}: {detail}"),
     }
 }
 

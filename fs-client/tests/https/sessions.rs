@@ -35,7 +35,7 @@ async fn a_refused_renewal_is_the_end_with_its_reason() {
     server.end_session(Code::SessionExpired, "it ran out");
     server.next("/v1/login", [Reply::Problem(Code::LoginRefused, "the key did not match")]);
     match remote.attr(NODE).await.unwrap_err() {
-        RemoteError::Refused { code: Code::SessionExpired, detail } => {
+        RemoteError::Refused { code: Code::SessionExpired, detail, .. } => {
             assert!(detail.contains("the key did not match"), "{detail}");
         }
         other => panic!("{other:?}"),

@@ -30,7 +30,7 @@ async fn an_own_version_is_not_taken_for_a_foreign_one() {
     // The repetition of a call whose answer was lost, on a server that was started anew in between.
     let detail = "someone else checked in since".to_owned();
     alice.fault.plan(move |call| {
-        let moved = RemoteError::Refused { code: Code::VersionMoved, detail: detail.clone() };
+        let moved = RemoteError::refused(Code::VersionMoved, detail.clone());
         (call == "checkin").then_some(Fault::After(moved))
     });
     alice.close(fh).await.unwrap();
@@ -67,7 +67,7 @@ async fn a_copy_without_its_base_is_not_made() {
     alice.put(fh, 0, "MINE");
     bob.save("@alice/a", "his").await.unwrap();
     alice.fault.plan(|call| {
-        let gone = RemoteError::Refused { code: Code::VersionGone, detail: "gone".into() };
+        let gone = RemoteError::refused(Code::VersionGone, "gone");
         (call == "read" || call == "open").then_some(Fault::Before(gone))
     });
     assert_eq!(errno(alice.fs.flush(fh).await), libc::ESTALE);
@@ -230,7 +230,7 @@ async fn a_refused_mknod_leaves_no_inode() {
     let alice = site.mount("alice");
     alice.fs.start().await.unwrap();
     alice.fault.plan(|call| {
-        let full = RemoteError::Refused { code: Code::NoRight, detail: "no".into() };
+        let full = RemoteError::refused(Code::NoRight, "no");
         (call == "checkin").then_some(Fault::Before(full))
     });
     alice.fs.mknod(ROOT, OsStr::new("n"), libc::S_IFREG | 0o600).await.unwrap_err();

@@ -41,7 +41,8 @@ fn refusal(transport: &Transport, status: StatusCode, body: &[u8]) -> Lost {
         detail: String,
     }
     if let Ok(problem) = serde_json::from_slice::<Problem>(body) {
-        return RemoteError::Refused { code: problem.code, detail: problem.detail }.into();
+        let Problem { code, detail, request_id, .. } = problem;
+        return RemoteError::Refused { code, detail, request_id: Some(request_id) }.into();
     }
     match serde_json::from_slice::<Newer>(body) {
         Ok(newer) => {

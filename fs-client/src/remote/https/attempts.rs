@@ -126,10 +126,9 @@ impl Https {
         let signed = tokio::task::spawn_blocking(move || login::sign(&key, statement.as_bytes())).await;
         match signed {
             Ok(signature) => Ok(BASE64.encode(signature)),
-            Err(_) => Err(RemoteError::Refused {
-                code: Code::LoginRefused,
-                detail: "the login could not be signed with user.key".into(),
-            }),
+            Err(_) => {
+                Err(RemoteError::refused(Code::LoginRefused, "the login could not be signed with user.key"))
+            }
         }
     }
 
@@ -159,9 +158,10 @@ impl Https {
 /// To the mount, a refused new login is the end of the session, with the reason in words.
 fn as_expired(error: RemoteError) -> RemoteError {
     match error {
-        RemoteError::Refused { code: Code::LoginRefused, detail } => RemoteError::Refused {
+        RemoteError::Refused { code: Code::LoginRefused, detail, request_id } => RemoteError::Refused {
             code: Code::SessionExpired,
             detail: format!("the session ended, and a new login was refused: {detail}"),
+            request_id,
         },
         error => error,
     }
@@ -170,8 +170,8 @@ fn as_expired(error: RemoteError) -> RemoteError {
 /// A token that was just renewed and is not known either is the end of the session too.
 fn without_session(error: RemoteError) -> RemoteError {
     match error {
-        RemoteError::Refused { code: Code::NotLoggedIn, detail } => {
-            RemoteError::Refused { code: Code::SessionExpired, detail }
+        RemoteError::Refused { code: Code::NotLoggedIn, detail, request_id } => {
+            RemoteError::Refused { code: Code::SessionExpired, detail, request_id }
         }
         error => error,
     }

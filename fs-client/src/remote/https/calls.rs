@@ -73,7 +73,7 @@ impl Remote for Https {
         }
         if length > READ_MAX {
             let detail = format!("a read of {length} bytes is longer than {READ_MAX}");
-            return Err(RemoteError::Refused { code: Code::TooLarge, detail });
+            return Err(RemoteError::refused(Code::TooLarge, detail));
         }
         let sink = &Mutex::new(BytesMut::new());
         loop {

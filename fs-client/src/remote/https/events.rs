@@ -78,10 +78,10 @@ impl Listener {
                 self.silence_max = Duration::from_millis((*every_ms).max(1)).saturating_mul(MISSED_MAX);
             }
             Event::SessionReplaced { by_node } => {
-                let error = RemoteError::Refused {
-                    code: Code::SessionReplaced,
-                    detail: format!("the session was replaced by a newer login from node {by_node}"),
-                };
+                let error = RemoteError::refused(
+                    Code::SessionReplaced,
+                    format!("the session was replaced by a newer login from node {by_node}"),
+                );
                 // The own new login replaces the old session too; that is no end.
                 if self.session.refused(&self.token, &error) == Verdict::Again {
                     return None;

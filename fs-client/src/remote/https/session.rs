@@ -150,7 +150,7 @@ mod tests {
     use super::*;
 
     fn refusal(code: Code) -> RemoteError {
-        RemoteError::Refused { code, detail: "said the server".into() }
+        RemoteError::refused(code, "said the server")
     }
 
     async fn logged_in(session: &Session) -> Arc<Token> {

@@ -70,9 +70,8 @@ pub fn explain(error: &(dyn Error + 'static), address: &ServerAddress) -> Option
 
 fn in_words(error: &rustls::Error, address: &ServerAddress) -> RemoteError {
     use AlertDescription as Alert;
-    let node_refused = |code, why: &str| RemoteError::Refused {
-        code,
-        detail: format!("the server {address} refused this node's certificate: {why}"),
+    let node_refused = |code, why: &str| {
+        RemoteError::refused(code, format!("the server {address} refused this node's certificate: {why}"))
     };
     let server = |what: String| RemoteError::Unreachable(what);
     match error {

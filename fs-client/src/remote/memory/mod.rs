@@ -69,7 +69,7 @@ struct Grant {
 }
 
 fn refuse<T>(code: Code, detail: &str) -> Result<T> {
-    Err(RemoteError::Refused { code, detail: detail.into() })
+    Err(RemoteError::refused(code, detail))
 }
 
 impl MemoryServer {
@@ -389,9 +389,8 @@ fn apply(base: &[u8], chunks: Vec<Bytes>) -> Result<(Vec<u8>, CheckinEnd)> {
     let mut content = base.to_vec();
     let mut blocks = Vec::new();
     for mut chunk in chunks {
-        while let Some(piece) = decoder
-            .next(&mut chunk)
-            .map_err(|e| RemoteError::Refused { code: Code::BadRequest, detail: e.to_string() })?
+        while let Some(piece) =
+            decoder.next(&mut chunk).map_err(|e| RemoteError::refused(Code::BadRequest, e.to_string()))?
         {
             match piece {
                 Piece::Data { offset, bytes } => {
@@ -401,9 +400,8 @@ fn apply(base: &[u8], chunks: Vec<Bytes>) -> Result<(Vec<u8>, CheckinEnd)> {
                     content[offset as usize..end].copy_from_slice(&bytes);
                 }
                 Piece::End(json) => {
-                    let end: CheckinEnd = serde_json::from_slice(&json).map_err(|e| {
-                        RemoteError::Refused { code: Code::BadRequest, detail: e.to_string() }
-                    })?;
+                    let end: CheckinEnd = serde_json::from_slice(&json)
+                        .map_err(|e| RemoteError::refused(Code::BadRequest, e.to_string()))?;
                     content.resize(end.size as usize, 0);
                     return Ok((content, end));
                 }

@@ -23,7 +23,7 @@ impl MemoryRemote {
         let state = self.server.state.lock();
         if let Some(node) = state.ended.get(&self.session) {
             let detail = format!("session replaced by node {node}");
-            return Err(RemoteError::Refused { code: Code::SessionReplaced, detail });
+            return Err(RemoteError::refused(Code::SessionReplaced, detail));
         }
         Ok((state, self.server.clock.now()))
     }
