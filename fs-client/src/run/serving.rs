@@ -45,7 +45,7 @@ pub async fn serve(
     ready: impl FnOnce(&Path) -> Result<(), Advised>,
 ) -> Result<(), Unserved> {
     let fs = Fs::new(remote, fs_options(plan, machine), Handle::current());
-    fs.start().await.map_err(|failure| Unserved::NeverMounted(no_home(plan, &failure.why)))?;
+    fs.start().await.map_err(|failure| Unserved::NeverMounted(no_home(plan, &failure.full_why())))?;
     let mut mount = mount(&fs, plan).await.map_err(Unserved::NeverMounted)?;
     let cancel = CancellationToken::new();
     let events = tokio::spawn(fs.clone().run_events(cancel.clone()));
@@ -74,7 +74,10 @@ pub async fn serve(
     tokio::select! {
         left = finished => match left.is_empty() {
             true => outcome,
-            false => outcome.and(Err(not_checked_in(&left.iter().map(Failure::full_why).collect::<Vec<_>>().join("; ")))),
+            false => {
+                let whys: Vec<String> = left.iter().map(Failure::full_why).collect();
+                outcome.and(Err(not_checked_in(&whys.join("; "))))
+            }
         },
         Some(()) = stops.next() => outcome.and(Err(not_checked_in("interrupted a second time"))),
     }
