@@ -1,4 +1,4 @@
-//! `/v1/fs/…`: what the mount needs beyond the public calls.
+//! `/v1/fs/…`: what the mount needs beyond the public calls. Which type is which call's: [`super::calls`].
 //!
 //! Every request is a `POST` with a JSON body to `/v1/fs/NAME`, except: `read` is a ranged `GET` of
 //! `/v1/fs/read/NODE/VERSION`; `checkin` is a `POST` to `/v1/fs/checkin/NODE?base=VERSION` whose body is
