@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use futures::StreamExt;
 use futures::stream;
-use sss_common::wire::fs::Attr;
+use sss_common::wire::fs::{Attr, NodeRequest};
 use sss_common::{Code, NodeId, Version};
 
 use super::body::{Snapshot, encode};
@@ -100,7 +100,7 @@ impl Document {
                 None => return Ok(false),
             }
         };
-        let attr = self.shared.remote.attr(node).await?;
+        let attr = self.shared.remote.attr(NodeRequest { node }).await?;
         let mine = attr.author.as_ref() == Some(self.shared.remote.uid());
         let same = attr.size == attempt.size && attr.mtime_ns == attempt.mtime_ns;
         let happened = attr.version == base.next() && mine && same;

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use proptest::prelude::*;
-use sss_common::wire::fs::CreateRequest;
-use sss_common::{Kind, SystemClock, Uid, Version};
+use sss_common::wire::fs::{CreateRequest, HomeRequest};
+use sss_common::{Kind, SystemClock, Version};
 use tokio::runtime::Runtime;
 
 use super::reader::Reader;
@@ -43,7 +43,7 @@ impl World {
     }
 
     async fn create(&self, name: &str) -> Attr {
-        let home = self.shared.remote.home(&"alice".parse::<Uid>().unwrap()).await.unwrap();
+        let home = self.shared.remote.home(HomeRequest { uid: "alice".parse().unwrap() }).await.unwrap();
         let request = CreateRequest {
             parent: home.node,
             name: name.parse().unwrap(),

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use fuser::{Errno, FileAttr, FileHandle, FileType, INodeNo};
 use futures::{StreamExt, stream};
 use sss_common::limits::LIST_MAX;
-use sss_common::wire::fs::{Attr, Entry, ListRequest, StatfsResponse};
+use sss_common::wire::calls::{Attr, Empty, Entry, HomeRequest, ListRequest, StatfsResponse};
 use sss_common::{Code, Kind, Name};
 
 use super::{Answer, Failure, Fs, TTL};
@@ -115,10 +115,10 @@ impl Fs {
 
     /// Other users' homes as far as they are shared with me, as `@owner`.
     async fn homes(&self) -> Answer<Vec<Entry>> {
-        let uids = self.remote.homes().await.map_err(|error| self.refused(error))?.uids;
+        let uids = self.remote.homes(Empty {}).await.map_err(|error| self.refused(error))?.uids;
         let homes = stream::iter(uids).map(|uid| async move {
             let name: Name = format!("@{uid}").parse()?;
-            match self.remote.home(&uid).await {
+            match self.remote.home(HomeRequest { uid }).await {
                 Ok(attr) => Ok(Some(Entry { name, attr })),
                 // Its last grant ended since.
                 Err(RemoteError::Refused {
@@ -158,7 +158,7 @@ impl Fs {
         }
         self.live()?;
         let at = Instant::now();
-        let answer = self.remote.statfs().await.map_err(|error| self.refused(error));
+        let answer = self.remote.statfs(Empty {}).await.map_err(|error| self.refused(error));
         let said = self.noted(ROOT, "statfs", answer)?;
         *self.room.lock() = Some(Room { said, at });
         Ok(said)

@@ -4,8 +4,8 @@ use std::ffi::OsStr;
 use std::time::{Duration, SystemTime};
 
 use fuser::{AccessFlags, Errno, FileAttr, FileHandle, INodeNo};
-use sss_common::wire::fs::{Attr, LookupRequest, SetAttrRequest};
-use sss_common::{Code, Kind, Name, Uid};
+use sss_common::wire::fs::{Attr, HomeRequest, LookupRequest, NodeRequest, SetAttrRequest};
+use sss_common::{Code, Kind, Name};
 
 use super::{Answer, Caller, Failure, Fs, TTL, name_of};
 use crate::remote::RemoteError;
@@ -54,7 +54,7 @@ impl Fs {
             (ROOT, Some(owner)) if owner == self.remote.uid().as_str() => return Ok(SELF),
             (ROOT, Some(owner)) => {
                 let missing = |_| Failure::new(Errno::ENOENT, "no such user");
-                self.remote.home(&owner.parse::<Uid>().map_err(missing)?).await
+                self.remote.home(HomeRequest { uid: owner.parse().map_err(missing)? }).await
             }
             _ => self.remote.lookup(LookupRequest { parent: folder, name: name.clone() }).await,
         };
@@ -126,7 +126,7 @@ impl Fs {
             Err(_) if ino == ROOT && self.refusals.is_session_over() => return self.shown(ino),
             Err(failure) => return Err(failure),
         };
-        match self.remote.attr(inode.attr.node).await {
+        match self.remote.attr(NodeRequest { node: inode.attr.node }).await {
             Ok(attr) => {
                 let moved = attr.version != inode.attr.version && inode.attr.kind != Kind::Folder;
                 if moved && document.is_none() && !self.is_busy(ino) && attr.version > inode.attr.version {

@@ -28,6 +28,7 @@ use std::time::{Duration, SystemTime};
 use dashmap::DashMap;
 use fuser::{Errno, FileHandle, INodeNo};
 use parking_lot::{Mutex, RwLock};
+use sss_common::wire::fs::HomeRequest;
 use sss_common::{Clock, Code, Flag, MachineName, Name, NodeId, SystemClock};
 use tokio::runtime::Handle;
 
@@ -146,7 +147,11 @@ impl Fs {
     pub async fn start(&self) -> Answer<()> {
         let mut known = self.root.lock().await;
         if !*known {
-            let attr = self.remote.home(self.remote.uid()).await.map_err(|error| self.refused(error))?;
+            let attr = self
+                .remote
+                .home(HomeRequest { uid: self.remote.uid().clone() })
+                .await
+                .map_err(|error| self.refused(error))?;
             self.tree.lock().set_root(attr);
             *known = true;
         }

@@ -11,8 +11,8 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use dashmap::DashMap;
 use fuser::{Errno, INodeNo};
 use sss_common::limits::XATTR_VALUE_MAX;
+use sss_common::wire::calls::*;
 use sss_common::wire::documents::GrantInfo;
-use sss_common::wire::fs::*;
 use sss_common::{Code, Flag, GrantText, Grantee, NodeId, XattrMode};
 
 use super::attribute::Attribute;
@@ -124,7 +124,8 @@ impl Fs {
         if ino != ROOT {
             return Err(no_data());
         }
-        let signed = self.remote.receipt(document).await.map_err(|error| self.refused(error))?;
+        let signed = self.remote.receipt(ReceiptRequest { document }).await;
+        let signed = signed.map_err(|error| self.refused(error))?;
         let json = serde_json::to_string(&signed)
             .map_err(|error| Failure::new(Errno::EIO, format!("the receipt cannot be written: {error}")))?;
         match json.len() <= XATTR_VALUE_MAX {
@@ -139,7 +140,7 @@ impl Fs {
     /// The server's attributes now; of what is open, those of the version that is open.
     async fn fresh_attr(&self, ino: INodeNo) -> Answer<Attr> {
         let node = self.node(ino).await?;
-        self.remote.attr(node).await.map_err(|error| self.refused(error))
+        self.remote.attr(NodeRequest { node }).await.map_err(|error| self.refused(error))
     }
 
     async fn grants(&self, ino: INodeNo) -> Answer<Arc<Vec<GrantInfo>>> {
@@ -148,7 +149,8 @@ impl Fs {
             return Ok(grants);
         }
         let at = Instant::now();
-        let grants = self.remote.grants(node).await.map_err(|error| self.refused(error))?.grants;
+        let grants =
+            self.remote.grants(NodeRequest { node }).await.map_err(|error| self.refused(error))?.grants;
         let grants = Arc::new(grants);
         remember(&self.attributes.grants, node, at, grants.clone());
         Ok(grants)
@@ -160,7 +162,8 @@ impl Fs {
             return Ok(others);
         }
         let at = Instant::now();
-        let others = self.remote.xattrs(node).await.map_err(|error| self.refused(error))?.xattrs;
+        let others =
+            self.remote.xattrs(NodeRequest { node }).await.map_err(|error| self.refused(error))?.xattrs;
         let others = Arc::new(others);
         remember(&self.attributes.others, node, at, others.clone());
         Ok(others)
@@ -277,7 +280,7 @@ impl Fs {
 
     /// A new version with the same content: the inode moves along unless someone else was there too.
     async fn protect(&self, ino: INodeNo, node: NodeId, flag: Flag) -> remote::Result<()> {
-        let attr = self.remote.setflag(node, flag).await?;
+        let attr = self.remote.setflag(SetFlagRequest { node, flag }).await?;
         self.rebind(ino, attr);
         Ok(())
     }
@@ -298,9 +301,9 @@ impl Fs {
         self.writable()?;
         let node = self.node(ino).await?;
         let done = match kind {
-            Attribute::Grant(grantee) => self.remote.revoke(node, grantee).await,
+            Attribute::Grant(grantee) => self.remote.revoke(RevokeRequest { node, grantee }).await.map(drop),
             Attribute::Other(name) => {
-                self.remote.removexattr(RemoveXattrRequest { node, name: name.into() }).await
+                self.remote.removexattr(RemoveXattrRequest { node, name: name.into() }).await.map(drop)
             }
             Attribute::Flag => self.reset_flag(ino, node).await,
             Attribute::Unknown => return Err(no_data()),
@@ -316,11 +319,11 @@ impl Fs {
         let folder = self.known(ino).ok().and_then(|inode| inode.place).map(|(parent, _)| parent);
         let folder = folder.and_then(|parent| self.known(parent).ok()).map(|inode| inode.attr.node);
         let inherited = match folder {
-            Some(folder) => self.remote.attr(folder).await?.flag,
+            Some(folder) => self.remote.attr(NodeRequest { node: folder }).await?.flag,
             None => None,
         };
         let flag = inherited.or(self.options.flag).unwrap_or_default();
-        if self.remote.attr(node).await?.flag != Some(flag) {
+        if self.remote.attr(NodeRequest { node }).await?.flag != Some(flag) {
             self.protect(ino, node, flag).await?;
         }
         Ok(())

@@ -6,12 +6,10 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures::stream::BoxStream;
 use parking_lot::Mutex;
-use sss_common::receipt::SignedReceipt;
-use sss_common::wire::documents::GrantInfo;
-use sss_common::wire::fs::*;
-use sss_common::{Flag, Grantee, NodeId, Uid, Version};
+use sss_common::wire::calls::*;
+use sss_common::{NodeId, Uid, Version, fs_calls};
 
-use super::{CheckinBody, Remote, RemoteError, Result};
+use super::{Calls, CheckinBody, Remote, RemoteError, Result};
 
 /// What happens to a call.
 #[derive(Debug, Clone)]
@@ -74,82 +72,38 @@ impl FaultRemote {
     }
 }
 
+macro_rules! calls {
+    (
+        plain { $(
+            $(#[$doc:meta])*
+            $name:ident($request:ty) -> $answer:ty, $lifetime:ident, $($repeat:ident)::+;
+        )* }
+        streamed { $($streamed:tt)* }
+    ) => {
+        #[async_trait]
+        impl Calls for FaultRemote {
+            $(async fn $name(&self, request: $request) -> Result<$answer> {
+                self.call(call::$name.name, self.inner.$name(request)).await
+            })*
+        }
+    };
+}
+
+fs_calls!(calls);
+
 #[async_trait]
 impl Remote for FaultRemote {
     fn uid(&self) -> &Uid {
         self.inner.uid()
     }
-    async fn home(&self, uid: &Uid) -> Result<Attr> {
-        self.call("home", self.inner.home(uid)).await
-    }
-    async fn homes(&self) -> Result<HomesResponse> {
-        self.call("homes", self.inner.homes()).await
-    }
-    async fn lookup(&self, request: LookupRequest) -> Result<Attr> {
-        self.call("lookup", self.inner.lookup(request)).await
-    }
-    async fn attr(&self, node: NodeId) -> Result<Attr> {
-        self.call("attr", self.inner.attr(node)).await
-    }
-    async fn list(&self, request: ListRequest) -> Result<ListResponse> {
-        self.call("list", self.inner.list(request)).await
-    }
-    async fn create(&self, request: CreateRequest) -> Result<CreateResponse> {
-        self.call("create", self.inner.create(request)).await
-    }
-    async fn open(&self, request: OpenRequest) -> Result<Attr> {
-        self.call("open", self.inner.open(request)).await
-    }
-    async fn close(&self, request: CloseRequest) -> Result<()> {
-        self.call("close", self.inner.close(request)).await
-    }
     async fn read(&self, pin: Pin, offset: u64, length: usize) -> Result<Bytes> {
-        self.call("read", self.inner.read(pin, offset, length)).await
+        self.call(call::read.name, self.inner.read(pin, offset, length)).await
     }
     async fn checkin(&self, node: NodeId, base: Version, body: CheckinBody) -> Result<Attr> {
-        self.call("checkin", self.inner.checkin(node, base, body)).await
-    }
-    async fn setattr(&self, request: SetAttrRequest) -> Result<Attr> {
-        self.call("setattr", self.inner.setattr(request)).await
-    }
-    async fn rename(&self, request: RenameRequest) -> Result<RenameResponse> {
-        self.call("rename", self.inner.rename(request)).await
-    }
-    async fn remove(&self, request: RemoveRequest) -> Result<()> {
-        self.call("remove", self.inner.remove(request)).await
-    }
-    async fn xattrs(&self, node: NodeId) -> Result<XattrsResponse> {
-        self.call("xattrs", self.inner.xattrs(node)).await
-    }
-    async fn setxattr(&self, request: SetXattrRequest) -> Result<()> {
-        self.call("setxattr", self.inner.setxattr(request)).await
-    }
-    async fn removexattr(&self, request: RemoveXattrRequest) -> Result<()> {
-        self.call("removexattr", self.inner.removexattr(request)).await
-    }
-    async fn grants(&self, node: NodeId) -> Result<GrantsResponse> {
-        self.call("grants", self.inner.grants(node)).await
-    }
-    async fn grant(&self, request: SetGrantRequest) -> Result<GrantInfo> {
-        self.call("grant", self.inner.grant(request)).await
-    }
-    async fn revoke(&self, node: NodeId, grantee: Grantee) -> Result<()> {
-        self.call("revoke", self.inner.revoke(node, grantee)).await
-    }
-    async fn setflag(&self, node: NodeId, flag: Flag) -> Result<Attr> {
-        self.call("setflag", self.inner.setflag(node, flag)).await
-    }
-    async fn record(&self, request: RecordRequest) -> Result<RecordResponse> {
-        self.call("record", self.inner.record(request)).await
-    }
-    async fn receipt(&self, document: NodeId) -> Result<SignedReceipt> {
-        self.call("receipt", self.inner.receipt(document)).await
-    }
-    async fn statfs(&self) -> Result<StatfsResponse> {
-        self.call("statfs", self.inner.statfs()).await
+        self.call(call::checkin.name, self.inner.checkin(node, base, body)).await
     }
     async fn events(&self) -> Result<BoxStream<'static, Event>> {
-        self.call("events", self.inner.events()).await
+        self.call(call::events.name, self.inner.events()).await
     }
     async fn logout(&self) -> Result<()> {
         self.call("logout", self.inner.logout()).await

@@ -13,7 +13,7 @@ async fn every_problem_arrives_with_its_code_and_words() {
             detail: "in words".into(),
             request_id: Some("0123456789abcdef".into()),
         };
-        assert_eq!(remote.attr(NODE).await.unwrap_err(), expected);
+        assert_eq!(remote.attr(NodeRequest { node: NODE }).await.unwrap_err(), expected);
     }
 }
 
@@ -31,12 +31,12 @@ async fn what_no_3s_server_says_is_told_apart() {
         (500, "application/problem+json", Bytes::from(vec![b' '; 64 * 1024 + 1])),
     ] {
         server.next("/v1/fs/attr", [Reply::Raw(status, kind, body)]);
-        let why = unreachable(remote.attr(NODE).await.unwrap_err());
+        let why = unreachable(remote.attr(NodeRequest { node: NODE }).await.unwrap_err());
         assert!(why.contains("does not answer like a 3S server"), "{why}");
     }
     let newer = json!({"code": "brand_new", "detail": "something"}).to_string();
     server.next("/v1/fs/attr", [Reply::Raw(400, "application/problem+json", newer.into())]);
-    let why = unreachable(remote.attr(NODE).await.unwrap_err());
+    let why = unreachable(remote.attr(NodeRequest { node: NODE }).await.unwrap_err());
     assert!(why.contains("brand_new") && why.contains("something"), "{why}");
 }
 

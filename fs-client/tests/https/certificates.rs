@@ -15,7 +15,7 @@ async fn a_revoked_certificate_is_named_and_never_tried_again() {
         assert!(refused.to_string().contains("refused this node's certificate: revoked"), "{refused}");
         assert_eq!(code(refused.clone()), Code::SessionRevoked);
         let connections = server.state.connections.load(Ordering::SeqCst);
-        assert_eq!(remote.attr(NODE).await.unwrap_err(), refused);
+        assert_eq!(remote.attr(NodeRequest { node: NODE }).await.unwrap_err(), refused);
         assert_eq!(server.state.connections.load(Ordering::SeqCst), connections);
     }
 }

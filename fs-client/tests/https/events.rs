@@ -52,7 +52,7 @@ async fn a_replaced_session_is_known_by_its_event() {
     sender.unbounded_send("{\"event\":\"session_replaced\",\"by_node\":\"client2\"}\n".into()).unwrap();
     assert_eq!(stream.next().await, Some(Event::SessionReplaced { by_node: "client2".into() }));
     let calls = server.count();
-    let refused = remote.attr(NODE).await.unwrap_err();
+    let refused = remote.attr(NodeRequest { node: NODE }).await.unwrap_err();
     assert!(refused.to_string().contains("client2"), "{refused}");
     assert_eq!(code(refused), Code::SessionReplaced);
     assert_eq!(server.count(), calls, "without a request");
@@ -64,8 +64,8 @@ async fn the_own_renewal_is_no_replacement() {
     let sender = events(&server);
     let mut stream = remote.events().await.unwrap();
     server.end_session(Code::SessionExpired, "it ran out");
-    remote.attr(NODE).await.unwrap();
+    remote.attr(NodeRequest { node: NODE }).await.unwrap();
     sender.unbounded_send("{\"event\":\"session_replaced\",\"by_node\":\"client1\"}\n".into()).unwrap();
     assert_eq!(stream.next().await, None, "the stream of the old session ends");
-    remote.attr(NODE).await.unwrap();
+    remote.attr(NodeRequest { node: NODE }).await.unwrap();
 }

@@ -20,11 +20,11 @@ use futures::channel::mpsc;
 use serde_json::json;
 use sss_common::framing::{data_header, end_frame};
 use sss_common::limits::READ_MAX;
-use sss_common::wire::fs::*;
+use sss_common::wire::calls::*;
 use sss_common::{Code, Kind, NodeId, SystemClock, Version};
 use sss_fs_client::identity::Identity;
 use sss_fs_client::remote::https::{CONCURRENT_MAX, Https, PAUSE};
-use sss_fs_client::remote::{CheckinBody, Remote, RemoteError};
+use sss_fs_client::remote::{Calls, CheckinBody, Remote, RemoteError};
 use support::{Authority, Reply, Server};
 
 const NODE: NodeId = NodeId([7; 16]);

@@ -6,11 +6,11 @@ use super::*;
 async fn what_can_be_repeated_is_repeated_once() {
     let Setup { server, remote, .. } = setup().await;
     server.next("/v1/fs/attr", [Reply::Break]);
-    remote.attr(NODE).await.unwrap();
+    remote.attr(NodeRequest { node: NODE }).await.unwrap();
     assert_eq!(server.calls("/v1/fs/attr").len(), 2);
 
     server.next("/v1/fs/statfs", [Reply::Break, Reply::Break]);
-    let why = unreachable(remote.statfs().await.unwrap_err());
+    let why = unreachable(remote.statfs(Empty {}).await.unwrap_err());
     assert!(why.ends_with("broke: the server hung up"), "{why}");
     assert_eq!(server.calls("/v1/fs/statfs").len(), 2);
 }
@@ -48,12 +48,12 @@ async fn silence_ends_at_the_deadline_and_is_not_repeated() {
     remote.log_in().await.unwrap();
     server.next("/v1/fs/attr", [Reply::Hang, Reply::Hang]);
     let begun = Instant::now();
-    let why = unreachable(remote.attr(NODE).await.unwrap_err());
+    let why = unreachable(remote.attr(NodeRequest { node: NODE }).await.unwrap_err());
     assert!(why.contains("no answer") && why.contains("0.3 s"), "{why}");
     assert!(begun.elapsed() >= SHORT && begun.elapsed() < SHORT * 10);
     // Nor does the next call wait for the same silence.
     let calls = server.count();
-    assert_eq!(unreachable(remote.statfs().await.unwrap_err()), why);
+    assert_eq!(unreachable(remote.statfs(Empty {}).await.unwrap_err()), why);
     assert_eq!(server.count(), calls);
 }
 
@@ -62,7 +62,7 @@ async fn calls_beyond_the_limit_wait_for_a_place() {
     let Setup { server, remote, .. } = setup_with(SHORT).await;
     remote.log_in().await.unwrap();
     server.next("/v1/fs/attr", (0..CONCURRENT_MAX * 2).map(|_| Reply::Hang));
-    let calls = (0..CONCURRENT_MAX * 2).map(|_| remote.attr(NODE));
+    let calls = (0..CONCURRENT_MAX * 2).map(|_| remote.attr(NodeRequest { node: NODE }));
     for answer in futures::future::join_all(calls).await {
         unreachable(answer.unwrap_err());
     }
@@ -79,17 +79,17 @@ async fn a_server_that_is_away_fails_fast_and_is_found_again() {
         tokio::task::yield_now().await;
     }
     let remote = remote(&dir, &format!("alice@{address}"), LONG);
-    let first = unreachable(remote.attr(NODE).await.unwrap_err());
+    let first = unreachable(remote.attr(NodeRequest { node: NODE }).await.unwrap_err());
     assert!(first.contains("cannot be reached") && first.contains("refused"), "{first}");
     let begun = Instant::now();
     for _ in 0..100 {
-        assert_eq!(unreachable(remote.attr(NODE).await.unwrap_err()), first);
+        assert_eq!(unreachable(remote.attr(NodeRequest { node: NODE }).await.unwrap_err()), first);
     }
     assert!(begun.elapsed() < PAUSE, "at once");
 
     let back = Server::with(&authority, &["127.0.0.1"], &[], &authority, &address.to_string()).await;
     let found = async {
-        while remote.attr(NODE).await.is_err() {
+        while remote.attr(NodeRequest { node: NODE }).await.is_err() {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     };
@@ -101,7 +101,7 @@ async fn a_server_that_is_away_fails_fast_and_is_found_again() {
 async fn connections_are_kept() {
     let Setup { server, remote, .. } = setup().await;
     for _ in 0..20 {
-        remote.attr(NODE).await.unwrap();
+        remote.attr(NodeRequest { node: NODE }).await.unwrap();
     }
     assert_eq!(server.state.connections.load(Ordering::SeqCst), 1);
 }

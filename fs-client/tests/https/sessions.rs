@@ -5,7 +5,7 @@ use super::*;
 #[tokio::test]
 async fn calls_log_in_once_and_together() {
     let Setup { server, remote, .. } = setup().await;
-    let calls = (0..20).map(|_| remote.attr(NODE));
+    let calls = (0..20).map(|_| remote.attr(NodeRequest { node: NODE }));
     for answer in futures::future::join_all(calls).await {
         assert_eq!(answer.unwrap().node, NODE);
     }
@@ -21,7 +21,9 @@ async fn a_session_that_ran_out_is_renewed_once_for_all() {
     for ended in [Code::SessionExpired, Code::NotLoggedIn] {
         let before = server.logins();
         server.end_session(ended, "it ran out");
-        for answer in futures::future::join_all((0..10).map(|_| remote.attr(NODE))).await {
+        for answer in
+            futures::future::join_all((0..10).map(|_| remote.attr(NodeRequest { node: NODE }))).await
+        {
             answer.unwrap();
         }
         assert_eq!(server.logins(), before + 1, "{ended}");
@@ -34,7 +36,7 @@ async fn a_refused_renewal_is_the_end_with_its_reason() {
     remote.log_in().await.unwrap();
     server.end_session(Code::SessionExpired, "it ran out");
     server.next("/v1/login", [Reply::Problem(Code::LoginRefused, "the key did not match")]);
-    match remote.attr(NODE).await.unwrap_err() {
+    match remote.attr(NodeRequest { node: NODE }).await.unwrap_err() {
         RemoteError::Refused { code: Code::SessionExpired, detail, .. } => {
             assert!(detail.contains("the key did not match"), "{detail}");
         }
@@ -42,7 +44,7 @@ async fn a_refused_renewal_is_the_end_with_its_reason() {
     }
     // Not tried again at once.
     let calls = server.count();
-    assert!(remote.attr(NODE).await.is_err());
+    assert!(remote.attr(NodeRequest { node: NODE }).await.is_err());
     assert_eq!(server.count(), calls);
 }
 
@@ -61,11 +63,11 @@ async fn a_replaced_or_revoked_session_is_never_renewed() {
         let Setup { server, remote, .. } = setup().await;
         remote.log_in().await.unwrap();
         server.end_session(ended, "by node client2");
-        let refused = remote.attr(NODE).await.unwrap_err();
+        let refused = remote.attr(NodeRequest { node: NODE }).await.unwrap_err();
         assert_eq!(refused.to_string(), "by node client2");
         let calls = server.count();
         for _ in 0..3 {
-            assert_eq!(remote.statfs().await.unwrap_err(), refused, "the same at once");
+            assert_eq!(remote.statfs(Empty {}).await.unwrap_err(), refused, "the same at once");
         }
         assert_eq!(server.count(), calls, "without a request");
         assert_eq!(server.logins(), 1);
@@ -80,7 +82,7 @@ async fn a_call_that_crosses_a_renewal_is_sent_again() {
     server.end_session(Code::SessionExpired, "it ran out");
     server.next("/v1/fs/statfs", [Reply::Problem(Code::SessionExpired, "it ran out")]);
     server.next("/v1/fs/attr", [Reply::Problem(Code::SessionExpired, "it ran out")]);
-    let (a, b) = tokio::join!(remote.attr(NODE), remote.statfs());
+    let (a, b) = tokio::join!(remote.attr(NodeRequest { node: NODE }), remote.statfs(Empty {}));
     a.unwrap();
     b.unwrap();
 }

@@ -11,6 +11,7 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use reqwest::{Method, RequestBuilder};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use sss_common::wire::calls::{Call, Repeat};
 use sss_common::wire::session::{ChallengeRequest, ChallengeResponse, LoginRequest, LoginResponse};
 use sss_common::{Code, login};
 
@@ -18,15 +19,6 @@ use super::session::{Token, Verdict};
 use super::transport::Lost;
 use super::{Https, answer};
 use crate::remote::{RemoteError, Result};
-
-/// Whether a call may be sent again when the connection broke with it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Repeat {
-    /// Doing it twice is as good as once.
-    Once,
-    /// It may have been done, and doing it twice would not be the same.
-    Never,
-}
 
 impl Https {
     /// Logs in now rather than at the first call, and says how that went in the server's own words.
@@ -39,23 +31,20 @@ impl Https {
         self.session.token(|| self.new_session()).await
     }
 
-    /// A `POST` of JSON to `/v1/fs/NAME` that is answered with JSON, all within the timeout.
-    pub(super) async fn call<Q, A>(&self, name: &str, request: &Q, repeat: Repeat) -> Result<A>
+    /// A plain call, all within the timeout.
+    pub(super) async fn call<Q, A>(&self, call: &Call<Q, A>, request: &Q) -> Result<A>
     where
         Q: Serialize + Sync,
         A: DeserializeOwned + Send,
     {
-        let path = format!("/v1/fs/{name}");
-        let attempt = |token: Arc<Token>| {
-            let path = &path;
-            async move {
-                let request = self.signed(Method::POST, path, &token)?.json(request);
-                let _place = self.transport.place().await;
-                let response = self.transport.send(request).await?;
-                answer::json(&self.transport, answer::successful(&self.transport, response).await?).await
-            }
+        let path = call.url.path;
+        let attempt = |token: Arc<Token>| async move {
+            let request = self.signed(Method::POST, path, &token)?.json(request);
+            let _place = self.transport.place().await;
+            let response = self.transport.send(request).await?;
+            answer::json(&self.transport, answer::successful(&self.transport, response).await?).await
         };
-        self.transport.within(self.attempts(repeat, attempt)).await
+        self.transport.within(self.attempts((call.repeat)(request), attempt)).await
     }
 
     /// Tries until there is an outcome, by the rules at the head of this file.

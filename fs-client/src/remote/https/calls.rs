@@ -1,4 +1,4 @@
-//! The `Remote` trait, call by call.
+//! The `Remote` trait: the plain calls from their table, the others by hand.
 
 use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
@@ -6,62 +6,38 @@ use futures::stream::BoxStream;
 use http::header::RANGE;
 use parking_lot::Mutex;
 use reqwest::Method;
-use serde::Deserialize;
 use sss_common::limits::READ_MAX;
-use sss_common::receipt::SignedReceipt;
-use sss_common::wire::Empty;
-use sss_common::wire::documents::GrantInfo;
-use sss_common::wire::fs::*;
-use sss_common::{Code, Flag, Grantee, NodeId, Uid, Version, XattrMode};
+use sss_common::wire::calls::*;
+use sss_common::{Code, NodeId, Uid, Version, fs_calls};
 
-use super::attempts::Repeat;
 use super::session::Verdict;
 use super::transport::Lost;
 use super::{Https, answer};
-use crate::remote::{CheckinBody, Remote, RemoteError, Result};
+use crate::remote::{Calls, CheckinBody, Remote, RemoteError, Result};
 
-/// An answer in which there is nothing to look for.
-#[derive(Deserialize)]
-struct Nothing {}
+macro_rules! calls {
+    (
+        plain { $(
+            $(#[$doc:meta])*
+            $name:ident($request:ty) -> $answer:ty, $lifetime:ident, $($repeat:ident)::+;
+        )* }
+        streamed { $($streamed:tt)* }
+    ) => {
+        #[async_trait]
+        impl Calls for Https {
+            $(async fn $name(&self, request: $request) -> Result<$answer> {
+                self.call(&call::$name, &request).await
+            })*
+        }
+    };
+}
+
+fs_calls!(calls);
 
 #[async_trait]
 impl Remote for Https {
     fn uid(&self) -> &Uid {
         &self.uid
-    }
-
-    async fn home(&self, uid: &Uid) -> Result<Attr> {
-        self.call("home", &HomeRequest { uid: uid.clone() }, Repeat::Once).await
-    }
-
-    async fn homes(&self) -> Result<HomesResponse> {
-        self.call("homes", &Empty {}, Repeat::Once).await
-    }
-
-    async fn lookup(&self, request: LookupRequest) -> Result<Attr> {
-        self.call("lookup", &request, Repeat::Once).await
-    }
-
-    async fn attr(&self, node: NodeId) -> Result<Attr> {
-        self.call("attr", &NodeRequest { node }, Repeat::Once).await
-    }
-
-    async fn list(&self, request: ListRequest) -> Result<ListResponse> {
-        self.call("list", &request, Repeat::Once).await
-    }
-
-    async fn create(&self, request: CreateRequest) -> Result<CreateResponse> {
-        self.call("create", &request, Repeat::Never).await
-    }
-
-    /// A repetition may leave a pin behind, which ends with the session.
-    async fn open(&self, request: OpenRequest) -> Result<Attr> {
-        self.call("open", &request, Repeat::Once).await
-    }
-
-    /// Not repeated: a pin given back twice might be the one of another handle.
-    async fn close(&self, request: CloseRequest) -> Result<()> {
-        self.call("close", &request, Repeat::Never).await.map(|Nothing {}| ())
     }
 
     /// A range that begins behind the end is empty. The answer's head must come within the timeout, and so must each
@@ -89,59 +65,6 @@ impl Remote for Https {
 
     async fn checkin(&self, node: NodeId, base: Version, body: CheckinBody) -> Result<Attr> {
         self.check_in(node, base, body).await
-    }
-
-    async fn setattr(&self, request: SetAttrRequest) -> Result<Attr> {
-        self.call("setattr", &request, Repeat::Once).await
-    }
-
-    async fn rename(&self, request: RenameRequest) -> Result<RenameResponse> {
-        self.call("rename", &request, Repeat::Never).await
-    }
-
-    async fn remove(&self, request: RemoveRequest) -> Result<()> {
-        self.call("remove", &request, Repeat::Never).await.map(|Nothing {}| ())
-    }
-
-    async fn xattrs(&self, node: NodeId) -> Result<XattrsResponse> {
-        self.call("xattrs", &NodeRequest { node }, Repeat::Once).await
-    }
-
-    async fn setxattr(&self, request: SetXattrRequest) -> Result<()> {
-        let repeat = if request.mode == XattrMode::Create { Repeat::Never } else { Repeat::Once };
-        self.call("setxattr", &request, repeat).await.map(|Nothing {}| ())
-    }
-
-    async fn removexattr(&self, request: RemoveXattrRequest) -> Result<()> {
-        self.call("removexattr", &request, Repeat::Never).await.map(|Nothing {}| ())
-    }
-
-    async fn grants(&self, node: NodeId) -> Result<GrantsResponse> {
-        self.call("grants", &NodeRequest { node }, Repeat::Once).await
-    }
-
-    async fn grant(&self, request: SetGrantRequest) -> Result<GrantInfo> {
-        self.call("grant", &request, Repeat::Once).await
-    }
-
-    async fn revoke(&self, node: NodeId, grantee: Grantee) -> Result<()> {
-        self.call("revoke", &RevokeRequest { node, grantee }, Repeat::Never).await.map(|Nothing {}| ())
-    }
-
-    async fn setflag(&self, node: NodeId, flag: Flag) -> Result<Attr> {
-        self.call("setflag", &SetFlagRequest { node, flag }, Repeat::Once).await
-    }
-
-    async fn record(&self, request: RecordRequest) -> Result<RecordResponse> {
-        self.call("record", &request, Repeat::Once).await
-    }
-
-    async fn receipt(&self, document: NodeId) -> Result<SignedReceipt> {
-        self.call("receipt", &ReceiptRequest { document }, Repeat::Once).await
-    }
-
-    async fn statfs(&self) -> Result<StatfsResponse> {
-        self.call("statfs", &Empty {}, Repeat::Once).await
     }
 
     async fn events(&self) -> Result<BoxStream<'static, Event>> {
@@ -173,8 +96,8 @@ impl Remote for Https {
 impl Https {
     /// What is missing in `sink` of a range, in one or two attempts.
     async fn read_on(&self, pin: Pin, offset: u64, length: usize, sink: &Mutex<BytesMut>) -> Result<()> {
-        let path = &format!("/v1/fs/read/{}/{}", pin.node, pin.version);
-        self.attempts(Repeat::Once, |token| async move {
+        let path = &call::read.url.path_to(&[&pin.node, &pin.version]);
+        self.attempts((call::read.repeat)(&()), |token| async move {
             let _place = self.transport.place().await;
             let (from, missing) = {
                 let had = sink.lock().len();

@@ -14,12 +14,11 @@ use futures::{StreamExt, stream};
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
 use rand::RngCore;
 use reqwest::{Body, Method};
-use sss_common::wire::fs::Attr;
+use sss_common::wire::calls::{Attr, call};
 use sss_common::{NodeId, Version};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 
-use super::attempts::Repeat;
 use super::session::{Token, Verdict};
 use super::transport::Lost;
 use super::{Https, answer};
@@ -47,12 +46,12 @@ impl Https {
         let mut id = [0; 16];
         rand::rngs::OsRng.fill_bytes(&mut id);
         let id = u128::from_be_bytes(id);
-        let path = format!("/v1/fs/checkin/{node}?base={base}&id={id:032x}");
+        let path = format!("{}?base={base}&id={id:032x}", call::checkin.url.path_to(&[&node]));
         match body {
             CheckinBody::Whole(parts) => {
                 let parts = joined(parts);
                 // The id makes a repetition safe: the server answers it with the first one's outcome.
-                self.attempts(Repeat::Once, |token| {
+                self.attempts((call::checkin.repeat)(&()), |token| {
                     let items = stream::iter(parts.clone().into_iter().map(Ok)).boxed();
                     self.upload(&path, token, items, Some(parts.iter().map(Bytes::len).sum()))
                 })

@@ -7,9 +7,8 @@ use bytes::{Buf, Bytes, BytesMut};
 use futures::stream::{self, BoxStream, StreamExt};
 use reqwest::{Method, Response};
 use sss_common::Code;
-use sss_common::wire::fs::Event;
+use sss_common::wire::calls::{Event, call};
 
-use super::attempts::Repeat;
 use super::session::{Session, Token, Verdict};
 use super::{Https, answer};
 use crate::remote::{RemoteError, Result};
@@ -27,12 +26,12 @@ impl Https {
     pub(super) async fn event_stream(&self) -> Result<BoxStream<'static, Event>> {
         let attempt = |token: Arc<Token>| async move {
             let exchange = async {
-                let request = self.signed(Method::GET, "/v1/fs/events", &token)?;
+                let request = self.signed(Method::GET, call::events.url.path, &token)?;
                 answer::successful(&self.transport, self.transport.send(request).await?).await
             };
             Ok((self.transport.within(exchange).await?, token.clone()))
         };
-        let (response, token) = self.attempts(Repeat::Once, attempt).await?;
+        let (response, token) = self.attempts((call::events.repeat)(&()), attempt).await?;
         let listener = Listener {
             response,
             lines: Lines::default(),

@@ -10,9 +10,9 @@ use std::sync::Arc;
 use bytes::Bytes;
 use parking_lot::Mutex;
 use sss_common::framing::{Decoder, Piece};
-use sss_common::receipt::{Numbers, Receipt, SignedReceipt};
+use sss_common::receipt::{Numbers, Receipt};
+use sss_common::wire::calls::*;
 use sss_common::wire::documents::GrantInfo;
-use sss_common::wire::fs::*;
 use sss_common::{
     Clock, Code, Effective, Flag, Grantee, Kind, MachineName, Name, NodeId, Right, Timestamp, Uid, Version,
 };

@@ -9,7 +9,7 @@ use futures::{StreamExt, stream};
 use sss_common::{When, XattrMode};
 
 use super::*;
-use crate::remote::{CheckinBody, Remote};
+use crate::remote::{Calls, CheckinBody, Remote};
 
 /// A user's session, as the mount sees it.
 pub struct MemoryRemote {
@@ -30,20 +30,16 @@ impl MemoryRemote {
 }
 
 #[async_trait]
-impl Remote for MemoryRemote {
-    fn uid(&self) -> &Uid {
-        &self.uid
-    }
-
-    async fn home(&self, uid: &Uid) -> Result<Attr> {
+impl Calls for MemoryRemote {
+    async fn home(&self, HomeRequest { uid }: HomeRequest) -> Result<Attr> {
         let (state, now) = self.enter()?;
-        match state.homes.get(uid) {
+        match state.homes.get(&uid) {
             Some(home) => state.attr(*home, &self.uid, now),
             None => refuse(Code::NotFound, "no such document"),
         }
     }
 
-    async fn homes(&self) -> Result<HomesResponse> {
+    async fn homes(&self, _: Empty) -> Result<HomesResponse> {
         let (state, now) = self.enter()?;
         let live = |home: &NodeId| {
             state
@@ -63,7 +59,7 @@ impl Remote for MemoryRemote {
         }
     }
 
-    async fn attr(&self, node: NodeId) -> Result<Attr> {
+    async fn attr(&self, NodeRequest { node }: NodeRequest) -> Result<Attr> {
         let (state, now) = self.enter()?;
         state.attr(node, &self.uid, now)
     }
@@ -116,44 +112,10 @@ impl Remote for MemoryRemote {
         Ok(attr)
     }
 
-    async fn close(&self, request: CloseRequest) -> Result<()> {
+    async fn close(&self, request: CloseRequest) -> Result<Empty> {
         let (mut state, _) = self.enter()?;
         request.pins.into_iter().for_each(|pin| state.unpin(self.session, pin));
-        Ok(())
-    }
-
-    async fn read(&self, pin: Pin, offset: u64, length: usize) -> Result<Bytes> {
-        let (state, now) = self.enter()?;
-        state.allow(pin.node, &self.uid, now, Right::Checkout)?;
-        let content = state.content(pin.node, pin.version)?;
-        let from = (offset as usize).min(content.len());
-        Ok(content.slice(from..(from + length).min(content.len())))
-    }
-
-    async fn checkin(&self, node: NodeId, base: Version, body: CheckinBody) -> Result<Attr> {
-        self.enter()?.0.node(node)?;
-        let chunks = match body {
-            CheckinBody::Whole(chunks) => chunks,
-            CheckinBody::Stream(stream) => {
-                let chunks: Vec<_> = stream.collect().await;
-                let broken = |e: std::io::Error| RemoteError::Unreachable(e.to_string());
-                chunks.into_iter().collect::<std::io::Result<_>>().map_err(broken)?
-            }
-        };
-        let (mut state, now) = self.enter()?;
-        state.allow(node, &self.uid, now, Right::Checkin)?;
-        if state.node(node)?.version != base {
-            return refuse(Code::VersionMoved, "someone else checked in since");
-        }
-        let (content, end) = apply(&state.content(node, base)?, chunks)?;
-        let mtime_ns = end.mtime_ns.unwrap_or_else(|| self.server.now_ns());
-        state.commit(node, content.into(), &self.uid, mtime_ns)?;
-        let made = state.node(node)?.version;
-        state.carry(self.session, Pin { node, version: base }, made);
-        if let Some(mode) = end.mode {
-            state.node_mut(node)?.mode = mode;
-        }
-        state.attr(node, &self.uid, now)
+        Ok(Empty {})
     }
 
     async fn setattr(&self, request: SetAttrRequest) -> Result<Attr> {
@@ -219,7 +181,7 @@ impl Remote for MemoryRemote {
         Ok(RenameResponse { attr: state.attr(stands, &self.uid, now)?, swapped })
     }
 
-    async fn remove(&self, request: RemoveRequest) -> Result<()> {
+    async fn remove(&self, request: RemoveRequest) -> Result<Empty> {
         let (mut state, now) = self.enter()?;
         let Some(id) = state.child(request.parent, &request.name) else {
             return refuse(Code::NotFound, "no such document");
@@ -237,10 +199,10 @@ impl Remote for MemoryRemote {
         state.grants.retain(|grant| grant.node != id);
         drop(state);
         self.server.rights_changed();
-        Ok(())
+        Ok(Empty {})
     }
 
-    async fn xattrs(&self, node: NodeId) -> Result<XattrsResponse> {
+    async fn xattrs(&self, NodeRequest { node }: NodeRequest) -> Result<XattrsResponse> {
         let (state, now) = self.enter()?;
         state.attr(node, &self.uid, now)?;
         let all = state.node(node)?.xattrs.iter();
@@ -248,7 +210,7 @@ impl Remote for MemoryRemote {
         Ok(XattrsResponse { xattrs })
     }
 
-    async fn setxattr(&self, request: SetXattrRequest) -> Result<()> {
+    async fn setxattr(&self, request: SetXattrRequest) -> Result<Empty> {
         let (mut state, now) = self.enter()?;
         state.allow(request.node, &self.uid, now, Right::Checkin)?;
         let xattrs = &mut state.node_mut(request.node)?.xattrs;
@@ -257,19 +219,19 @@ impl Remote for MemoryRemote {
             (XattrMode::Replace, false) => return refuse(Code::NotFound, "no such attribute"),
             _ => xattrs.insert(request.xattr.name, request.xattr.value),
         };
-        Ok(())
+        Ok(Empty {})
     }
 
-    async fn removexattr(&self, request: RemoveXattrRequest) -> Result<()> {
+    async fn removexattr(&self, request: RemoveXattrRequest) -> Result<Empty> {
         let (mut state, now) = self.enter()?;
         state.allow(request.node, &self.uid, now, Right::Checkin)?;
         match state.node_mut(request.node)?.xattrs.remove(&request.name) {
-            Some(_) => Ok(()),
+            Some(_) => Ok(Empty {}),
             None => refuse(Code::NotFound, "no such attribute"),
         }
     }
 
-    async fn grants(&self, node: NodeId) -> Result<GrantsResponse> {
+    async fn grants(&self, NodeRequest { node }: NodeRequest) -> Result<GrantsResponse> {
         let (state, now) = self.enter()?;
         state.attr(node, &self.uid, now)?;
         let own = Grantee::User(self.uid.clone());
@@ -304,7 +266,7 @@ impl Remote for MemoryRemote {
         Ok(info)
     }
 
-    async fn revoke(&self, node: NodeId, grantee: Grantee) -> Result<()> {
+    async fn revoke(&self, RevokeRequest { node, grantee }: RevokeRequest) -> Result<Empty> {
         let (mut state, now) = self.enter()?;
         state.own(node, &self.uid)?;
         let mut found = false;
@@ -315,10 +277,10 @@ impl Remote for MemoryRemote {
         }
         drop(state);
         self.server.rights_changed();
-        if found { Ok(()) } else { refuse(Code::NotFound, "no such grant") }
+        if found { Ok(Empty {}) } else { refuse(Code::NotFound, "no such grant") }
     }
 
-    async fn setflag(&self, node: NodeId, flag: Flag) -> Result<Attr> {
+    async fn setflag(&self, SetFlagRequest { node, flag }: SetFlagRequest) -> Result<Attr> {
         let (mut state, now) = self.enter()?;
         state.own(node, &self.uid)?;
         let document = state.node(node)?;
@@ -341,7 +303,7 @@ impl Remote for MemoryRemote {
         })
     }
 
-    async fn receipt(&self, document: NodeId) -> Result<SignedReceipt> {
+    async fn receipt(&self, ReceiptRequest { document }: ReceiptRequest) -> Result<SignedReceipt> {
         let (state, _) = self.enter()?;
         match state.deleted.get(&document) {
             Some(receipt) if receipt.deleted_by == self.uid || receipt.home == self.uid => {
@@ -351,9 +313,50 @@ impl Remote for MemoryRemote {
         }
     }
 
-    async fn statfs(&self) -> Result<StatfsResponse> {
+    async fn statfs(&self, _: Empty) -> Result<StatfsResponse> {
         drop(self.enter()?);
         Ok(StatfsResponse { total: 1 << 40, available: 1 << 39 })
+    }
+}
+
+#[async_trait]
+impl Remote for MemoryRemote {
+    fn uid(&self) -> &Uid {
+        &self.uid
+    }
+
+    async fn read(&self, pin: Pin, offset: u64, length: usize) -> Result<Bytes> {
+        let (state, now) = self.enter()?;
+        state.allow(pin.node, &self.uid, now, Right::Checkout)?;
+        let content = state.content(pin.node, pin.version)?;
+        let from = (offset as usize).min(content.len());
+        Ok(content.slice(from..(from + length).min(content.len())))
+    }
+
+    async fn checkin(&self, node: NodeId, base: Version, body: CheckinBody) -> Result<Attr> {
+        self.enter()?.0.node(node)?;
+        let chunks = match body {
+            CheckinBody::Whole(chunks) => chunks,
+            CheckinBody::Stream(stream) => {
+                let chunks: Vec<_> = stream.collect().await;
+                let broken = |e: std::io::Error| RemoteError::Unreachable(e.to_string());
+                chunks.into_iter().collect::<std::io::Result<_>>().map_err(broken)?
+            }
+        };
+        let (mut state, now) = self.enter()?;
+        state.allow(node, &self.uid, now, Right::Checkin)?;
+        if state.node(node)?.version != base {
+            return refuse(Code::VersionMoved, "someone else checked in since");
+        }
+        let (content, end) = apply(&state.content(node, base)?, chunks)?;
+        let mtime_ns = end.mtime_ns.unwrap_or_else(|| self.server.now_ns());
+        state.commit(node, content.into(), &self.uid, mtime_ns)?;
+        let made = state.node(node)?.version;
+        state.carry(self.session, Pin { node, version: base }, made);
+        if let Some(mode) = end.mode {
+            state.node_mut(node)?.mode = mode;
+        }
+        state.attr(node, &self.uid, now)
     }
 
     async fn events(&self) -> Result<BoxStream<'static, Event>> {
