@@ -231,9 +231,8 @@ mod tests {
     #[test]
     fn what_asks_may_be_repeated_and_creating_never() {
         let xattr = || Xattr { name: "user.a".into(), value: String::new() };
-        let repeat = |mode| {
-            (call::setxattr.repeat)(&SetXattrRequest { node: NodeId([0; 16]), xattr: xattr(), mode })
-        };
+        let repeat =
+            |mode| (call::setxattr.repeat)(&SetXattrRequest { node: NodeId([0; 16]), xattr: xattr(), mode });
         assert_eq!(repeat(XattrMode::Create), Repeat::Never);
         assert_eq!([repeat(XattrMode::Any), repeat(XattrMode::Replace)], [Repeat::Once; 2]);
 

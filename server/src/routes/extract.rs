@@ -13,7 +13,7 @@ use sss_common::{Code, DocPath};
 use tokio::time::timeout_at;
 use tracing::{Span, field};
 
-use super::habit::Deadline;
+use super::lifetime::Deadline;
 use super::observe::RequestId;
 use super::{App, JSON_MAX, Machine};
 use crate::service::{Caller, Failure, Peer};

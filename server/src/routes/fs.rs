@@ -1,4 +1,5 @@
-//! `/v1/fs/…`: the mount's calls. All but four are JSON in, one service call, JSON out.
+//! `/v1/fs/…`: the mount's calls. The plain ones are JSON in, one service call, JSON out, and come from the table
+//! in `sss_common::wire::calls`: the call `x` is the service's `fs_x`. The three others are written out.
 
 use axum::body::Body;
 use axum::extract::{Path, State};
@@ -8,8 +9,8 @@ use http::header::{CACHE_CONTROL, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE};
 use http::{HeaderMap, HeaderValue, StatusCode};
 use serde::Deserialize;
 use sss_common::limits::{DOCUMENT_MAX, READ_MAX};
-use sss_common::wire::{Empty, fs as wire};
-use sss_common::{Code, NodeId, Version};
+use sss_common::wire::calls::*;
+use sss_common::{Code, NodeId, Version, fs_calls};
 
 use super::conditions;
 use super::extract::{Json, Params, Session};
@@ -18,72 +19,26 @@ use super::stream::{Upload, download};
 use super::{Answer, App};
 use crate::service::{CheckinId, Failure, RangeRequest};
 
-macro_rules! answers {
-    ($($name:ident $request:ident => $call:ident;)*) => {$(
+macro_rules! plain_handlers {
+    (
+        plain { $(
+            $(#[$doc:meta])*
+            $name:ident($request:ty) -> $answer:ty, $lifetime:ident, $($repeat:ident)::+;
+        )* }
+        streamed { $($streamed:tt)* }
+    ) => { pastey::paste! { $(
         pub(super) async fn $name(
             State(app): State<App>,
             Session(caller): Session,
-            Json(request): Json<wire::$request>,
+            Json(request): Json<$request>,
         ) -> Answer {
-            json(&app.service.$call(&caller, request).await?)
+            let answer: $answer = app.service.[<fs_ $name>](&caller, request).await?.into();
+            json(&answer)
         }
-    )*};
+    )* } };
 }
 
-/// The same where there is nothing to say: `{}`.
-macro_rules! acknowledges {
-    ($($name:ident $request:ident => $call:ident;)*) => {$(
-        pub(super) async fn $name(
-            State(app): State<App>,
-            Session(caller): Session,
-            Json(request): Json<wire::$request>,
-        ) -> Answer {
-            app.service.$call(&caller, request).await?;
-            json(&Empty {})
-        }
-    )*};
-}
-
-answers! {
-    home     HomeRequest     => fs_home;
-    lookup   LookupRequest   => fs_lookup;
-    attr     NodeRequest     => fs_attr;
-    list     ListRequest     => fs_list;
-    create   CreateRequest   => fs_create;
-    open     OpenRequest     => fs_open;
-    setattr  SetAttrRequest  => fs_setattr;
-    rename   RenameRequest   => fs_rename;
-    xattrs   NodeRequest     => fs_xattrs;
-    grants   NodeRequest     => fs_grants;
-    grant    SetGrantRequest => fs_grant;
-    setflag  SetFlagRequest  => fs_setflag;
-    record   RecordRequest   => fs_record;
-    receipt  ReceiptRequest  => fs_receipt;
-}
-
-acknowledges! {
-    close       CloseRequest       => fs_close;
-    remove      RemoveRequest      => fs_remove;
-    setxattr    SetXattrRequest    => fs_setxattr;
-    removexattr RemoveXattrRequest => fs_removexattr;
-    revoke      RevokeRequest      => fs_revoke;
-}
-
-pub(super) async fn homes(
-    State(app): State<App>,
-    Session(caller): Session,
-    Json(Empty {}): Json<Empty>,
-) -> Answer {
-    json(&app.service.fs_homes(&caller).await?)
-}
-
-pub(super) async fn statfs(
-    State(app): State<App>,
-    Session(caller): Session,
-    Json(Empty {}): Json<Empty>,
-) -> Answer {
-    json(&app.service.fs_statfs(&caller).await?)
-}
+fs_calls!(plain_handlers);
 
 /// `Range: bytes=a-b` is required, and says at most `READ_MAX` bytes. One round trip; the blocks stream as they open.
 pub(super) async fn read(

@@ -1,4 +1,5 @@
-//! How a request runs: how long it may take, and whether it goes on when its peer leaves.
+//! How a request runs: how long it may take, and whether it goes on when its peer leaves. Which URL has which
+//! lifetime stands in the tables.
 //!
 //! Hyper drops a handler when its connection goes away. For a question that is right; a change that was begun is
 //! finished, so that no step behind a commit is left out because a client hung up at that moment.
@@ -17,6 +18,7 @@ use bytes::Bytes;
 use futures::{FutureExt, Stream, StreamExt};
 use parking_lot::Mutex;
 use sss_common::Code;
+use sss_common::wire::calls::Lifetime;
 use tokio::time::{Instant, timeout, timeout_at};
 use tracing::Instrument;
 
@@ -30,15 +32,28 @@ pub(super) struct Deadline(pub(super) Instant);
 /// What an answer gets beyond the deadline, so that a body that came too late is told so by who waited for it.
 const GRACE: Duration = Duration::from_millis(100);
 
-/// Nothing changes: dropped with its peer. Answers within the limit; the body of an answer may stream on.
-pub(super) async fn ask(State(running): State<Running>, mut request: Request, next: Next) -> Response {
+/// Runs a handler as its URL's [`Lifetime`] says.
+pub(super) async fn live(
+    State((running, lifetime)): State<(Running, Lifetime)>,
+    request: Request,
+    next: Next,
+) -> Response {
+    match lifetime {
+        Lifetime::Ask => ask(running, request, next).await,
+        Lifetime::Act => act(running, request, next).await,
+        Lifetime::Load => load(running, request, next).await,
+    }
+}
+
+/// Dropped with its peer. Answers within the limit; the body of an answer may stream on.
+async fn ask(running: Running, mut request: Request, next: Next) -> Response {
     let deadline = give_deadline(&mut request, running.limits.request);
     let answer = timeout_at(deadline + GRACE, unbroken(next.run(request))).await;
     answer.unwrap_or_else(|_| overdue())
 }
 
-/// Something changes: runs to its end. Its peer waits for the limit.
-pub(super) async fn act(State(running): State<Running>, mut request: Request, next: Next) -> Response {
+/// Runs to its end. Its peer waits for the limit.
+async fn act(running: Running, mut request: Request, next: Next) -> Response {
     let deadline = give_deadline(&mut request, running.limits.request);
     let task = running.tasks.spawn(unbroken(next.run(request)).in_current_span());
     match timeout_at(deadline + GRACE, task).await {
@@ -47,8 +62,8 @@ pub(super) async fn act(State(running): State<Running>, mut request: Request, ne
     }
 }
 
-/// An upload: runs to its end; the limit is on silence (see `stream`).
-pub(super) async fn load(State(running): State<Running>, request: Request, next: Next) -> Response {
+/// Runs to its end; the limit is on silence (see `stream`).
+async fn load(running: Running, request: Request, next: Next) -> Response {
     let task = running.tasks.spawn(unbroken(next.run(request)).in_current_span());
     task.await.unwrap_or_else(|_| broken())
 }

@@ -1,14 +1,14 @@
 //! HTTP in and out: which URL is which call, headers to arguments, outcomes to answers. No decisions.
 //!
-//! The URL table below is the whole surface; `server/openapi.json` says the same for programs and WIRE.md for
-//! people, and a test holds them together. Every error leaves as `application/problem+json`.
+//! The URL table below and that of the mount's calls (`sss_common::wire::calls`) are the whole surface;
+//! `server/openapi.json` says the same for programs and WIRE.md for people, and a test holds them together. Every error leaves as `application/problem+json`.
 
 mod conditions;
 mod documents;
 mod extract;
 mod fs;
 mod grants;
-mod habit;
+mod lifetime;
 mod observe;
 mod problem;
 mod session;
@@ -20,8 +20,9 @@ use std::time::Duration;
 use axum::Router;
 use axum::middleware::{from_fn, from_fn_with_state};
 use axum::response::Response;
-use axum::routing::{MethodFilter, on};
-use sss_common::{Code, MachineName};
+use axum::routing::{MethodFilter, MethodRouter, on, post};
+use sss_common::wire::calls::{Lifetime, Url, call};
+use sss_common::{Code, MachineName, fs_calls};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -31,69 +32,56 @@ use crate::store::Fingerprint;
 /// What a handler gives back.
 type Answer = Result<Response, Failure>;
 
-/// A URL of the table.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Url {
-    /// `GET`, `PUT`…
-    pub method: &'static str,
-    /// With `{…}` where something is named.
-    pub path: &'static str,
-}
-
 macro_rules! urls {
-    ($($method:ident $path:literal $habit:ident $handler:path;)*) => {
-        /// Every URL that there is.
-        pub const TABLE: &[Url] = &[$(Url { method: stringify!($method), path: $path },)*];
+    ($($method:ident $path:literal $lifetime:ident $handler:path;)*) => {
+        /// Every public URL. Those below `/v1/fs` are in `sss_common::wire::calls::URLS`.
+        pub const PUBLIC: &[Url] = &[$(Url {
+            method: stringify!($method),
+            path: $path,
+            lifetime: Lifetime::$lifetime,
+        },)*];
 
-        fn table(running: &Running) -> Router<App> {
+        fn public(running: &Running) -> Router<App> {
             Router::new()
-                $(.route($path, on(MethodFilter::$method, $handler)
-                    .route_layer(from_fn_with_state(running.clone(), habit::$habit))))*
+                $(.route($path, lives(running, Lifetime::$lifetime, on(MethodFilter::$method, $handler))))*
         }
     };
 }
 
-// `ask` changes nothing and stops when its peer leaves; `act` and `load` (an upload) run to their end (see `habit`).
 urls! {
-    GET    "/v1/health"                    ask  session::health;
-    POST   "/v1/challenge"                 ask  session::challenge;
-    POST   "/v1/login"                     act  session::login;
-    POST   "/v1/logout"                    act  session::logout;
+    GET    "/v1/health"            Ask  session::health;
+    POST   "/v1/challenge"         Ask  session::challenge;
+    POST   "/v1/login"             Act  session::login;
+    POST   "/v1/logout"            Act  session::logout;
 
-    PUT    "/v1/documents/{*path}"         load documents::put;
-    GET    "/v1/documents/{*path}"         ask  documents::get;
-    HEAD   "/v1/documents/{*path}"         ask  documents::head;
-    DELETE "/v1/documents/{*path}"         act  documents::delete;
+    PUT    "/v1/documents/{*path}" Load documents::put;
+    GET    "/v1/documents/{*path}" Ask  documents::get;
+    HEAD   "/v1/documents/{*path}" Ask  documents::head;
+    DELETE "/v1/documents/{*path}" Act  documents::delete;
 
-    PUT    "/v1/grants/{*path}"            act  grants::put;
-    GET    "/v1/grants/{*path}"            ask  grants::get;
-    DELETE "/v1/grants/{*path}"            act  grants::delete;
-
-    POST   "/v1/fs/home"                   ask  fs::home;
-    POST   "/v1/fs/homes"                  ask  fs::homes;
-    POST   "/v1/fs/lookup"                 ask  fs::lookup;
-    POST   "/v1/fs/attr"                   ask  fs::attr;
-    POST   "/v1/fs/list"                   ask  fs::list;
-    POST   "/v1/fs/create"                 act  fs::create;
-    POST   "/v1/fs/open"                   act  fs::open;
-    POST   "/v1/fs/close"                  act  fs::close;
-    GET    "/v1/fs/read/{node}/{version}"  ask  fs::read;
-    POST   "/v1/fs/checkin/{node}"         load fs::checkin;
-    POST   "/v1/fs/setattr"                act  fs::setattr;
-    POST   "/v1/fs/rename"                 act  fs::rename;
-    POST   "/v1/fs/remove"                 act  fs::remove;
-    POST   "/v1/fs/xattrs"                 ask  fs::xattrs;
-    POST   "/v1/fs/setxattr"               act  fs::setxattr;
-    POST   "/v1/fs/removexattr"            act  fs::removexattr;
-    POST   "/v1/fs/grants"                 ask  fs::grants;
-    POST   "/v1/fs/grant"                  act  fs::grant;
-    POST   "/v1/fs/revoke"                 act  fs::revoke;
-    POST   "/v1/fs/setflag"                act  fs::setflag;
-    POST   "/v1/fs/record"                 ask  fs::record;
-    POST   "/v1/fs/receipt"                act  fs::receipt;
-    POST   "/v1/fs/statfs"                 ask  fs::statfs;
-    GET    "/v1/fs/events"                 ask  fs::events;
+    PUT    "/v1/grants/{*path}"    Act  grants::put;
+    GET    "/v1/grants/{*path}"    Ask  grants::get;
+    DELETE "/v1/grants/{*path}"    Act  grants::delete;
 }
+
+macro_rules! fs_urls {
+    (
+        plain { $($(#[$doc:meta])* $name:ident($($plain:tt)*) -> $answer:ty, $lifetime:ident, $($repeat:ident)::+;)* }
+        streamed { $(
+            $(#[$s_doc:meta])*
+            $s_name:ident: $method:ident $path:literal, $s_lifetime:ident, $($s_repeat:ident)::+;
+        )* }
+    ) => {
+        /// The mount's calls: each has a handler of its name in `fs`.
+        fn mounts(running: &Running) -> Router<App> {
+            Router::new()
+                $(.route(call::$name.url.path, lives(running, Lifetime::$lifetime, post(fs::$name))))*
+                $(.route($path, lives(running, Lifetime::$s_lifetime, on(MethodFilter::$method, fs::$s_name))))*
+        }
+    };
+}
+
+fs_calls!(fs_urls);
 
 /// Most bytes in a JSON body: an extended attribute of 64 KiB in base64, with room around it.
 pub const JSON_MAX: usize = 128 * 1024;
@@ -156,6 +144,19 @@ pub fn refuse(failure: Failure, machine: &Machine) -> Response {
     observe::refuse(failure, machine)
 }
 
+fn table(running: &Running) -> Router<App> {
+    public(running).merge(mounts(running))
+}
+
+/// What goes around one URL's handler.
+fn lives<S: Clone + Send + Sync + 'static>(
+    running: &Running,
+    lifetime: Lifetime,
+    handler: MethodRouter<S>,
+) -> MethodRouter<S> {
+    handler.route_layer(from_fn_with_state((running.clone(), lifetime), lifetime::live))
+}
+
 /// What goes around every handler: request ids, the log, and problems for what no handler answers.
 fn dress<S: Clone + Send + Sync + 'static>(router: Router<S>) -> Router<S> {
     router
@@ -163,7 +164,7 @@ fn dress<S: Clone + Send + Sync + 'static>(router: Router<S>) -> Router<S> {
         .method_not_allowed_fallback(async || {
             Failure::new(Code::MethodNotAllowed, "the method is not for this URL; see the Allow header")
         })
-        .layer(from_fn(habit::linger))
+        .layer(from_fn(lifetime::linger))
         .layer(from_fn(observe::observe))
 }
 

@@ -6,7 +6,7 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use sss_common::limits::{XATTR_NAME_MAX, XATTR_VALUE_MAX};
-use sss_common::wire::fs::*;
+use sss_common::wire::calls::*;
 use sss_common::{Code, Flag, Kind, PackId, Version};
 
 use super::checkin::nanoseconds;
@@ -130,7 +130,7 @@ impl Service {
     }
 
     /// The room on the server.
-    pub async fn fs_statfs(&self, _caller: &Caller) -> Outcome<StatfsResponse> {
+    pub async fn fs_statfs(&self, _caller: &Caller, _: Empty) -> Outcome<StatfsResponse> {
         let space = self.stores.blobs.space().await?;
         Ok(space.map_or_else(StatfsResponse::default, |space| StatfsResponse {
             total: space.total,

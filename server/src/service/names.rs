@@ -4,8 +4,8 @@
 //! one for each page.
 
 use sss_common::limits::LIST_MAX;
-use sss_common::wire::fs::{
-    Attr, Entry, HomeRequest, HomesResponse, ListRequest, ListResponse, LookupRequest, NodeRequest,
+use sss_common::wire::calls::{
+    Attr, Empty, Entry, HomeRequest, HomesResponse, ListRequest, ListResponse, LookupRequest, NodeRequest,
 };
 use sss_common::{Code, DocPath, Kind, Name, NodeId};
 
@@ -21,7 +21,7 @@ impl Service {
     }
 
     /// Other users' homes with something in them that the caller has a live right on.
-    pub async fn fs_homes(&self, caller: &Caller) -> Outcome<HomesResponse> {
+    pub async fn fs_homes(&self, caller: &Caller, _: Empty) -> Outcome<HomesResponse> {
         Ok(HomesResponse { uids: self.meta().shared_homes(&caller.uid, self.now()).await? })
     }
 

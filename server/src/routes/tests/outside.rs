@@ -78,11 +78,11 @@ async fn a_handler_that_takes_too_long_or_panics_is_a_problem() {
     let broken = async || -> () { panic!("a test's panic") };
     let app: Router = dress(
         Router::new()
-            .route("/ask/slow", get(slow).route_layer(from_fn_with_state(running.clone(), habit::ask)))
-            .route("/act/slow", get(slow).route_layer(from_fn_with_state(running.clone(), habit::act)))
-            .route("/ask/broken", get(broken).route_layer(from_fn_with_state(running.clone(), habit::ask)))
-            .route("/act/broken", get(broken).route_layer(from_fn_with_state(running.clone(), habit::act)))
-            .route("/load/broken", get(broken).route_layer(from_fn_with_state(running, habit::load))),
+            .route("/ask/slow", lives(&running, Lifetime::Ask, get(slow)))
+            .route("/act/slow", lives(&running, Lifetime::Act, get(slow)))
+            .route("/ask/broken", lives(&running, Lifetime::Ask, get(broken)))
+            .route("/act/broken", lives(&running, Lifetime::Act, get(broken)))
+            .route("/load/broken", lives(&running, Lifetime::Load, get(broken))),
     );
     for path in ["/ask/slow", "/act/slow"] {
         let (status, headers, problem) =
@@ -119,9 +119,9 @@ async fn goes_on_without_its_peer(path: &str) -> bool {
         }
     };
     let app: Router = Router::new()
-        .route("/ask", post(handler.clone()).route_layer(from_fn_with_state(running.clone(), habit::ask)))
-        .route("/act", post(handler.clone()).route_layer(from_fn_with_state(running.clone(), habit::act)))
-        .route("/load", post(handler).route_layer(from_fn_with_state(running, habit::load)));
+        .route("/ask", lives(&running, Lifetime::Ask, post(handler.clone())))
+        .route("/act", lives(&running, Lifetime::Act, post(handler.clone())))
+        .route("/load", lives(&running, Lifetime::Load, post(handler)));
     let answer = tokio::spawn(app.oneshot(request("POST", path, "")));
     waiting.notified().await;
     answer.abort();
@@ -153,8 +153,7 @@ async fn json_bodies_have_limits_and_reasons() {
 
     let running = short();
     let read = async |Json(_): Json<serde_json::Value>| "read";
-    let app: Router =
-        dress(Router::new().route("/", post(read).route_layer(from_fn_with_state(running, habit::act))));
+    let app: Router = dress(Router::new().route("/", lives(&running, Lifetime::Act, post(read))));
     let (status, _, late) = problem(app.clone().oneshot(request("POST", "/", never())).await.unwrap()).await;
     assert_eq!((status, late.code), (StatusCode::REQUEST_TIMEOUT, Code::RequestTimeout));
     let (_, _, malformed) = problem(app.clone().oneshot(request("POST", "/", "{")).await.unwrap()).await;

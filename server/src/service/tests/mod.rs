@@ -18,7 +18,7 @@ use futures::StreamExt as _;
 use sss_common::clock::ManualClock;
 use sss_common::framing::{data_header, end_frame};
 use sss_common::limits::FRAME_MAX;
-use sss_common::wire::fs::*;
+use sss_common::wire::calls::*;
 use sss_common::{Code, DocPath, Grantee, Kind, NodeId, Right, Timestamp, Uid, Version, When};
 use tempfile::TempDir;
 

@@ -202,7 +202,7 @@ async fn homes_are_listed_when_something_in_them_is_shared(world: World) {
     world.put(&alice(), "@alice/other", b"text").await.unwrap();
     let homes = |who: Caller| {
         let service = world.service.clone();
-        async move { service.fs_homes(&who).await.unwrap().uids }
+        async move { service.fs_homes(&who, Empty {}).await.unwrap().uids }
     };
     assert!(homes(bob()).await.is_empty());
     world.grant(&alice(), "@alice/a/f", "bob", Right::Checkout, 100).await;
