@@ -15,6 +15,7 @@ use std::marker::PhantomData;
 
 pub use super::Empty;
 pub use super::fs::*;
+pub use super::text::Base64;
 pub use crate::receipt::SignedReceipt;
 
 /// Calls a macro with the table. Its names are in scope with `use sss_common::wire::calls::*`.
@@ -230,7 +231,7 @@ mod tests {
 
     #[test]
     fn what_asks_may_be_repeated_and_creating_never() {
-        let xattr = || Xattr { name: "user.a".into(), value: String::new() };
+        let xattr = || Xattr { name: "user.a".into(), value: Base64::default() };
         let repeat =
             |mode| (call::setxattr.repeat)(&SetXattrRequest { node: NodeId([0; 16]), xattr: xattr(), mode });
         assert_eq!(repeat(XattrMode::Create), Repeat::Never);

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::text::rfc3339;
 use crate::{Grantee, Right, Timestamp, Version, When};
 
 /// What a check-in made.
@@ -23,22 +24,19 @@ pub struct GrantRequest {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub seconds: Option<u64>,
     /// An RFC 3339 time.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub until: Option<String>,
+    #[serde(default, with = "rfc3339::option", skip_serializing_if = "Option::is_none")]
+    pub until: Option<Timestamp>,
 }
 
 impl GrantRequest {
-    /// The end that is meant; an error text when the fields contradict or cannot be read.
-    pub fn when(&self) -> Result<Option<When>, String> {
-        match (self.seconds, &self.until) {
+    /// The end that is meant; an error text when the fields contradict.
+    pub fn when(&self) -> Result<Option<When>, &'static str> {
+        match (self.seconds, self.until) {
             (None, None) => Ok(None),
-            (Some(0), None) => Err("`seconds` is at least 1".into()),
+            (Some(0), None) => Err("`seconds` is at least 1"),
             (Some(seconds), None) => Ok(Some(When::Seconds(seconds))),
-            (None, Some(text)) => match text.parse::<Timestamp>() {
-                Ok(at) => Ok(Some(When::Until(at))),
-                Err(_) => Err("`until` is a time like 2026-11-22T15:04:05Z".into()),
-            },
-            (Some(_), Some(_)) => Err("give `seconds` or `until`, not both".into()),
+            (None, Some(at)) => Ok(Some(When::Until(at))),
+            (Some(_), Some(_)) => Err("give `seconds` or `until`, not both"),
         }
     }
 }
@@ -51,7 +49,8 @@ pub struct GrantInfo {
     /// What is allowed.
     pub right: Right,
     /// RFC 3339, whole seconds, UTC.
-    pub until: String,
+    #[serde(with = "rfc3339")]
+    pub until: Timestamp,
 }
 
 /// The grants on one document or folder.
@@ -67,7 +66,10 @@ mod tests {
 
     #[test]
     fn an_end_is_given_once() {
-        let request = |json: &str| serde_json::from_str::<GrantRequest>(json).unwrap().when();
+        let request = |json: &str| match serde_json::from_str::<GrantRequest>(json) {
+            Ok(request) => request.when().map_err(str::to_owned),
+            Err(error) => Err(error.to_string()),
+        };
         assert_eq!(
             request(r#"{"grantee":"bob","right":"checkout","seconds":5}"#),
             Ok(Some(When::Seconds(5)))

@@ -7,7 +7,10 @@
 use serde::{Deserialize, Serialize};
 
 use crate::wire::documents::GrantInfo;
-use crate::{Effective, Flag, Grantee, Kind, Name, NodeId, Right, Uid, Version, When, XattrMode};
+use crate::wire::text::Base64;
+use crate::{
+    Effective, Flag, Grantee, Kind, MachineName, Name, NodeId, Right, Uid, Version, When, XattrMode,
+};
 
 /// A document's or folder's attributes as the asking user may see them.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -252,8 +255,8 @@ pub struct XattrsResponse {
 pub struct Xattr {
     /// `user.…`, never `user.3s.…`.
     pub name: String,
-    /// Base64.
-    pub value: String,
+    /// Its bytes, at most `limits::XATTR_VALUE_MAX`.
+    pub value: Base64,
 }
 
 /// `setxattr`.
@@ -328,11 +331,11 @@ pub struct RecordRequest {
 /// A version's record.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RecordResponse {
-    /// Base64 of the encoded [`crate::record::VersionRecord`].
-    pub record: String,
-    /// Base64 of the server's signature; missing unless the version is an `integrity` one.
+    /// The encoded [`crate::record::VersionRecord`].
+    pub record: Base64,
+    /// The server's signature; missing unless the version is an `integrity` one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub signature: Option<String>,
+    pub signature: Option<Base64>,
     /// The server's public key as PEM (SPKI); behind it, newest first, those that it had before.
     pub server_key: String,
 }
@@ -360,7 +363,7 @@ pub enum Event {
     /// The session is over: another login took its place.
     SessionReplaced {
         /// Where the other login came from.
-        by_node: String,
+        by_node: MachineName,
     },
     /// The session is over for another reason.
     SessionEnded,

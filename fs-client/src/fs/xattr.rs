@@ -6,8 +6,6 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD as BASE64;
 use dashmap::DashMap;
 use fuser::{Errno, INodeNo};
 use sss_common::limits::XATTR_VALUE_MAX;
@@ -87,12 +85,10 @@ impl Fs {
             Attribute::Other(name) => {
                 let others = self.others(ino).await?;
                 let other = others.iter().find(|xattr| xattr.name == name).ok_or_else(no_data)?;
-                return BASE64.decode(&other.value).map_err(|_| {
-                    Failure::new(Errno::EIO, "the server sent an attribute that is not base64")
-                });
+                return Ok(other.value.0.clone());
             }
-            Attribute::Signature => self.record(ino).await?.signature.ok_or_else(no_data)?,
-            Attribute::Record => self.record(ino).await?.record,
+            Attribute::Signature => self.record(ino).await?.signature.ok_or_else(no_data)?.to_string(),
+            Attribute::Record => self.record(ino).await?.record.to_string(),
             Attribute::ServerKey => self.record(ino).await?.server_key,
             Attribute::Id => self.node(ino).await?.to_string(),
             Attribute::Receipt(document) => self.receipt(ino, document).await?,
@@ -234,7 +230,7 @@ impl Fs {
                 if value.len() > XATTR_VALUE_MAX {
                     return Err(Failure::new(Errno::E2BIG, "an attribute holds at most 64 KiB"));
                 }
-                let xattr = Xattr { name: name.into(), value: BASE64.encode(value) };
+                let xattr = Xattr { name: name.into(), value: value.into() };
                 let request = SetXattrRequest { node, xattr, mode };
                 self.remote.setxattr(request).await.map_err(|error| self.other_refused(error))?;
             }

@@ -50,7 +50,7 @@ async fn a_replaced_session_is_known_by_its_event() {
     let sender = events(&server);
     let mut stream = remote.events().await.unwrap();
     sender.unbounded_send("{\"event\":\"session_replaced\",\"by_node\":\"client2\"}\n".into()).unwrap();
-    assert_eq!(stream.next().await, Some(Event::SessionReplaced { by_node: "client2".into() }));
+    assert_eq!(stream.next().await, Some(Event::SessionReplaced { by_node: "client2".parse().unwrap() }));
     let calls = server.count();
     let refused = remote.attr(NodeRequest { node: NODE }).await.unwrap_err();
     assert!(refused.to_string().contains("client2"), "{refused}");

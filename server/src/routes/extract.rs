@@ -9,6 +9,7 @@ use http_body_util::{BodyExt, LengthLimitError, Limited};
 use percent_encoding::percent_decode_str;
 use serde::de::DeserializeOwned;
 use sss_common::name::NameError;
+use sss_common::wire::text::REFUSALS;
 use sss_common::{Code, DocPath};
 use tokio::time::timeout_at;
 use tracing::{Span, field};
@@ -157,12 +158,15 @@ impl<T: DeserializeOwned, S: Sync> FromRequest<S> for Json<T> {
 /// Reads a JSON body. `misfit` is the code for JSON whose fields do not fit.
 ///
 /// Serde's words may quote a value, and a value may be a secret in the wrong place; so they go out only where they
-/// name a missing field.
+/// name a missing field, or are words of ours.
 pub(super) fn parse_json<T: DeserializeOwned>(bytes: &[u8], misfit: Code) -> Result<T, Failure> {
     let bytes = if bytes.is_empty() { b"{}" } else { bytes };
     serde_json::from_slice(bytes).map_err(|error| {
         let place = format!("line {}, column {}", error.line(), error.column());
         let words = error.to_string();
+        if let Some(ours) = REFUSALS.iter().find(|ours| words.starts_with(**ours)) {
+            return Failure::new(misfit, *ours);
+        }
         match error.classify() {
             serde_json::error::Category::Data if words.starts_with("missing field") => {
                 Failure::new(misfit, format!("the request lacks something: {words}"))

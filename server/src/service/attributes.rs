@@ -3,8 +3,6 @@
 //! Costs: one round trip each; the facts and one read or transaction. A new flag for a document with content makes a new
 //! version; towards `integrity` it reads the content once.
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use sss_common::limits::{XATTR_NAME_MAX, XATTR_VALUE_MAX};
 use sss_common::wire::calls::*;
 use sss_common::{Code, Flag, Kind, PackId, Version};
@@ -86,7 +84,7 @@ impl Service {
             return Ok(XattrsResponse::default());
         }
         let xattrs = self.meta().xattrs(request.node).await?;
-        let encode = |(name, value): (String, Vec<u8>)| Xattr { name, value: STANDARD.encode(value) };
+        let encode = |(name, value): (String, Vec<u8>)| Xattr { name, value: value.into() };
         Ok(XattrsResponse { xattrs: xattrs.into_iter().map(encode).collect() })
     }
 
@@ -95,9 +93,7 @@ impl Service {
         let seen = self.seen(caller, request.node).await?;
         let allowed = self.allow(caller, &seen, Action::Checkin)?;
         let name = user_attribute(&request.xattr.name)?;
-        let value = STANDARD
-            .decode(&request.xattr.value)
-            .map_err(|_| Failure::new(Code::BadRequest, "an attribute's value is base64"))?;
+        let Base64(value) = request.xattr.value;
         if value.len() > XATTR_VALUE_MAX {
             return Err(Failure::new(Code::TooLarge, format!("a value has at most {XATTR_VALUE_MAX} bytes")));
         }
@@ -123,8 +119,8 @@ impl Service {
         }
         let content = self.content(caller, &allowed, seen.node.id, version).await?;
         Ok(RecordResponse {
-            record: STANDARD.encode(content.body.record.encode()),
-            signature: content.body.signature.as_ref().map(|signature| STANDARD.encode(signature)),
+            record: content.body.record.encode().into(),
+            signature: content.body.signature.clone().map(Base64::from),
             server_key: self.vault.public_keys_pem(),
         })
     }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use futures::stream::{self, BoxStream, StreamExt};
 use sss_common::wire::fs::Event;
-use sss_common::{Grantee, Uid};
+use sss_common::{Grantee, MachineName, Uid};
 use tokio::sync::broadcast;
 
 use super::{Caller, Outcome, Service};
@@ -21,7 +21,7 @@ const BACKLOG: usize = 1024;
 #[derive(Clone, Debug)]
 enum News {
     Rights(Grantee),
-    Replaced(TokenHash, String),
+    Replaced(TokenHash, MachineName),
     Ended(TokenHash),
 }
 
@@ -50,7 +50,7 @@ impl Hub {
     }
 
     /// A login took a session's place.
-    pub(super) fn replaced(&self, session: TokenHash, by_node: String) {
+    pub(super) fn replaced(&self, session: TokenHash, by_node: MachineName) {
         self.generation.fetch_add(1, Ordering::SeqCst);
         self.tell(News::Replaced(session, by_node));
     }
@@ -151,11 +151,11 @@ mod tests {
         let mut events = hub.listen(mine, "bob".parse().unwrap());
         assert!(matches!(events.next().await, Some(Event::Alive { .. })));
         hub.rights_changed(Grantee::User("carol".parse().unwrap()));
-        hub.replaced(TokenHash([2; 32]), "client9".into());
+        hub.replaced(TokenHash([2; 32]), "client9".parse().unwrap());
         hub.rights_changed(Grantee::User("bob".parse().unwrap()));
-        hub.replaced(mine, "client2".into());
+        hub.replaced(mine, "client2".parse().unwrap());
         assert_eq!(events.next().await, Some(Event::RightsChanged));
-        assert_eq!(events.next().await, Some(Event::SessionReplaced { by_node: "client2".into() }));
+        assert_eq!(events.next().await, Some(Event::SessionReplaced { by_node: "client2".parse().unwrap() }));
         assert_eq!(events.next().await, None);
     }
 

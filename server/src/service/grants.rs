@@ -85,7 +85,7 @@ impl Service {
         let audit = self.audit_row(caller, "grant", seen.node.id, path, told);
         self.meta().set_grant(&allowed, grant, audit).await?;
         self.hub.rights_changed(grantee.clone());
-        Ok(GrantInfo { grantee, right, until: until.to_string() })
+        Ok(GrantInfo { grantee, right, until })
     }
 
     /// An owner sees all of a node's own grants; others their own and ALL's.
@@ -93,11 +93,7 @@ impl Service {
         let owner = self.attr_of(seen).right.owner;
         let mine = Grantee::User(caller.uid.clone());
         let shown = |row: &GrantRow| owner || row.grantee == mine || row.grantee == Grantee::All;
-        let info = |row: GrantRow| GrantInfo {
-            grantee: row.grantee,
-            right: row.right,
-            until: row.until.to_string(),
-        };
+        let info = |row: GrantRow| GrantInfo { grantee: row.grantee, right: row.right, until: row.until };
         let rows = self.meta().grants(seen.node.id).await?;
         Ok(GrantList { grants: rows.into_iter().filter(shown).map(info).collect() })
     }

@@ -207,7 +207,7 @@ impl Service {
         for replaced in self.meta().begin_session(session, self.settings.sessions_per_user).await? {
             self.sessions.forget(&replaced);
             self.pins.drop_session(&replaced);
-            self.hub.replaced(replaced, peer.machine.to_string());
+            self.hub.replaced(replaced, peer.machine.clone());
         }
         Ok(token)
     }

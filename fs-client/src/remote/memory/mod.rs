@@ -57,7 +57,7 @@ struct Node {
     flag: Option<Flag>,
     version: Version,
     versions: BTreeMap<Version, Bytes>,
-    xattrs: BTreeMap<String, String>,
+    xattrs: BTreeMap<String, Base64>,
 }
 
 struct Grant {
@@ -92,7 +92,7 @@ impl MemoryServer {
         }
         if let Some(before) = state.sessions.insert(uid.clone(), session) {
             state.ended.insert(before, node.clone());
-            let _ = self.events.send((before, Event::SessionReplaced { by_node: node.to_string() }));
+            let _ = self.events.send((before, Event::SessionReplaced { by_node: node.clone() }));
         }
         drop(state);
         Arc::new(MemoryRemote { server: self.clone(), uid, session })

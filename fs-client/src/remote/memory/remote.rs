@@ -241,7 +241,7 @@ impl Calls for MemoryRemote {
         let info = |grant: &&Grant| GrantInfo {
             grantee: grant.grantee.clone(),
             right: grant.right,
-            until: grant.until.to_string(),
+            until: grant.until,
         };
         Ok(GrantsResponse { grants: grants.iter().map(info).collect() })
     }
@@ -259,7 +259,7 @@ impl Calls for MemoryRemote {
         state
             .grants
             .retain(|other| other.node != node || (grantee != Grantee::All && other.grantee != grantee));
-        let info = GrantInfo { grantee: grantee.clone(), right, until: until.to_string() };
+        let info = GrantInfo { grantee: grantee.clone(), right, until };
         state.grants.push(Grant { node, grantee, right, until, seq });
         drop(state);
         self.server.rights_changed();
@@ -297,8 +297,8 @@ impl Calls for MemoryRemote {
         state.allow(request.node, &self.uid, now, Right::Checkout)?;
         let signed = state.node(request.node)?.flag == Some(Flag::Integrity);
         Ok(RecordResponse {
-            record: String::new(),
-            signature: signed.then(|| "c2lnbmVk".into()),
+            record: Base64::default(),
+            signature: signed.then(|| Base64::from("signed")),
             server_key: String::new(),
         })
     }

@@ -105,7 +105,7 @@ fn the_wires_types_have_the_described_fields() {
         right,
     };
     let swapped = Swapped { backup: attr.clone(), folder: node, name: name.clone() };
-    let grant = GrantInfo { grantee: Grantee::All, right: Right::Both, until: String::new() };
+    let grant = GrantInfo { grantee: Grantee::All, right: Right::Both, until: Timestamp(0) };
     fits("Effective", json(&right));
     fits("Attr", json(&attr));
     fits("Swapped", json(&swapped));

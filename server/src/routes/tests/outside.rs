@@ -14,6 +14,8 @@ use futures::stream;
 use http::header::{ALLOW, AUTHORIZATION, CONTENT_LENGTH, RETRY_AFTER};
 use http::{HeaderMap, HeaderValue, StatusCode};
 use proptest::prelude::*;
+use sss_common::wire::calls::SetXattrRequest;
+use sss_common::wire::documents::GrantRequest;
 use sss_common::wire::session::LoginRequest;
 use sss_common::{DocPath, Problem};
 use tokio::sync::Notify;
@@ -172,6 +174,18 @@ fn json_that_does_not_fit_says_where_and_quotes_nothing() {
         let detail = refused(text).detail;
         assert!(detail.contains("line 1") && !detail.contains("s3cret"), "{detail}");
     }
+}
+
+#[test]
+fn times_and_bytes_that_do_not_parse_are_refused_in_our_words() {
+    let time = r#"{"grantee":"bob","right":"both","until":"s3cret"}"#;
+    let refused = parse_json::<GrantRequest>(time.as_bytes(), Code::BadGrant).unwrap_err();
+    assert_eq!(refused.code, Code::BadGrant);
+    assert_eq!(refused.detail, "`until` is a time like 2026-11-22T15:04:05Z");
+    let bytes = r#"{"node":"00000000000000000000000000000000","xattr":{"name":"user.a","value":"s3cret!"}}"#;
+    let refused = parse_json::<SetXattrRequest>(bytes.as_bytes(), Code::BadRequest).unwrap_err();
+    assert_eq!(refused.code, Code::BadRequest);
+    assert_eq!(refused.detail, "an attribute's value is base64");
 }
 
 #[test]

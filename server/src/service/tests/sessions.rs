@@ -83,7 +83,7 @@ async fn one_session_for_each_user(world: World) {
     assert!(failure.detail.contains("client2"), "{}", failure.detail);
     assert!(world.service.authenticate(&peer("client1"), &bobs).await.is_ok());
     assert!(matches!(events.next().await, Some(Event::Alive { .. })));
-    assert_eq!(events.next().await, Some(Event::SessionReplaced { by_node: "client2".into() }));
+    assert_eq!(events.next().await, Some(Event::SessionReplaced { by_node: "client2".parse().unwrap() }));
 }
 
 async fn a_session_is_bound_to_its_certificate(world: World) {
