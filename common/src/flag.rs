@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 /// How a document is protected. Both seal it at rest; `Integrity` also signs every version.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Flag {
     /// Sealed at rest (the default).

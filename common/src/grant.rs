@@ -15,6 +15,7 @@ pub const GRAMMAR: &str = "RIGHT[,WHEN] with RIGHT = checkin, checkout, both (or
 
 /// What a grant allows: `checkin` writes, `checkout` reads, `both` does both.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Right {
     /// Check in: write.
@@ -67,6 +68,7 @@ impl FromStr for Right {
 
 /// Whom a grant names: one user, or everyone.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(try_from = "String", into = "String")]
 pub enum Grantee {
     /// Every user of the store.
@@ -111,6 +113,7 @@ impl From<Grantee> for String {
 
 /// When a grant ends: some time from now on the server's clock, or at a moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum When {
     /// So many seconds after the server accepts the grant; at least 1.

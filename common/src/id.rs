@@ -10,8 +10,14 @@ macro_rules! random_id {
     ($(#[$doc:meta])* $name:ident) => {
         $(#[$doc])*
         #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+        #[cfg_attr(feature = "schema", schemars(extend("pattern" = "^[0-9a-f]{32}$")))]
         #[serde(transparent)]
-        pub struct $name(#[serde(with = "hex")] pub [u8; 16]);
+        pub struct $name(
+            #[serde(with = "hex")]
+            #[cfg_attr(feature = "schema", schemars(with = "String"))]
+            pub [u8; 16],
+        );
 
         impl $name {
             /// A fresh id from the operating system's generator.
@@ -76,6 +82,7 @@ pub struct NotAnId;
 
 /// A document's version. 0 is a document that was created and has no check-in yet.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(transparent)]
 pub struct Version(pub u64);
 

@@ -32,6 +32,8 @@ pub mod node;
 pub mod problem;
 pub mod receipt;
 pub mod record;
+#[cfg(feature = "schema")]
+pub mod schema;
 pub mod wire;
 
 pub use advised::Advised;

@@ -72,6 +72,8 @@ macro_rules! text_newtype {
 
 /// A user of the store: 1 to 64 of `A-Z a-z 0-9 . _ -`, beginning with a letter, a digit or `_`; never `ALL`.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", schemars(extend("pattern" = "^[A-Za-z0-9_][A-Za-z0-9._-]{0,63}$")))]
 #[serde(try_from = "String", into = "String")]
 pub struct Uid(std::sync::Arc<str>);
 
@@ -91,6 +93,8 @@ impl FromStr for Uid {
 
 /// A client machine: the common name of its certificate. Same characters as a [`Uid`].
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", schemars(extend("pattern" = "^[A-Za-z0-9_][A-Za-z0-9._-]{0,63}$")))]
 #[serde(try_from = "String", into = "String")]
 pub struct MachineName(std::sync::Arc<str>);
 
@@ -124,6 +128,8 @@ fn check_plain(text: &str) -> Result<(), NameError> {
 /// Names that begin with `@` are names; that they cannot stand in a home's root is the server's rule
 /// (see [`Name::is_owner_link`]).
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[cfg_attr(feature = "schema", schemars(extend("minLength" = 1, "maxLength" = 255)))]
 #[serde(try_from = "String", into = "String")]
 pub struct Name(std::sync::Arc<str>);
 

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 /// What a name stands for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Kind {
     /// A document with versions.
@@ -16,6 +17,7 @@ pub enum Kind {
 
 /// What the asking user may do, as the policy says at the moment of the answer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Effective {
     /// Owns the document or an enclosing folder.
     pub owner: bool,
@@ -43,6 +45,7 @@ impl Effective {
 
 /// When `setxattr` may set.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum XattrMode {
     /// Whether it is there or not.

@@ -104,9 +104,11 @@ impl fmt::Display for Code {
 
 /// The body of an error answer. `detail` is for people and never says whether a hidden document exists.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Problem {
     /// `about:blank`: the code says it all (RFC 9457, section 4.2.1).
     #[serde(rename = "type")]
+    #[cfg_attr(feature = "schema", schemars(extend("const" = "about:blank")))]
     pub kind: String,
     /// The code in words.
     pub title: String,
@@ -116,7 +118,7 @@ pub struct Problem {
     pub code: Code,
     /// What happened, for a person.
     pub detail: String,
-    /// Finds the cause in the server's log.
+    /// Finds the cause in the server's log; also in `X-Request-Id`.
     pub request_id: String,
 }
 

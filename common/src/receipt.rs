@@ -206,10 +206,13 @@ fn is_hidden(c: char) -> bool {
 
 /// A receipt as it travels and as it is kept.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct SignedReceipt {
     /// A [`Receipt`]'s text.
+    #[cfg_attr(feature = "schema", schemars(extend("maxLength" = STATEMENT_MAX)))]
     pub statement: String,
     /// Base64 of the server's signature: RSA-PSS, SHA-256, MGF1-SHA-256, salt 32, over the statement's bytes.
+    #[cfg_attr(feature = "schema", schemars(extend("format" = "byte")))]
     pub signature: String,
 }
 

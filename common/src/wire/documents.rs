@@ -7,6 +7,7 @@ use crate::{Grantee, Right, Timestamp, Version, When};
 
 /// What a check-in made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct CheckedIn {
     /// The document's version now.
     pub version: Version,
@@ -15,16 +16,19 @@ pub struct CheckedIn {
 /// Sets a grant. Exactly one of `seconds` and `until` may be there; with neither the server's
 /// `default_ttl` counts.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct GrantRequest {
     /// `ALL` or a uid.
     pub grantee: Grantee,
     /// What is allowed.
     pub right: Right,
-    /// From now on the server's clock.
+    /// Seconds from now on the server's clock, at least 1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "schema", schemars(extend("minimum" = 1)))]
     pub seconds: Option<u64>,
-    /// An RFC 3339 time.
+    /// The end, an RFC 3339 time.
     #[serde(default, with = "rfc3339::option", skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "schema", schemars(with = "Option<String>", extend("format" = "date-time")))]
     pub until: Option<Timestamp>,
 }
 
@@ -43,6 +47,7 @@ impl GrantRequest {
 
 /// A grant as it is listed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct GrantInfo {
     /// `ALL` or a uid.
     pub grantee: Grantee,
@@ -50,11 +55,13 @@ pub struct GrantInfo {
     pub right: Right,
     /// RFC 3339, whole seconds, UTC.
     #[serde(with = "rfc3339")]
+    #[cfg_attr(feature = "schema", schemars(with = "String", extend("format" = "date-time")))]
     pub until: Timestamp,
 }
 
 /// The grants on one document or folder.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct GrantList {
     /// All of them for an owner, a grantee's own (and ALL's) for others.
     pub grants: Vec<GrantInfo>,

@@ -14,8 +14,9 @@ use crate::{
 
 /// A document's or folder's attributes as the asking user may see them.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Attr {
-    /// Which one.
+    /// The node's id.
     pub node: NodeId,
     /// What it is.
     pub kind: Kind,
@@ -25,7 +26,7 @@ pub struct Attr {
     pub mode: u32,
     /// Last change of content, nanoseconds since the Unix epoch.
     pub mtime_ns: i64,
-    /// Last change of anything.
+    /// Last change of anything, nanoseconds since the Unix epoch.
     pub ctime_ns: i64,
     /// The current version; 0 for folders.
     pub version: Version,
@@ -43,6 +44,7 @@ pub struct Attr {
 
 /// `home`: the root of a user's home, as far as it is shared with the asking user.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct HomeRequest {
     /// Whose home.
     pub uid: Uid,
@@ -50,13 +52,15 @@ pub struct HomeRequest {
 
 /// `homes`: the other users with anything in their home that the asking user has a live right on.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct HomesResponse {
-    /// In order.
+    /// In the order of their bytes.
     pub uids: Vec<Uid>,
 }
 
 /// `lookup`: one name in a folder. Answers an [`Attr`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct LookupRequest {
     /// The folder.
     pub parent: NodeId,
@@ -66,6 +70,7 @@ pub struct LookupRequest {
 
 /// A request about one node: `attr`, `grants`, `xattrs`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct NodeRequest {
     /// Which one.
     pub node: NodeId,
@@ -73,6 +78,7 @@ pub struct NodeRequest {
 
 /// `list`: a folder's entries in the order of their names' bytes, with attributes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ListRequest {
     /// The folder.
     pub folder: NodeId,
@@ -85,6 +91,7 @@ pub struct ListRequest {
 
 /// One entry of a folder.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Entry {
     /// Its name.
     pub name: Name,
@@ -94,6 +101,7 @@ pub struct Entry {
 
 /// A part of a listing.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ListResponse {
     /// Entries that the asking user has a live right on or that lead to one.
     pub entries: Vec<Entry>,
@@ -103,6 +111,7 @@ pub struct ListResponse {
 
 /// `create`: a new, empty document, folder or link. An existing name is `exists`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct CreateRequest {
     /// The folder.
     pub parent: NodeId,
@@ -110,7 +119,7 @@ pub struct CreateRequest {
     pub name: Name,
     /// What to make.
     pub kind: Kind,
-    /// Permission bits.
+    /// Permission bits, within `0o7777`.
     pub mode: u32,
     /// A document's protection; the folder's, then the server's default when missing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -123,6 +132,7 @@ pub struct CreateRequest {
 /// The editors' rule at work: the document that was renamed to a backup name a moment ago is back under its
 /// name, and what stands under the backup name is now another document with the same content.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Swapped {
     /// The backup's new node, whose content is the old document's.
     pub backup: Attr,
@@ -134,6 +144,7 @@ pub struct Swapped {
 
 /// What `create` made.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct CreateResponse {
     /// The new document; with `swapped`, the old one back under its name, whose next check-in replaces its
     /// content.
@@ -145,6 +156,7 @@ pub struct CreateResponse {
 
 /// `open`: checks out the current version and pins it. Answers an [`Attr`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct OpenRequest {
     /// Which document.
     pub node: NodeId,
@@ -157,6 +169,7 @@ pub struct OpenRequest {
 
 /// A pinned version.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Pin {
     /// Which document.
     pub node: NodeId,
@@ -166,6 +179,7 @@ pub struct Pin {
 
 /// `close`: gives pins back; one that is not held is passed over.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct CloseRequest {
     /// Each once for each `open`.
     pub pins: Vec<Pin>,
@@ -173,32 +187,35 @@ pub struct CloseRequest {
 
 /// The end frame of a check-in. Answers an [`Attr`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct CheckinEnd {
-    /// The document's size; what is not covered by the base or by frames reads as zeroes.
+    /// The document's size in bytes; what is not covered by the base or by frames reads as zeroes.
     pub size: u64,
-    /// The content's modification time; the server's time when missing.
+    /// The content's modification time, nanoseconds since the Unix epoch; the server's time when missing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mtime_ns: Option<i64>,
-    /// New permission bits.
+    /// New permission bits, within `0o7777`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mode: Option<u32>,
 }
 
 /// `setattr`: attributes without content. Answers an [`Attr`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct SetAttrRequest {
     /// Which one.
     pub node: NodeId,
-    /// New permission bits; the owner's to set.
+    /// New permission bits, within `0o7777`; the owner's to set.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mode: Option<u32>,
-    /// New modification time; needs the right to check in.
+    /// New modification time, nanoseconds since the Unix epoch; needs the right to check in.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mtime_ns: Option<i64>,
 }
 
 /// `rename`, within one home.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct RenameRequest {
     /// From this folder…
     pub parent: NodeId,
@@ -215,6 +232,7 @@ pub struct RenameRequest {
 
 /// What now stands under the new name.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct RenameResponse {
     /// The document under the new name. When it replaced a document, that document (its grants, flag, owner and history)
     /// with a new version that has the renamed one's content; the renamed node is gone.
@@ -226,6 +244,7 @@ pub struct RenameResponse {
 
 /// `remove`: a document or link, or an empty folder.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct RemoveRequest {
     /// The folder.
     pub parent: NodeId,
@@ -238,6 +257,7 @@ pub struct RemoveRequest {
 /// `receipt`: what the server signs about a document that is deleted, for who deleted it and for the owner of the home
 /// that it lay in. Waits until its keys are erased. Answers a [`crate::receipt::SignedReceipt`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ReceiptRequest {
     /// Which document.
     pub document: NodeId,
@@ -245,6 +265,7 @@ pub struct ReceiptRequest {
 
 /// `xattrs`: a node's other `user.*` attributes, all of them with their values.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct XattrsResponse {
     /// In the order of their names.
     pub xattrs: Vec<Xattr>,
@@ -252,6 +273,7 @@ pub struct XattrsResponse {
 
 /// One attribute.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Xattr {
     /// `user.…`, never `user.3s.…`.
     pub name: String,
@@ -261,18 +283,20 @@ pub struct Xattr {
 
 /// `setxattr`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct SetXattrRequest {
     /// Of which node.
     pub node: NodeId,
     /// What to set.
     pub xattr: Xattr,
-    /// When.
+    /// Whether it must be there already, or must not.
     #[serde(default)]
     pub mode: XattrMode,
 }
 
 /// `removexattr`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct RemoveXattrRequest {
     /// Of which node.
     pub node: NodeId,
@@ -285,12 +309,13 @@ pub type GrantsResponse = crate::wire::documents::GrantList;
 
 /// `grant`. Answers the [`GrantInfo`] that was stored.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct SetGrantRequest {
     /// On which node.
     pub node: NodeId,
     /// To whom.
     pub grantee: Grantee,
-    /// What.
+    /// What is allowed.
     pub right: Right,
     /// Until when; the server's `default_ttl` when missing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -302,6 +327,7 @@ pub type SetGrantResponse = GrantInfo;
 
 /// `revoke`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct RevokeRequest {
     /// On which node.
     pub node: NodeId,
@@ -311,6 +337,7 @@ pub struct RevokeRequest {
 
 /// `setflag`. Answers an [`Attr`]; on a document with content this makes a new version.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct SetFlagRequest {
     /// Which node.
     pub node: NodeId,
@@ -320,6 +347,7 @@ pub struct SetFlagRequest {
 
 /// `record`: a version's record and signature, needs the right to check out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct RecordRequest {
     /// Which document.
     pub node: NodeId,
@@ -330,6 +358,7 @@ pub struct RecordRequest {
 
 /// A version's record.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct RecordResponse {
     /// The encoded [`crate::record::VersionRecord`].
     pub record: Base64,
@@ -342,6 +371,7 @@ pub struct RecordResponse {
 
 /// `statfs`: the room on the server.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct StatfsResponse {
     /// Bytes in all.
     pub total: u64,
@@ -351,6 +381,7 @@ pub struct StatfsResponse {
 
 /// One line of `events`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(tag = "event", rename_all = "snake_case")]
 pub enum Event {
     /// The first line, and then every few seconds, so that silence means a broken line.

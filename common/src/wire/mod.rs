@@ -14,4 +14,5 @@ use serde::{Deserialize, Serialize};
 
 /// An empty JSON object: the answer where there is nothing to say.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Empty {}

@@ -6,8 +6,20 @@ use serde::{Deserialize, Serialize};
 
 use crate::Uid;
 
+/// The server answers.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct Health {
+    /// `ok`.
+    #[cfg_attr(feature = "schema", schemars(extend("const" = "ok")))]
+    pub status: String,
+    /// The server's version.
+    pub version: String,
+}
+
 /// Asks for a challenge to sign.
 #[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ChallengeRequest {
     /// Who wants to log in.
     pub uid: Uid,
@@ -15,6 +27,7 @@ pub struct ChallengeRequest {
 
 /// A challenge: it serves one login.
 #[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ChallengeResponse {
     /// To be put into the statement.
     pub challenge: String,
@@ -24,17 +37,21 @@ pub struct ChallengeResponse {
 
 /// A signed statement, see [`crate::login::statement`].
 #[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct LoginRequest {
     /// Who logs in.
     pub uid: Uid,
-    /// The text that was signed.
+    /// The text that was signed: `NODE as UID logs into the Server`, a line feed, `challenge: CHALLENGE`. NODE is the
+    /// common name of the client's certificate.
     pub statement: String,
-    /// Base64 of the RSA-PSS signature.
+    /// Base64 of the RSA-PSS signature: SHA-256, MGF1-SHA-256, salt of 32 bytes.
+    #[cfg_attr(feature = "schema", schemars(extend("format" = "byte")))]
     pub signature: String,
 }
 
 /// A session.
 #[derive(Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct LoginResponse {
     /// Goes into `Authorization: Bearer TOKEN`.
     pub token: String,

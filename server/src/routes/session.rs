@@ -6,20 +6,14 @@ use http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use http::{HeaderValue, StatusCode};
 use serde::Serialize;
 use sss_common::Code;
-use sss_common::wire::session::{ChallengeRequest, LoginRequest};
+use sss_common::wire::session::{ChallengeRequest, Health, LoginRequest};
 
 use super::extract::{Json, Session};
 use super::{Answer, App};
 use crate::service::{Failure, Peer};
 
-#[derive(Serialize)]
-struct Health {
-    status: &'static str,
-    version: &'static str,
-}
-
 pub(super) async fn health(_: Peer) -> Answer {
-    json(&Health { status: "ok", version: env!("CARGO_PKG_VERSION") })
+    json(&Health { status: "ok".into(), version: env!("CARGO_PKG_VERSION").into() })
 }
 
 pub(super) async fn challenge(

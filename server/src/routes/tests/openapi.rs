@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 
 use serde_json::Value;
-use sss_common::Code;
 use sss_common::wire::calls;
+use sss_common::{Code, schema};
 
 use super::super::PUBLIC;
 
@@ -72,74 +72,40 @@ fn every_reference_leads_somewhere_and_every_schema_is_used() {
     }
 }
 
-/// Fields of the wire's types against their schemas: a value of the code's own making must fit.
+/// `WRITE_OPENAPI=1 cargo test -p sss-server openapi` writes them anew.
 #[test]
-fn the_wires_types_have_the_described_fields() {
-    use sss_common::wire::{documents::*, fs::*, session::*};
-    use sss_common::*;
+fn the_schemas_are_the_wires_types() {
+    let types = Value::Object(schema::components());
+    if std::env::var_os("WRITE_OPENAPI").is_some() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/openapi.json");
+        let text = std::fs::read_to_string(path).unwrap();
+        std::fs::write(path, with_schemas(&text, &types)).unwrap();
+        return;
+    }
     let document = document();
-    let fits = |name: &str, value: Value| {
-        let schema = &document["components"]["schemas"][name];
-        let ours: BTreeSet<_> = value.as_object().unwrap().keys().cloned().collect();
-        let theirs: BTreeSet<_> = schema["properties"].as_object().unwrap().keys().cloned().collect();
-        assert_eq!(ours, theirs, "{name}");
-        for field in schema["required"].as_array().unwrap() {
-            assert!(theirs.contains(field.as_str().unwrap()), "{name}.{field}");
-        }
-    };
-    let json = |value: &dyn erased::Value| value.json();
-    let (node, version) = (NodeId([0; 16]), Version(1));
-    let (uid, name): (Uid, Name) = ("alice".parse().unwrap(), "a".parse().unwrap());
-    let right = Effective { owner: true, checkout: true, checkin: true, ends_in_ms: Some(1) };
-    let attr = Attr {
-        node,
-        kind: Kind::File,
-        size: 1,
-        mode: 0o644,
-        mtime_ns: 0,
-        ctime_ns: 0,
-        version,
-        owner: uid.clone(),
-        author: Some(uid.clone()),
-        flag: Some(Flag::Integrity),
-        right,
-    };
-    let swapped = Swapped { backup: attr.clone(), folder: node, name: name.clone() };
-    let grant = GrantInfo { grantee: Grantee::All, right: Right::Both, until: Timestamp(0) };
-    fits("Effective", json(&right));
-    fits("Attr", json(&attr));
-    fits("Swapped", json(&swapped));
-    fits("GrantInfo", json(&grant));
-    fits("GrantList", json(&GrantList { grants: vec![grant] }));
-    fits("CheckedIn", json(&CheckedIn { version }));
-    fits("ChallengeRequest", json(&ChallengeRequest { uid: uid.clone() }));
-    fits("ChallengeResponse", json(&ChallengeResponse { challenge: String::new(), expires_in: 1 }));
-    fits("LoginResponse", json(&LoginResponse { token: String::new(), expires_in: 1 }));
-    fits("Entry", json(&Entry { name: name.clone(), attr: attr.clone() }));
-    fits("ListResponse", json(&ListResponse::default()));
-    fits("ListRequest", json(&ListRequest { folder: node, after: Some(name.clone()), limit: 1 }));
-    fits("CreateResponse", json(&CreateResponse { attr: attr.clone(), swapped: Some(swapped.clone()) }));
-    fits("RenameResponse", json(&RenameResponse { attr, swapped: Some(swapped) }));
-    fits("OpenRequest", json(&OpenRequest { node, want: Right::Both, version: Some(version) }));
-    fits("Pin", json(&Pin { node, version }));
-    fits("StatfsResponse", json(&StatfsResponse::default()));
-    fits("RecordRequest", json(&RecordRequest { node, version: Some(version) }));
-    fits("SetFlagRequest", json(&SetFlagRequest { node, flag: Flag::Integrity }));
-    fits("RemoveRequest", json(&RemoveRequest { parent: node, name, folder: true }));
-    fits("ReceiptRequest", json(&ReceiptRequest { document: node }));
-    fits("SignedReceipt", json(&receipt::SignedReceipt::new(String::new(), b"")));
-    fits("Problem", json(&Problem::new(Code::NotFound, "", "")));
+    let (theirs, ours) = (&document["components"]["schemas"], types.as_object().unwrap());
+    for (name, schema) in ours {
+        assert_eq!(&theirs[name], schema, "{name}: WRITE_OPENAPI=1 writes the schemas anew");
+    }
+    let named = |schemas: &Value| schemas.as_object().unwrap().keys().cloned().collect::<Vec<_>>();
+    assert_eq!(named(theirs), named(&types), "WRITE_OPENAPI=1 writes the schemas anew");
 }
 
-mod erased {
-    /// Anything that serialises.
-    pub(super) trait Value {
-        fn json(&self) -> serde_json::Value;
-    }
+/// The rest of the file stays as it was written: `schemas` is the last part of `components`, and that is the file's last.
+fn with_schemas(text: &str, schemas: &Value) -> String {
+    let (before, _) = text.split_once("    \"schemas\": {\n").unwrap();
+    let schemas = serde_json::to_string_pretty(schemas).unwrap().replace('\n', "\n    ");
+    format!("{before}    \"schemas\": {schemas}\n  }}\n}}\n")
+}
 
-    impl<T: serde::Serialize> Value for T {
-        fn json(&self) -> serde_json::Value {
-            serde_json::to_value(self).unwrap()
-        }
+#[test]
+fn the_mounts_plain_calls_have_the_tables_request_and_answer() {
+    let document = document();
+    let schema = |body: &Value| body["content"]["application/json"]["schema"]["$ref"].clone();
+    for call in schema::plain_calls() {
+        let described = &document["paths"][call.path]["post"];
+        let named = |name: &str| Value::from(format!("#/components/schemas/{name}"));
+        assert_eq!(schema(&described["requestBody"]), named(&call.request), "{}", call.path);
+        assert_eq!(schema(&described["responses"]["200"]), named(&call.answer), "{}", call.path);
     }
 }
