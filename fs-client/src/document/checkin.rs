@@ -14,13 +14,11 @@ use super::error::{Error, Result};
 use super::reader::Reader;
 use super::state::{Attempt, CheckIn, State};
 use super::{Document, upload};
+use crate::remote::retries::STREAM;
 use crate::remote::{CheckinBody, RemoteError};
 
 /// Where a check-in goes, what it brings, and the upload that began while it was written.
 type Start = (NodeId, Version, Snapshot, Option<upload::Upload>);
-
-/// A stream that breaks is repeated so often before the program hears of it.
-const STREAM_TRIES: usize = 2;
 
 impl Document {
     /// Checks in what is dirty and returns once it is durable: the new attributes, or `None` when nothing
@@ -47,13 +45,13 @@ impl Document {
                 Ok(attr) => return Ok(Some(self.committed(&snapshot, attr))),
                 Err(error @ RemoteError::Unreachable(_)) => {
                     self.doubt(&snapshot);
-                    if !streamed || tries == STREAM_TRIES {
+                    if !streamed || tries == STREAM.tries {
                         return Err(error.into());
                     }
                     self.settle().await?;
                 }
                 // A program that pauses for long breaks the upload that began while it wrote.
-                Err(error) if early && tries < STREAM_TRIES && is_mended_by_repeating(&error) => {}
+                Err(error) if early && tries < STREAM.tries && is_mended_by_repeating(&error) => {}
                 // Its own repetition, or a server that was started anew, may have taken an own version for a
                 // foreign one.
                 Err(error @ RemoteError::Refused { code: Code::VersionMoved, .. }) => {

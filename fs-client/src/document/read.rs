@@ -12,9 +12,7 @@ use super::error::{Error, Result};
 use super::reader::{Pinned, Reader};
 use super::state::{After, Prepared, State};
 use crate::remote::RemoteError;
-
-/// So many own check-ins may overtake one read.
-const OVERTAKEN_MAX: usize = 3;
+use crate::remote::retries::OVERTAKEN_READ;
 
 impl Document {
     /// Reads, the draft over the base. Asks for the right again first when it may have ended. `arm` is
@@ -44,7 +42,7 @@ impl Document {
                 // now.
                 Err(Error::Remote(RemoteError::Refused {
                     code: Code::VersionGone | Code::NotFound, ..
-                })) if moves < OVERTAKEN_MAX && base.is_some_and(|base| base != now) => moves += 1,
+                })) if moves < OVERTAKEN_READ.repeats() && base.is_some_and(|base| base != now) => moves += 1,
                 // The right may have ended while the bytes were on their way.
                 Ok(_) if asks => {}
                 answer => return answer,
@@ -91,7 +89,7 @@ impl Document {
         }
     }
 
-    /// A pin that the server forgot (it was started anew) is taken up again, once.
+    /// A pin that the server forgot (it was started anew) is taken up again, once (`retries::PIN`).
     async fn base(&self, offset: u64, length: usize, source: &Pinned, reader: &Reader) -> Result<Bytes> {
         let runtime = &self.shared.runtime;
         let first = reader.read(source, runtime, offset, length).await;

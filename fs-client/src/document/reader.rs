@@ -20,6 +20,7 @@ use sss_common::wire::fs::Pin;
 use tokio::runtime::Handle;
 use tokio::task::AbortHandle;
 
+use crate::remote::retries::{FETCHED_AHEAD, GIVEN_UP};
 use crate::remote::{self, Remote, RemoteError};
 
 /// The largest window.
@@ -73,9 +74,6 @@ enum Unfetched {
     Failed(RemoteError),
 }
 
-/// So often a read begins again because another one dropped what it waited for.
-const GIVEN_UP_MAX: usize = 3;
-
 struct Fetch {
     end: u64,
     used: u64,
@@ -108,12 +106,12 @@ impl Reader {
         if offset >= end {
             return Ok(Bytes::new());
         }
-        let (mut given_up, mut old) = (0, true);
+        let (mut given_up, mut failed) = (0, 0);
         loop {
             let (parts, fresh) = self.state.lock().cover(source, runtime, offset, end);
             let error = match join(parts, offset, end).await {
                 Ok(bytes) => return Ok(bytes),
-                Err(Unfetched::GivenUp) if given_up < GIVEN_UP_MAX => {
+                Err(Unfetched::GivenUp) if given_up < GIVEN_UP.repeats() => {
                     given_up += 1;
                     continue;
                 }
@@ -122,9 +120,11 @@ impl Reader {
             };
             self.forget();
             // What was fetched ahead may have failed long ago.
-            if fresh || !matches!(error, RemoteError::Unreachable(_)) || !std::mem::take(&mut old) {
+            let again = !fresh && matches!(error, RemoteError::Unreachable(_));
+            if !again || failed == FETCHED_AHEAD.repeats() {
                 return Err(error);
             }
+            failed += 1;
         }
     }
 

@@ -1,7 +1,6 @@
 //! What becomes of a draft that cannot be checked in: nothing that was written is dropped in silence.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use fuser::{Errno, INodeNo};
 use sss_common::limits::NAME_MAX;
@@ -11,13 +10,8 @@ use sss_common::{Code, Kind, Name, NodeId, Timestamp};
 use super::{Answer, Failure, Fs};
 use crate::document::{Document, Error};
 use crate::remote::RemoteError;
+use crate::remote::retries::{CLOSED_DRAFTS, CONFLICT_NAME};
 use crate::tree::ROOT;
-
-/// The first wait before drafts of closed files are tried again; it doubles up to [`RETRY_MAX`].
-const RETRY: Duration = Duration::from_secs(1);
-const RETRY_MAX: Duration = Duration::from_secs(60);
-/// Most conflict copies of one name in one second.
-const SAME_NAME_MAX: u32 = 20;
 
 /// `NAME (conflict UID NODE TIME).EXT`, cut to what a name may have.
 pub fn conflict_name(name: &str, who: &str, at: Timestamp, again: u32) -> Option<Name> {
@@ -102,7 +96,7 @@ impl Fs {
             None => self.remote.uid().to_string(),
         };
         let now = self.options.clock.now();
-        for again in 0..SAME_NAME_MAX {
+        for again in 0..CONFLICT_NAME.tries {
             let Some(copy) = conflict_name(name, &who, now, again) else { break };
             let attr = document.attr();
             let request = CreateRequest {
@@ -147,13 +141,12 @@ impl Fs {
     /// Runs for as long as the mount does: waits until a draft could not be checked in, then tries again.
     pub async fn run_retries(self: Arc<Self>, cancel: tokio_util::sync::CancellationToken) {
         while cancel.run_until_cancelled(self.retry.notified()).await.is_some() {
-            let mut wait = RETRY;
+            let mut pauses = CLOSED_DRAFTS.pause.begin();
             while self.has_orphans() {
-                if cancel.run_until_cancelled(tokio::time::sleep(wait)).await.is_none() {
+                if cancel.run_until_cancelled(tokio::time::sleep(pauses.advance())).await.is_none() {
                     return;
                 }
                 self.retry_now().await;
-                wait = (wait * 2).min(RETRY_MAX);
             }
         }
     }

@@ -18,6 +18,7 @@ use crate::document::checkin::is_final;
 use crate::document::reader::Reader;
 use crate::document::{self, Document, is_same_content};
 use crate::remote::RemoteError;
+use crate::remote::retries::OVERTAKEN_OPEN;
 use crate::tree::mode::own_bits_allow;
 use crate::tree::{ROOT, SELF};
 
@@ -63,9 +64,6 @@ impl Access {
         }
     }
 }
-
-/// So often `open` asks again when own check-ins overtake its answer.
-const OPEN_TRIES: usize = 3;
 
 /// What an answer to `open` means for the inode.
 enum Current {
@@ -118,7 +116,7 @@ impl Fs {
     /// Pins the version that an inode shows, and says when it asked. One round trip, unless an own check-in
     /// is faster.
     async fn pinned(&self, ino: INodeNo, node: NodeId, access: Access) -> Answer<(Attr, Instant)> {
-        for _ in 0..OPEN_TRIES {
+        for _ in 0..OVERTAKEN_OPEN.tries {
             let asked_at = Instant::now();
             let request = OpenRequest { node, want: access.want(), version: None };
             let attr = self.remote.open(request).await.map_err(|error| self.refused(error))?;

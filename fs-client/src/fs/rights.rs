@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 use super::{Failure, Fs};
 use crate::document::Document;
 use crate::remote::RemoteError;
+use crate::remote::retries::EVENTS;
 
 /// The kernel's page cache, as far as it is told what to drop.
 pub trait Pages: Send + Sync {
@@ -32,9 +33,6 @@ impl Pages for fuser::Notifier {
 const BELIEVED_AT_FIRST: Duration = Duration::from_secs(10);
 /// The same, in announced intervals. The remote ends a stream that is silent for as long.
 const BELIEVED_INTERVALS: u32 = 3;
-/// The first wait before the event stream is asked for again; it doubles up to [`BACKOFF_MAX`].
-const BACKOFF: Duration = Duration::from_millis(250);
-const BACKOFF_MAX: Duration = Duration::from_secs(5);
 
 impl Fs {
     /// Says how to reach the kernel's page cache. Before this nothing is dropped, as nothing is mounted.
@@ -92,19 +90,21 @@ impl Fs {
     /// for again; while none speaks, what is open must be asked for again and again.
     pub async fn run_events(self: Arc<Self>, cancel: CancellationToken) {
         let mut believed = BELIEVED_AT_FIRST;
-        let mut backoff = BACKOFF;
+        let mut pauses = EVENTS.pause.begin();
         let mut heard = Instant::now();
         while !cancel.is_cancelled() && self.live().is_ok() {
             let before = heard;
             if cancel.run_until_cancelled(self.follow(&mut believed, &mut heard)).await.is_none() {
                 return;
             }
-            backoff = if heard > before { BACKOFF } else { (backoff * 2).min(BACKOFF_MAX) };
+            if heard > before {
+                pauses.reset();
+            }
             if heard.elapsed() >= believed {
                 self.rights_changed().await;
                 heard = Instant::now();
             }
-            if cancel.run_until_cancelled(tokio::time::sleep(backoff)).await.is_none() {
+            if cancel.run_until_cancelled(tokio::time::sleep(pauses.advance())).await.is_none() {
                 return;
             }
         }

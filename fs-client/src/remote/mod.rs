@@ -1,8 +1,9 @@
-//! The server, as the mount sees it: one narrow trait, its HTTPS implementation, and twins for tests. The plain
-//! calls come from the table in `sss_common::wire::calls`.
+//! The server, as the mount sees it: one narrow trait, its HTTPS implementation, and twins for tests. The
+//! plain calls come from the table in `sss_common::wire::calls`.
 
 pub mod fault;
 pub mod memory;
+pub mod retries;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -26,7 +27,8 @@ pub enum RemoteError {
         /// The server's name for the request, by which its log has the cause. None when this side decided it.
         request_id: Option<String>,
     },
-    /// No answer within the deadline, or no connection. A call that changes something may or may not have happened.
+    /// No answer within the deadline, or no connection. A call that changes something may or may not have
+    /// happened.
     #[error("{0}")]
     Unreachable(String),
 }
@@ -78,8 +80,8 @@ pub trait Remote: Calls {
     /// Bytes of a version; fewer than asked for only at its end.
     async fn read(&self, pin: Pin, offset: u64, length: usize) -> Result<Bytes>;
     /// Makes a new version on top of `base` and returns once it is durable. `version_moved` when `base` is
-    /// not current any more. The implementation gives each call an id, so that its own repetition is not taken
-    /// for a conflict.
+    /// not current any more. The implementation gives each call an id, so that its own repetition is not
+    /// taken for a conflict.
     async fn checkin(&self, node: NodeId, base: Version, body: CheckinBody) -> Result<Attr>;
     /// What happens to my rights, as it happens. Ends when the connection breaks; call it again then.
     async fn events(&self) -> Result<BoxStream<'static, Event>>;

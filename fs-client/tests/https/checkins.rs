@@ -86,7 +86,7 @@ async fn a_server_that_takes_nothing_more_is_given_up() {
         assert!(why.contains("no answer"), "{why}");
         assert!(begun.elapsed() < LONG);
         // Past the pause of the circuit.
-        tokio::time::sleep(PAUSE).await;
+        tokio::time::sleep(CIRCUIT_PAUSE).await;
     }
 }
 

@@ -23,7 +23,8 @@ use sss_common::limits::READ_MAX;
 use sss_common::wire::calls::*;
 use sss_common::{Code, Kind, NodeId, SystemClock, Version};
 use sss_fs_client::identity::Identity;
-use sss_fs_client::remote::https::{CONCURRENT_MAX, Https, PAUSE};
+use sss_fs_client::remote::https::{CONCURRENT_MAX, Https};
+use sss_fs_client::remote::retries::CIRCUIT_PAUSE;
 use sss_fs_client::remote::{Calls, CheckinBody, Remote, RemoteError};
 use support::{Authority, Reply, Server};
 

@@ -1,7 +1,7 @@
-//! What is sent again, and when.
+//! What is sent again, and when; how often stands in [`retries`](crate::remote::retries).
 //!
-//! - A connection that broke: once more, if the call may be repeated. Never after a deadline.
-//! - A session that ran out: one new login, then once more. Nothing was carried out in this case.
+//! - A connection that broke, if the call may be repeated. Never after a deadline.
+//! - A session that ran out, after a new login. Nothing was carried out in this case.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -18,6 +18,7 @@ use sss_common::{Code, login};
 use super::session::{Token, Verdict};
 use super::transport::Lost;
 use super::{Https, answer};
+use crate::remote::retries::{CHALLENGE, CONNECTION, SESSION};
 use crate::remote::{RemoteError, Result};
 
 impl Https {
@@ -53,23 +54,23 @@ impl Https {
         F: Fn(Arc<Token>) -> Fut,
         Fut: Future<Output = std::result::Result<A, Lost>>,
     {
-        let mut repeated = repeat == Repeat::Never;
-        let mut renewed = false;
+        let mut repeats = if repeat == Repeat::Once { CONNECTION.repeats() } else { 0 };
+        let mut renewals = SESSION.repeats();
         loop {
-            let token = match renewed {
-                false => self.token().await?,
-                true => self.renewed_token().await?,
+            let token = match renewals == SESSION.repeats() {
+                true => self.token().await?,
+                false => self.renewed_token().await?,
             };
             match attempt(token.clone()).await {
                 Ok(answer) => return Ok(answer),
-                Err(Lost::Broken(_)) if !repeated => repeated = true,
+                Err(Lost::Broken(_)) if repeats > 0 => repeats -= 1,
                 Err(Lost::Broken(why)) => {
                     let error = self.transport.why_broken(why).await;
                     self.session.refused(&token, &error);
                     return Err(error);
                 }
                 Err(Lost::Final(error)) => match self.session.refused(&token, &error) {
-                    Verdict::Again if !renewed => renewed = true,
+                    Verdict::Again if renewals > 0 => renewals -= 1,
                     _ => return Err(without_session(error)),
                 },
             }
@@ -97,9 +98,12 @@ impl Https {
     /// Challenge, signature, login: two round trips, and one private key operation off the async threads.
     async fn new_session(&self) -> Result<Token> {
         let challenge = ChallengeRequest { uid: self.uid.clone() };
-        let challenge: ChallengeResponse = match self.public_call("challenge", &challenge).await {
-            Err(Lost::Broken(_)) => self.settled(self.public_call("challenge", &challenge).await).await?,
-            outcome => self.settled(outcome).await?,
+        let mut repeats = CHALLENGE.repeats();
+        let challenge: ChallengeResponse = loop {
+            match self.public_call("challenge", &challenge).await {
+                Err(Lost::Broken(_)) if repeats > 0 => repeats -= 1,
+                outcome => break self.settled(outcome).await?,
+            }
         };
         let statement = login::statement(&self.machine, &self.uid, &challenge.challenge);
         let signature = self.signature(statement.clone()).await?;

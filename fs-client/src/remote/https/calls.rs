@@ -40,9 +40,10 @@ impl Remote for Https {
         &self.uid
     }
 
-    /// A range that begins behind the end is empty. The answer's head must come within the timeout, and so must each
-    /// part of its body. An answer that breaks off is taken up where it broke, as long as each attempt brings something:
-    /// that is how the server says in the middle of an answer that something is wrong, and the next one says what.
+    /// A range that begins behind the end is empty. The answer's head must come within the timeout, and so
+    /// must each part of its body. An answer that breaks off is taken up where it broke, as long as each
+    /// attempt brings something (`retries::RANGE`): that is how the server says in the middle of an answer
+    /// that something is wrong, and the next one says what.
     async fn read(&self, pin: Pin, offset: u64, length: usize) -> Result<Bytes> {
         if length == 0 {
             return Ok(Bytes::new());

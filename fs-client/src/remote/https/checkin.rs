@@ -1,9 +1,9 @@
 //! A check-in's upload.
 //!
-//! A deadline for the whole would fail large documents on slow lines, and the program that writes the document may pause as
-//! long as it likes. So the clock runs only while the network is what is waited for: from a chunk handed over
-//! until the next one is asked for, and from the last one until the answer. No copies: the framed chunks go to the connection
-//! as they are.
+//! A deadline for the whole would fail large documents on slow lines, and the program that writes the
+//! document may pause as long as it likes. So the clock runs only while the network is what is waited for:
+//! from a chunk handed over until the next one is asked for, and from the last one until the answer. No
+//! copies: the framed chunks go to the connection as they are.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,13 +22,11 @@ use tokio::time::{Instant, sleep_until};
 use super::session::{Token, Verdict};
 use super::transport::Lost;
 use super::{Https, answer};
+use crate::remote::retries::ANSWER_TIMEOUTS;
 use crate::remote::{CheckinBody, RemoteError, Result};
 
 /// Bodies up to this size are sent in one piece.
 const JOIN_MAX: usize = 64 * 1024;
-
-/// The answer comes when the version is durable, which a busy disk delays: it may take this many timeouts.
-const ANSWER_TIMEOUTS: u32 = 3;
 
 /// What the upload waits for.
 #[derive(Clone, Copy, Debug)]
@@ -61,8 +59,8 @@ impl Https {
         }
     }
 
-    /// A stream can be sent once only. When the session turns out to have ended, the next attempt (the mount's, with the
-    /// whole body) finds a new one.
+    /// A stream can be sent once only. When the session turns out to have ended, the next attempt (the
+    /// mount's, with the whole body) finds a new one.
     async fn check_in_stream(
         &self,
         path: &str,
@@ -171,7 +169,8 @@ async fn stalled(mut watched: watch::Receiver<Waiting>, timeout: Duration) -> Du
             () = runs_out => return limit,
             changed = watched.changed() => match changed {
                 Ok(()) => last = *watched.borrow_and_update(),
-                // The body was dropped (sent to its end, or the server answered early): what is left is the answer.
+                // The body was dropped (sent to its end, or the server answered early): what is left is the
+                // answer.
                 Err(_) => {
                     let since = match last {
                         Waiting::Program => Instant::now(),

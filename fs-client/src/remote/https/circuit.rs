@@ -1,14 +1,13 @@
 //! Fails fast: after a failed connect nothing waits for the same failure again for a moment.
 //!
-//! Closed -> (a connect fails, or a deadline passes) -> open for [`PAUSE`], every call fails at once with the same
-//! reason -> one call probes, the others go on failing -> its outcome closes or reopens.
+//! Closed -> (a connect fails, or a deadline passes) -> open for [`CIRCUIT_PAUSE`], every call fails at once
+//! with the same reason -> one call probes, the others go on failing -> its outcome closes or reopens.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use parking_lot::Mutex;
 
-/// How long calls fail at once before one of them probes.
-pub const PAUSE: Duration = Duration::from_secs(1);
+use crate::remote::retries::CIRCUIT_PAUSE;
 
 /// The breaker; one for each server.
 #[derive(Debug, Default)]
@@ -35,7 +34,7 @@ impl Circuit {
         let Some(open) = state.as_mut() else {
             return Ok(Pass { circuit: self, probe: false });
         };
-        if open.probing || now.saturating_duration_since(open.since) < PAUSE {
+        if open.probing || now.saturating_duration_since(open.since) < CIRCUIT_PAUSE {
             return Err(open.reason.clone());
         }
         open.probing = true;
@@ -76,18 +75,18 @@ mod tests {
         let start = Instant::now();
         drop(circuit.enter(start).unwrap());
         circuit.open(start, "refused");
-        assert_eq!(circuit.enter(start + PAUSE / 2).unwrap_err(), "refused");
+        assert_eq!(circuit.enter(start + CIRCUIT_PAUSE / 2).unwrap_err(), "refused");
 
-        let probe = circuit.enter(start + PAUSE).unwrap();
-        assert_eq!(circuit.enter(start + PAUSE).unwrap_err(), "refused", "only one probes");
-        circuit.open(start + PAUSE, "still refused");
+        let probe = circuit.enter(start + CIRCUIT_PAUSE).unwrap();
+        assert_eq!(circuit.enter(start + CIRCUIT_PAUSE).unwrap_err(), "refused", "only one probes");
+        circuit.open(start + CIRCUIT_PAUSE, "still refused");
         drop(probe);
-        assert_eq!(circuit.enter(start + PAUSE * 3 / 2).unwrap_err(), "still refused");
+        assert_eq!(circuit.enter(start + CIRCUIT_PAUSE * 3 / 2).unwrap_err(), "still refused");
 
-        let probe = circuit.enter(start + PAUSE * 2).unwrap();
+        let probe = circuit.enter(start + CIRCUIT_PAUSE * 2).unwrap();
         probe.reached();
-        assert!(circuit.enter(start + PAUSE * 2).is_ok());
-        assert!(circuit.enter(start + PAUSE * 2).is_ok(), "closed again for everyone");
+        assert!(circuit.enter(start + CIRCUIT_PAUSE * 2).is_ok());
+        assert!(circuit.enter(start + CIRCUIT_PAUSE * 2).is_ok(), "closed again for everyone");
     }
 
     #[test]
@@ -95,7 +94,7 @@ mod tests {
         let circuit = Circuit::default();
         let start = Instant::now();
         circuit.open(start, "refused");
-        drop(circuit.enter(start + PAUSE).unwrap());
-        assert!(circuit.enter(start + PAUSE).is_ok());
+        drop(circuit.enter(start + CIRCUIT_PAUSE).unwrap());
+        assert!(circuit.enter(start + CIRCUIT_PAUSE).is_ok());
     }
 }

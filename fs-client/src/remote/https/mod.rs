@@ -27,8 +27,6 @@ use rsa::RsaPrivateKey;
 use sss_common::{Advised, MachineName, Uid};
 
 pub use address::{NotAnAddress, ServerAddress, Target};
-pub use circuit::PAUSE;
-pub use session::LOGIN_PAUSE;
 pub use transport::CONCURRENT_MAX;
 
 use crate::identity::Identity;

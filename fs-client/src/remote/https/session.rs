@@ -1,22 +1,19 @@
 //! The session: one token, one login at a time, and an end that is never talked back.
 //!
-//! The token lives in memory only and is wiped when it is replaced; the copy inside a request's header lives as long as that
-//! request and is not wiped.
+//! The token lives in memory only and is wiped when it is replaced; the copy inside a request's header lives
+//! as long as that request and is not wiped.
 
 use std::future::Future;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use http::HeaderValue;
 use parking_lot::RwLock;
 use sss_common::Code;
 use zeroize::Zeroizing;
 
+use crate::remote::retries::LOGIN_PAUSE;
 use crate::remote::{RemoteError, Result};
-
-/// After a refused login the next one is tried only so much later, so that every `stat` on a dead mount
-/// does not become a login that the server counts.
-pub const LOGIN_PAUSE: Duration = Duration::from_secs(5);
 
 /// What the server gave for a login.
 pub struct Token(Zeroizing<String>);
@@ -113,8 +110,8 @@ impl Session {
         }
     }
 
-    /// Draws the consequence of a refusal that `token` met. A refusal of a token that was renewed in the meantime is about the
-    /// old session (the own new login may have replaced it) and ends nothing.
+    /// Draws the consequence of a refusal that `token` met. A refusal of a token that was renewed in the
+    /// meantime is about the old session (the own new login may have replaced it) and ends nothing.
     pub fn refused(&self, token: &Arc<Token>, error: &RemoteError) -> Verdict {
         let RemoteError::Refused { code, .. } = error else { return Verdict::Report };
         let over = ends_for_good(*code);
