@@ -1,15 +1,15 @@
 //! The one table of `/v1/fs`: every call with its request, its answer, how long it lives on the server, and
 //! whether the client may send it again.
 //!
-//! [`fs_calls!`](crate::fs_calls) hands the table to a macro of the caller's. From it come the typed [`call`]s
-//! here, the client's trait `Calls` with its HTTPS implementation and its fault twin, and the server's routes
-//! and handlers; the test of `openapi.json` walks [`URLS`]. What is not in the table does not exist, and what
-//! one end lacks does not compile.
+//! [`fs_calls!`](crate::fs_calls) hands the table to a macro of the caller's. From it come the typed
+//! [`call`]s here, the client's trait `Calls` with its HTTPS implementation and its fault twin, and the
+//! server's routes and handlers; the test of `openapi.json` walks [`URLS`]. What is not in the table does not
+//! exist, and what one end lacks does not compile.
 //!
 //! A plain call is a `POST` of a JSON request to `/v1/fs/NAME`, answered with JSON, in one round trip. A new
-//! one is a line here, its types in [`crate::wire::fs`], a method `fs_NAME` of the server's `Service`, a method
-//! of the client's memory twin, and its description in `openapi.json`. The calls under `streamed` are no plain
-//! JSON; the table has their URL, and both ends write them by hand.
+//! one is a line here, its types in [`crate::wire::fs`], a method `fs_NAME` of the server's `Service`, a
+//! method of the client's memory twin, and its description in `openapi.json`. The calls under `streamed` are
+//! no plain JSON; the table has their URL, and both ends write them by hand.
 
 use std::marker::PhantomData;
 
@@ -72,8 +72,8 @@ macro_rules! fs_calls {
             streamed {
                 /// Bytes of a version: a ranged `GET`.
                 read: GET "/v1/fs/read/{node}/{version}", Ask, Once;
-                /// A new version from a framed body (see `sss_common::framing`). A whole body is repeated: the
-                /// server answers its id with the first one's outcome.
+                /// A new version from a framed body (see `sss_common::framing`). A whole body is repeated:
+                /// the server answers its id with the first one's outcome.
                 checkin: POST "/v1/fs/checkin/{node}", Load, Once;
                 /// What happens to the asking user's rights, a JSON line each, until the connection breaks.
                 events: GET "/v1/fs/events", Ask, Once;
@@ -93,8 +93,8 @@ pub enum Lifetime {
     Load,
 }
 
-/// Whether the client may send a call again when the connection broke with it. (A call that the server refused
-/// because the session ran out was not carried out; it is sent again whatever this says.)
+/// Whether the client may send a call again when the connection broke with it. (A call that the server
+/// refused because the session ran out was not carried out; it is sent again whatever this says.)
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Repeat {
     /// Once more: doing it twice is as good as once.

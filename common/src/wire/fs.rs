@@ -234,8 +234,8 @@ pub struct RenameRequest {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct RenameResponse {
-    /// The document under the new name. When it replaced a document, that document (its grants, flag, owner and history)
-    /// with a new version that has the renamed one's content; the renamed node is gone.
+    /// The document under the new name. When it replaced a document, that document (its grants, flag, owner
+    /// and history) with a new version that has the renamed one's content; the renamed node is gone.
     pub attr: Attr,
     /// Whether the editors' rule was applied.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -254,8 +254,8 @@ pub struct RemoveRequest {
     pub folder: bool,
 }
 
-/// `receipt`: what the server signs about a document that is deleted, for who deleted it and for the owner of the home
-/// that it lay in. Waits until its keys are erased. Answers a [`crate::receipt::SignedReceipt`].
+/// `receipt`: what the server signs about a document that is deleted, for who deleted it and for the owner of
+/// the home that it lay in. Waits until its keys are erased. Answers a [`crate::receipt::SignedReceipt`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ReceiptRequest {

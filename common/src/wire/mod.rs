@@ -1,7 +1,7 @@
 //! What travels between client and server, as JSON unless said otherwise.
 //!
-//! `session` and `documents` are the public calls, for people with curl as much as for the mount;
-//! `fs` is what the mount needs beyond them, and `calls` is the table of its calls. WIRE.md describes both. `text`
+//! `session` and `documents` are the public calls, for people with curl as much as for the mount; `fs` is
+//! what the mount needs beyond them, and `calls` is the table of its calls. WIRE.md describes both. `text`
 //! has the values that are text on the wire and more than that in the program.
 
 pub mod calls;

@@ -41,8 +41,8 @@ pub struct ChallengeResponse {
 pub struct LoginRequest {
     /// Who logs in.
     pub uid: Uid,
-    /// The text that was signed: `NODE as UID logs into the Server`, a line feed, `challenge: CHALLENGE`. NODE is the
-    /// common name of the client's certificate.
+    /// The text that was signed: `NODE as UID logs into the Server`, a line feed, `challenge: CHALLENGE`.
+    /// NODE is the common name of the client's certificate.
     pub statement: String,
     /// Base64 of the RSA-PSS signature: SHA-256, MGF1-SHA-256, salt of 32 bytes.
     #[cfg_attr(feature = "schema", schemars(extend("format" = "byte")))]

@@ -1,7 +1,7 @@
 //! Values that travel as text inside JSON: times and bytes.
 //!
-//! What does not parse is refused in words of ours, [`REFUSALS`], which the server may repeat to whoever asked: other
-//! words of a JSON reader may quote the value.
+//! What does not parse is refused in words of ours, [`REFUSALS`], which the server may repeat to whoever
+//! asked: other words of a JSON reader may quote the value.
 
 use std::fmt;
 
@@ -17,8 +17,8 @@ const NOT_BASE64: &str = "an attribute's value is base64";
 /// What is said of text that is not what it should be.
 pub const REFUSALS: &[&str] = &[NOT_A_TIME, NOT_BASE64];
 
-/// A [`Timestamp`] as RFC 3339: written in UTC with whole seconds, rounded down; read with any offset and fraction.
-/// For `#[serde(with = …)]`.
+/// A [`Timestamp`] as RFC 3339: written in UTC with whole seconds, rounded down; read with any offset and
+/// fraction. For `#[serde(with = …)]`.
 pub mod rfc3339 {
     use super::*;
 

@@ -1,7 +1,8 @@
 //! Preconditions and ranges in headers (RFC 9110, sections 13 and 14). Pure.
 //!
-//! An entity tag is the version in quotes: `"3"`. A well-formed tag that is no version matches nothing; a header
-//! that is not well-formed is refused rather than guessed at, since a lost `If-Match` loses somebody's work.
+//! An entity tag is the version in quotes: `"3"`. A well-formed tag that is no version matches nothing; a
+//! header that is not well-formed is refused rather than guessed at, since a lost `If-Match` loses somebody's
+//! work.
 
 use http::header::{IF_MATCH, IF_NONE_MATCH, IF_RANGE, RANGE};
 use http::{HeaderMap, HeaderName, HeaderValue};
@@ -74,7 +75,8 @@ pub(super) fn if_range(headers: &HeaderMap) -> Option<Option<Version>> {
     }))
 }
 
-/// The bytes that are asked for. Several ranges, other units and malformed ones mean the whole (section 14.2).
+/// The bytes that are asked for. Several ranges, other units and malformed ones mean the whole (section
+/// 14.2).
 pub(super) fn range(headers: &HeaderMap) -> RangeRequest {
     let mut values = headers.get_all(RANGE).iter();
     match (values.next().and_then(|value| value.to_str().ok()), values.next()) {

@@ -1,5 +1,6 @@
-//! `/v1/documents/@owner/path`: PUT checks in, GET and HEAD check out, DELETE deletes and answers with the receipt. One service call each, except
-//! where a header asks about a version that only a first call can tell.
+//! `/v1/documents/@owner/path`: PUT checks in, GET and HEAD check out, DELETE deletes and answers with the
+//! receipt. One service call each, except where a header asks about a version that only a first call can
+//! tell.
 
 use std::time::Duration;
 
@@ -138,7 +139,8 @@ fn conditional(headers: &HeaderMap, current: Version) -> Outcome<Option<Response
     }
 }
 
-/// Checks out the range that is asked for; all of it when `If-Range` names another version than the current one.
+/// Checks out the range that is asked for; all of it when `If-Range` names another version than the current
+/// one.
 async fn checkout(
     app: &App,
     caller: &Caller,

@@ -157,8 +157,8 @@ impl<T: DeserializeOwned, S: Sync> FromRequest<S> for Json<T> {
 
 /// Reads a JSON body. `misfit` is the code for JSON whose fields do not fit.
 ///
-/// Serde's words may quote a value, and a value may be a secret in the wrong place; so they go out only where they
-/// name a missing field, or are words of ours.
+/// Serde's words may quote a value, and a value may be a secret in the wrong place; so they go out only where
+/// they name a missing field, or are words of ours.
 pub(super) fn parse_json<T: DeserializeOwned>(bytes: &[u8], misfit: Code) -> Result<T, Failure> {
     let bytes = if bytes.is_empty() { b"{}" } else { bytes };
     serde_json::from_slice(bytes).map_err(|error| {

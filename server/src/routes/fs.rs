@@ -1,5 +1,6 @@
-//! `/v1/fs/…`: the mount's calls. The plain ones are JSON in, one service call, JSON out, and come from the table
-//! in `sss_common::wire::calls`: the call `x` is the service's `fs_x`. The three others are written out.
+//! `/v1/fs/…`: the mount's calls. The plain ones are JSON in, one service call, JSON out, and come from the
+//! table in `sss_common::wire::calls`: the call `x` is the service's `fs_x`. The three others are written
+//! out.
 
 use axum::body::Body;
 use axum::extract::{Path, State};
@@ -40,7 +41,8 @@ macro_rules! plain_handlers {
 
 fs_calls!(plain_handlers);
 
-/// `Range: bytes=a-b` is required, and says at most `READ_MAX` bytes. One round trip; the blocks stream as they open.
+/// `Range: bytes=a-b` is required, and says at most `READ_MAX` bytes. One round trip; the blocks stream as
+/// they open.
 pub(super) async fn read(
     State(app): State<App>,
     Session(caller): Session,
@@ -78,7 +80,8 @@ fn bounded(range: RangeRequest) -> Result<(u64, u64), Failure> {
     Ok((first, length))
 }
 
-/// `?base=3&id=…`: the version that the draft started from, and the check-in's own id, under which it may be sent again.
+/// `?base=3&id=…`: the version that the draft started from, and the check-in's own id, under which it may be
+/// sent again.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct CheckinParams {

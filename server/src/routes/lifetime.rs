@@ -1,8 +1,8 @@
 //! How a request runs: how long it may take, and whether it goes on when its peer leaves. Which URL has which
 //! lifetime stands in the tables.
 //!
-//! Hyper drops a handler when its connection goes away. For a question that is right; a change that was begun is
-//! finished, so that no step behind a commit is left out because a client hung up at that moment.
+//! Hyper drops a handler when its connection goes away. For a question that is right; a change that was begun
+//! is finished, so that no step behind a commit is left out because a client hung up at that moment.
 
 use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
@@ -29,7 +29,8 @@ use crate::service::Failure;
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Deadline(pub(super) Instant);
 
-/// What an answer gets beyond the deadline, so that a body that came too late is told so by who waited for it.
+/// What an answer gets beyond the deadline, so that a body that came too late is told so by who waited for
+/// it.
 const GRACE: Duration = Duration::from_millis(100);
 
 /// Runs a handler as its URL's [`Lifetime`] says.
@@ -74,9 +75,9 @@ const LINGER_BYTES: usize = 64 * 1024 * 1024;
 /// The longest that this goes on.
 const LINGER_TIME: Duration = Duration::from_secs(10);
 
-/// Many clients send all of a request before they read the answer. When one is refused early, the rest of its body is read
-/// beside the answer, within limits: else the connection would be cut under such a client, and it would never
-/// see why.
+/// Many clients send all of a request before they read the answer. When one is refused early, the rest of its
+/// body is read beside the answer, within limits: else the connection would be cut under such a client, and
+/// it would never see why.
 pub(super) async fn linger(request: Request, next: Next) -> Response {
     let (parts, body) = request.into_parts();
     let left = Leftover::default();

@@ -1,7 +1,8 @@
 //! HTTP in and out: which URL is which call, headers to arguments, outcomes to answers. No decisions.
 //!
 //! The URL table below and that of the mount's calls (`sss_common::wire::calls`) are the whole surface;
-//! `server/openapi.json` says the same for programs and WIRE.md for people, and a test holds them together. Every error leaves as `application/problem+json`.
+//! `server/openapi.json` says the same for programs and WIRE.md for people, and a test holds them together.
+//! Every error leaves as `application/problem+json`.
 
 mod conditions;
 mod documents;

@@ -1,7 +1,7 @@
 //! Around every request: its id, its line in the log, and the body of its problem.
 //!
-//! What is logged: method, path template (never the path, which names people's documents), node, user, status,
-//! duration, code and cause. Never: headers, bodies, challenges, statements, signatures, tokens.
+//! What is logged: method, path template (never the path, which names people's documents), node, user,
+//! status, duration, code and cause. Never: headers, bodies, challenges, statements, signatures, tokens.
 
 use std::fmt;
 use std::sync::Arc;

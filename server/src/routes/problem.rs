@@ -1,4 +1,5 @@
-//! Failures as `application/problem+json`: a stable code, public words, the request's id; the cause stays here.
+//! Failures as `application/problem+json`: a stable code, public words, the request's id; the cause stays
+//! here.
 
 use std::sync::Arc;
 

@@ -1,7 +1,7 @@
 //! Bodies that stream, both ways: silence has a limit, not the whole.
 //!
-//! Chunks pass without a copy. An upload that goes wrong tells the service only that reading failed; [`Trouble`]
-//! keeps what it was, for the answer.
+//! Chunks pass without a copy. An upload that goes wrong tells the service only that reading failed;
+//! [`Trouble`] keeps what it was, for the answer.
 
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;

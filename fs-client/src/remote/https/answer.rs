@@ -64,8 +64,8 @@ pub async fn json<A: DeserializeOwned>(transport: &Transport, response: Response
     serde_json::from_slice(&body).map_err(|error| transport.not_a_server(&error.to_string()))
 }
 
-/// The bytes of a ranged answer that begins at `offset` and has at most `length` bytes, appended to `sink` as they
-/// come: what arrived before an answer broke off is kept. One copy, from the connection's buffer.
+/// The bytes of a ranged answer that begins at `offset` and has at most `length` bytes, appended to `sink` as
+/// they come: what arrived before an answer broke off is kept. One copy, from the connection's buffer.
 pub async fn range(
     transport: &Transport,
     mut response: Response,

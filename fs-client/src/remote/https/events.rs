@@ -16,7 +16,8 @@ use crate::remote::{RemoteError, Result};
 /// Longest line.
 pub const LINE_MAX: usize = 64 * 1024;
 
-/// Longest silence before the server said how often it speaks. Nothing above watches the stream for silence again.
+/// Longest silence before the server said how often it speaks. Nothing above watches the stream for silence
+/// again.
 const FIRST_SILENCE_MAX: Duration = Duration::from_secs(10);
 
 /// Silences of this many announced intervals mean a broken connection.
@@ -56,7 +57,8 @@ struct Listener {
 }
 
 impl Listener {
-    /// The next event; `None` when the stream is over, broken, silent for too long, or of a session that has been renewed.
+    /// The next event; `None` when the stream is over, broken, silent for too long, or of a session that has
+    /// been renewed.
     async fn next(&mut self) -> Option<Event> {
         loop {
             while let Some(line) = self.lines.next()? {

@@ -15,8 +15,8 @@ use super::ServerAddress;
 use crate::identity::Identity;
 use crate::remote::RemoteError;
 
-/// TLS 1.3 only, X25519MLKEM768 preferred, only `ca.crt` believed, the node's certificate shown. No resumption: each
-/// connection meets the server's current revocation list.
+/// TLS 1.3 only, X25519MLKEM768 preferred, only `ca.crt` believed, the node's certificate shown. No
+/// resumption: each connection meets the server's current revocation list.
 pub fn client_config(identity: &Identity) -> Result<ClientConfig, Advised> {
     let dir = identity.dir.display();
     let mut roots = RootCertStore::empty();
@@ -118,8 +118,8 @@ fn in_words(error: &rustls::Error, address: &ServerAddress) -> RemoteError {
 /// Asks the server once more, with a handshake and nothing else, why it hangs up.
 ///
 /// In TLS 1.3 a server refuses the node's certificate when the client already believes itself connected, and
-/// the alert that says why is lost when the client's first request crosses it. Here nothing crosses it. Blocks for at most
-/// `limit`; a server that is content says nothing, so that is the answer then.
+/// the alert that says why is lost when the client's first request crosses it. Here nothing crosses it.
+/// Blocks for at most `limit`; a server that is content says nothing, so that is the answer then.
 pub fn diagnose(config: &Arc<ClientConfig>, address: &ServerAddress, limit: Duration) -> Option<RemoteError> {
     let ends = Instant::now() + limit;
     let mut socket = (address.host(), address.port())

@@ -17,8 +17,8 @@ use super::circuit::Circuit;
 use super::tls;
 use crate::remote::RemoteError;
 
-/// Calls on their way at once; further ones wait. Check-in streams and the event stream are not counted, since a stream
-/// that waits for its program must not keep the others from being read.
+/// Calls on their way at once; further ones wait. Check-in streams and the event stream are not counted,
+/// since a stream that waits for its program must not keep the others from being read.
 pub const CONCURRENT_MAX: usize = 64;
 
 /// Longest wait for a TCP and TLS handshake.
@@ -174,7 +174,8 @@ impl Transport {
         RemoteError::Unreachable(reason)
     }
 
-    /// What to report for a connection that broke and is not tried again: the server's reason if it gives one.
+    /// What to report for a connection that broke and is not tried again: the server's reason if it gives
+    /// one.
     pub async fn why_broken(&self, broken: String) -> RemoteError {
         let (config, address) = (self.tls.clone(), self.address.clone());
         let asked = tokio::task::spawn_blocking(move || tls::diagnose(&config, &address, DIAGNOSE_MAX)).await;

@@ -1,6 +1,8 @@
-//! A server in this process, for tests: users, grants, versions, pins and the editors' rule, and nothing sealed.
+//! A server in this process, for tests: users, grants, versions, pins and the editors' rule, and nothing
+//! sealed.
 //!
-//! It follows the contract's rules in the shortest way that is right; the real server's own tests hold the golden tables.
+//! It follows the contract's rules in the shortest way that is right; the real server's own tests hold the
+//! golden tables.
 
 mod remote;
 
