@@ -44,7 +44,7 @@ const ROOM_CRATES: &[(&str, &str)] = &[
     ("sss_failpoint", "failpoint"),
 ];
 
-/// What each of our crates may depend on among our crates. Nothing may depend on `sss-integration`.
+/// What each of our crates may depend on among our crates; the client's tests depend on it with its twins. Nothing may depend on `sss-integration`.
 pub const CRATES: &[(&str, &str, &[&str])] = &[
     ("common", "sss-common", &[]),
     ("certs", "sss-certs", &["sss-common"]),
@@ -52,7 +52,7 @@ pub const CRATES: &[(&str, &str, &[&str])] = &[
     ("policy", "sss-policy", &["sss-common"]),
     ("vault", "sss-vault", &["sss-common", "sss-policy", "sss-failpoint"]),
     ("server", "sss-server", &["sss-common", "sss-certs", "sss-policy", "sss-vault", "sss-failpoint"]),
-    ("fs-client", "sss-fs-client", &["sss-common", "sss-certs"]),
+    ("fs-client", "sss-fs-client", &["sss-common", "sss-certs", "sss-fs-client"]),
     ("integration", "sss-integration", &["sss-common", "sss-certs"]),
 ];
 

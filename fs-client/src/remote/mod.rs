@@ -1,7 +1,9 @@
 //! The server, as the mount sees it: one narrow trait, its HTTPS implementation, and twins for tests. The
 //! plain calls come from the table in `sss_common::wire::calls`.
 
+#[cfg(any(test, feature = "twins"))]
 pub mod fault;
+#[cfg(any(test, feature = "twins"))]
 pub mod memory;
 pub mod retries;
 

@@ -7,6 +7,7 @@
 pub mod blobs;
 #[cfg(test)]
 mod conformance;
+#[cfg(any(test, feature = "twins"))]
 pub mod memory;
 pub mod model;
 mod rules;
