@@ -25,7 +25,7 @@ pub struct Effective {
     pub checkout: bool,
     /// May write.
     pub checkin: bool,
-    /// Milliseconds until this right ends, from the moment of the answer. `None`: it does not (owners).
+    /// Milliseconds until this right ends, from the moment of the answer. Missing: it does not (owners).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ends_in_ms: Option<u64>,
 }

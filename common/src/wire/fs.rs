@@ -18,7 +18,7 @@ use crate::{
 pub struct Attr {
     /// The node's id.
     pub node: NodeId,
-    /// What it is.
+    /// Document, folder or symbolic link.
     pub kind: Kind,
     /// Bytes of the current version; 0 for who has no live right, and for folders.
     pub size: u64,
@@ -30,12 +30,12 @@ pub struct Attr {
     pub ctime_ns: i64,
     /// The current version; 0 for folders.
     pub version: Version,
-    /// Who created it.
+    /// The user who created it.
     pub owner: Uid,
-    /// Who checked in the current version.
+    /// The user who checked in the current version; missing when there is none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub author: Option<Uid>,
-    /// How it is protected; on a folder, what new documents in it get. `None` on a folder: not said.
+    /// Its protection; on a folder, what new documents in it get. Missing on a folder: not said.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub flag: Option<Flag>,
     /// What the asking user may do with it.
@@ -46,7 +46,7 @@ pub struct Attr {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct HomeRequest {
-    /// Whose home.
+    /// The owner of the home.
     pub uid: Uid,
 }
 
@@ -72,7 +72,7 @@ pub struct LookupRequest {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct NodeRequest {
-    /// Which one.
+    /// The node's id.
     pub node: NodeId,
 }
 
@@ -117,7 +117,7 @@ pub struct CreateRequest {
     pub parent: NodeId,
     /// The name in it.
     pub name: Name,
-    /// What to make.
+    /// Document, folder or symbolic link.
     pub kind: Kind,
     /// Permission bits, within `0o7777`.
     pub mode: u32,
@@ -158,9 +158,9 @@ pub struct CreateResponse {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct OpenRequest {
-    /// Which document.
+    /// The document's id.
     pub node: NodeId,
-    /// What the opener wants to do with it.
+    /// The right that the opener needs.
     pub want: Right,
     /// Pins this version rather than the current one; for taking a pin up again after a server restart.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -171,9 +171,9 @@ pub struct OpenRequest {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Pin {
-    /// Which document.
+    /// The document's id.
     pub node: NodeId,
-    /// Which version.
+    /// The version that is pinned.
     pub version: Version,
 }
 
@@ -181,7 +181,7 @@ pub struct Pin {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct CloseRequest {
-    /// Each once for each `open`.
+    /// One for each `open`.
     pub pins: Vec<Pin>,
 }
 
@@ -203,7 +203,7 @@ pub struct CheckinEnd {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct SetAttrRequest {
-    /// Which one.
+    /// The node's id.
     pub node: NodeId,
     /// New permission bits, within `0o7777`; the owner's to set.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -217,13 +217,13 @@ pub struct SetAttrRequest {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct RenameRequest {
-    /// From this folder…
+    /// The folder to move from.
     pub parent: NodeId,
-    /// …this name…
+    /// The name in it.
     pub name: Name,
-    /// …into this folder…
+    /// The folder to move into.
     pub new_parent: NodeId,
-    /// …under this name.
+    /// The name to get there.
     pub new_name: Name,
     /// Answers `exists` when the new name is taken (`RENAME_NOREPLACE`).
     #[serde(default)]
@@ -259,7 +259,7 @@ pub struct RemoveRequest {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ReceiptRequest {
-    /// Which document.
+    /// The document's id.
     pub document: NodeId,
 }
 
@@ -285,9 +285,9 @@ pub struct Xattr {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct SetXattrRequest {
-    /// Of which node.
+    /// The node's id.
     pub node: NodeId,
-    /// What to set.
+    /// The attribute to set.
     pub xattr: Xattr,
     /// Whether it must be there already, or must not.
     #[serde(default)]
@@ -298,9 +298,9 @@ pub struct SetXattrRequest {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct RemoveXattrRequest {
-    /// Of which node.
+    /// The node's id.
     pub node: NodeId,
-    /// Which one.
+    /// The attribute's name.
     pub name: String,
 }
 
@@ -311,13 +311,13 @@ pub type GrantsResponse = crate::wire::documents::GrantList;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct SetGrantRequest {
-    /// On which node.
+    /// The node's id.
     pub node: NodeId,
-    /// To whom.
+    /// `ALL` or a uid.
     pub grantee: Grantee,
     /// What is allowed.
     pub right: Right,
-    /// Until when; the server's `default_ttl` when missing.
+    /// The end; the server's `default_ttl` when missing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub when: Option<When>,
 }
@@ -329,9 +329,9 @@ pub type SetGrantResponse = GrantInfo;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct RevokeRequest {
-    /// On which node.
+    /// The node's id.
     pub node: NodeId,
-    /// Whose grant.
+    /// `ALL` or a uid.
     pub grantee: Grantee,
 }
 
@@ -339,7 +339,7 @@ pub struct RevokeRequest {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct SetFlagRequest {
-    /// Which node.
+    /// The node's id.
     pub node: NodeId,
     /// Its protection.
     pub flag: Flag,
@@ -349,9 +349,9 @@ pub struct SetFlagRequest {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct RecordRequest {
-    /// Which document.
+    /// The document's id.
     pub node: NodeId,
-    /// Which version; the current one when missing.
+    /// A version that there is still; the current one when missing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub version: Option<Version>,
 }

@@ -14,7 +14,7 @@ use serde::Deserialize;
 use sss_common::{Code, DocPath, Flag, Kind, Version};
 
 use super::conditions::{self, OnlyIf, Verdict, etag};
-use super::extract::{At, Params, Session};
+use super::extract::{AtPath, Params, Session};
 use super::session::json;
 use super::stream::{Upload, download};
 use super::{Answer, App};
@@ -30,7 +30,7 @@ pub(super) struct PutParams {
 pub(super) async fn put(
     State(app): State<App>,
     Session(caller): Session,
-    At(path): At,
+    AtPath(path): AtPath,
     Params(PutParams { flag }): Params<PutParams>,
     headers: HeaderMap,
     upload: Upload,
@@ -39,9 +39,9 @@ pub(super) async fn put(
         return Err(Failure::new(Code::BadRequest, "a PUT brings the whole document"));
     }
     let only_if = precondition(&app, &caller, &path, &headers).await?;
-    let (body, trouble) = upload.stream(app.running.limits.document_max)?;
+    let (body, report) = upload.stream(app.running.limits.document_max)?;
     let outcome = app.service.put_document(&caller, &path, flag, only_if, body).await;
-    let (done, created) = trouble.explain(outcome)?;
+    let (done, created) = report.explain(outcome)?;
     let mut response = json(&done)?;
     *response.status_mut() = if created { StatusCode::CREATED } else { StatusCode::OK };
     response.headers_mut().insert(ETAG, etag(done.version));
@@ -51,7 +51,7 @@ pub(super) async fn put(
 pub(super) async fn get(
     State(app): State<App>,
     Session(caller): Session,
-    At(path): At,
+    AtPath(path): AtPath,
     headers: HeaderMap,
 ) -> Answer {
     let (version, size) = match checkout(&app, &caller, &path, &headers).await {
@@ -79,7 +79,7 @@ pub(super) async fn get(
 pub(super) async fn head(
     State(app): State<App>,
     Session(caller): Session,
-    At(path): At,
+    AtPath(path): AtPath,
     headers: HeaderMap,
 ) -> Answer {
     let attr = app.service.head_document(&caller, &path).await?;
@@ -95,7 +95,7 @@ pub(super) async fn head(
 pub(super) async fn delete(
     State(app): State<App>,
     Session(caller): Session,
-    At(path): At,
+    AtPath(path): AtPath,
     headers: HeaderMap,
 ) -> Answer {
     let only_if = match conditions::for_change(&headers)? {

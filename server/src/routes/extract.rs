@@ -62,15 +62,15 @@ pub(super) fn bearer(headers: &HeaderMap) -> Result<&str, Failure> {
 }
 
 /// The document path behind `/v1/documents/` or `/v1/grants/`.
-pub(super) struct At(pub(super) DocPath);
+pub(super) struct AtPath(pub(super) DocPath);
 
-impl<S: Sync> FromRequestParts<S> for At {
+impl<S: Sync> FromRequestParts<S> for AtPath {
     type Rejection = Failure;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Failure> {
         // "/v1/FAMILY/@owner/…": what stands behind the third slash, still encoded.
         let path = parts.uri.path().splitn(4, '/').nth(3).unwrap_or_default();
-        document_path(path).map(At)
+        document_path(path).map(AtPath)
     }
 }
 
@@ -119,9 +119,9 @@ impl<T: DeserializeOwned, S: Sync> FromRequestParts<S> for Params<T> {
 }
 
 /// A body of at most [`JSON_MAX`] bytes that came in time.
-pub(super) struct Whole(pub(super) Bytes);
+pub(super) struct WholeBody(pub(super) Bytes);
 
-impl<S: Sync> FromRequest<S> for Whole {
+impl<S: Sync> FromRequest<S> for WholeBody {
     type Rejection = Failure;
 
     async fn from_request(request: Request, _: &S) -> Result<Self, Failure> {
@@ -134,7 +134,7 @@ impl<S: Sync> FromRequest<S> for Whole {
             None => collected.await,
         };
         match collected {
-            Ok(body) => Ok(Whole(body.to_bytes())),
+            Ok(body) => Ok(WholeBody(body.to_bytes())),
             Err(error) if error.is::<LengthLimitError>() => {
                 Err(Failure::new(Code::TooLarge, format!("a JSON body has at most {JSON_MAX} bytes")))
             }
@@ -150,7 +150,7 @@ impl<T: DeserializeOwned, S: Sync> FromRequest<S> for Json<T> {
     type Rejection = Failure;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Failure> {
-        let Whole(bytes) = Whole::from_request(request, state).await?;
+        let WholeBody(bytes) = WholeBody::from_request(request, state).await?;
         parse_json(&bytes, Code::BadRequest).map(Json)
     }
 }

@@ -109,9 +109,9 @@ pub(super) async fn checkin(
     let node = node_id(&node)?;
     let id = params.id()?;
     // Frame headers and blocks that are sent twice come on top of the document's own bytes.
-    let (body, trouble) = upload.stream(app.running.limits.document_max.saturating_mul(2))?;
+    let (body, report) = upload.stream(app.running.limits.document_max.saturating_mul(2))?;
     let outcome = app.service.fs_checkin(&caller, node, params.base, id, body).await;
-    json(&trouble.explain(outcome)?)
+    json(&report.explain(outcome)?)
 }
 
 /// JSON lines until the session or the server ends.

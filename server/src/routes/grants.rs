@@ -7,7 +7,7 @@ use serde::Deserialize;
 use sss_common::wire::documents::GrantRequest;
 use sss_common::{Code, Grantee};
 
-use super::extract::{At, Params, Session, Whole, parse_json};
+use super::extract::{AtPath, Params, Session, WholeBody, parse_json};
 use super::session::json;
 use super::{Answer, App};
 use crate::service::Failure;
@@ -15,15 +15,15 @@ use crate::service::Failure;
 pub(super) async fn put(
     State(app): State<App>,
     Session(caller): Session,
-    At(path): At,
-    Whole(body): Whole,
+    AtPath(path): AtPath,
+    WholeBody(body): WholeBody,
 ) -> Answer {
     let request: GrantRequest = parse_json(&body, Code::BadGrant)?;
     request.when().map_err(|words| Failure::new(Code::BadGrant, words))?;
     json(&app.service.put_grant(&caller, &path, request).await?)
 }
 
-pub(super) async fn get(State(app): State<App>, Session(caller): Session, At(path): At) -> Answer {
+pub(super) async fn get(State(app): State<App>, Session(caller): Session, AtPath(path): AtPath) -> Answer {
     json(&app.service.get_grants(&caller, &path).await?)
 }
 
@@ -37,7 +37,7 @@ pub(super) struct Whose {
 pub(super) async fn delete(
     State(app): State<App>,
     Session(caller): Session,
-    At(path): At,
+    AtPath(path): AtPath,
     Params(whose): Params<Whose>,
 ) -> Answer {
     app.service.delete_grant(&caller, &path, &whose.grantee).await?;

@@ -70,26 +70,26 @@ async fn load(running: Running, request: Request, next: Next) -> Response {
 }
 
 /// Most of a refused request's body that is read and thrown away.
-const LINGER_BYTES: usize = 64 * 1024 * 1024;
+const DRAIN_BYTES: usize = 64 * 1024 * 1024;
 
 /// The longest that this goes on.
-const LINGER_TIME: Duration = Duration::from_secs(10);
+const DRAIN_TIME: Duration = Duration::from_secs(10);
 
 /// Many clients send all of a request before they read the answer. When one is refused early, the rest of its
 /// body is read beside the answer, within limits: else the connection would be cut under such a client, and
 /// it would never see why.
-pub(super) async fn linger(request: Request, next: Next) -> Response {
+pub(super) async fn drain_refused(request: Request, next: Next) -> Response {
     let (parts, body) = request.into_parts();
-    let left = Leftover::default();
-    let lent = Lent { body: Some(body.into_data_stream()), left: left.clone() };
-    let answer = next.run(Request::from_parts(parts, Body::from_stream(lent))).await;
+    let left = UnreadBody::default();
+    let on_loan = BodyOnLoan { body: Some(body.into_data_stream()), left: left.clone() };
+    let answer = next.run(Request::from_parts(parts, Body::from_stream(on_loan))).await;
     if answer.status().is_client_error() || answer.status().is_server_error() {
-        tokio::spawn(timeout(LINGER_TIME, async move {
+        tokio::spawn(timeout(DRAIN_TIME, async move {
             let Some(mut rest) = left.lock().take() else { return };
             let mut read = 0;
             while let Some(Ok(chunk)) = rest.next().await {
                 read += chunk.len();
-                if read > LINGER_BYTES {
+                if read > DRAIN_BYTES {
                     return;
                 }
             }
@@ -98,15 +98,15 @@ pub(super) async fn linger(request: Request, next: Next) -> Response {
     answer
 }
 
-type Leftover = Arc<Mutex<Option<BodyDataStream>>>;
+type UnreadBody = Arc<Mutex<Option<BodyDataStream>>>;
 
 /// A body that is given back when its reader drops it unfinished.
-struct Lent {
+struct BodyOnLoan {
     body: Option<BodyDataStream>,
-    left: Leftover,
+    left: UnreadBody,
 }
 
-impl Stream for Lent {
+impl Stream for BodyOnLoan {
     type Item = Result<Bytes, axum::Error>;
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
@@ -121,7 +121,7 @@ impl Stream for Lent {
     }
 }
 
-impl Drop for Lent {
+impl Drop for BodyOnLoan {
     fn drop(&mut self) {
         *self.left.lock() = self.body.take();
     }

@@ -42,9 +42,9 @@ macro_rules! urls {
             lifetime: Lifetime::$lifetime,
         },)*];
 
-        fn public(running: &Running) -> Router<App> {
+        fn public_routes(running: &Running) -> Router<App> {
             Router::new()
-                $(.route($path, lives(running, Lifetime::$lifetime, on(MethodFilter::$method, $handler))))*
+                $(.route($path, with_lifetime(running, Lifetime::$lifetime, on(MethodFilter::$method, $handler))))*
         }
     };
 }
@@ -65,7 +65,7 @@ urls! {
     DELETE "/v1/grants/{*path}"    Act  grants::delete;
 }
 
-macro_rules! fs_urls {
+macro_rules! fs_routes {
     (
         plain { $($(#[$doc:meta])* $name:ident($($plain:tt)*) -> $answer:ty, $lifetime:ident, $($repeat:ident)::+;)* }
         streamed { $(
@@ -74,15 +74,15 @@ macro_rules! fs_urls {
         )* }
     ) => {
         /// The mount's calls: each has a handler of its name in `fs`.
-        fn mounts(running: &Running) -> Router<App> {
+        fn fs_routes(running: &Running) -> Router<App> {
             Router::new()
-                $(.route(call::$name.url.path, lives(running, Lifetime::$lifetime, post(fs::$name))))*
-                $(.route($path, lives(running, Lifetime::$s_lifetime, on(MethodFilter::$method, fs::$s_name))))*
+                $(.route(call::$name.url.path, with_lifetime(running, Lifetime::$lifetime, post(fs::$name))))*
+                $(.route($path, with_lifetime(running, Lifetime::$s_lifetime, on(MethodFilter::$method, fs::$s_name))))*
         }
     };
 }
 
-fs_calls!(fs_urls);
+fs_calls!(fs_routes);
 
 /// Most bytes in a JSON body: an extended attribute of 64 KiB in base64, with room around it.
 pub const JSON_MAX: usize = 128 * 1024;
@@ -137,7 +137,7 @@ struct App {
 /// The whole HTTP surface of a service.
 pub fn router(service: Arc<Service>, running: Running) -> Router {
     let app = App { service, running: running.clone() };
-    dress(table(&running)).with_state(app)
+    with_common_layers(table(&running)).with_state(app)
 }
 
 /// The answer to a request that must not reach the routes: `tls` knows that its certificate was revoked.
@@ -146,11 +146,11 @@ pub fn refuse(failure: Failure, machine: &Machine) -> Response {
 }
 
 fn table(running: &Running) -> Router<App> {
-    public(running).merge(mounts(running))
+    public_routes(running).merge(fs_routes(running))
 }
 
 /// What goes around one URL's handler.
-fn lives<S: Clone + Send + Sync + 'static>(
+fn with_lifetime<S: Clone + Send + Sync + 'static>(
     running: &Running,
     lifetime: Lifetime,
     handler: MethodRouter<S>,
@@ -159,13 +159,13 @@ fn lives<S: Clone + Send + Sync + 'static>(
 }
 
 /// What goes around every handler: request ids, the log, and problems for what no handler answers.
-fn dress<S: Clone + Send + Sync + 'static>(router: Router<S>) -> Router<S> {
+fn with_common_layers<S: Clone + Send + Sync + 'static>(router: Router<S>) -> Router<S> {
     router
         .fallback(async || Failure::new(Code::NotFound, "there is no such URL"))
         .method_not_allowed_fallback(async || {
             Failure::new(Code::MethodNotAllowed, "the method is not for this URL; see the Allow header")
         })
-        .layer(from_fn(lifetime::linger))
+        .layer(from_fn(lifetime::drain_refused))
         .layer(from_fn(observe::observe))
 }
 

@@ -1,7 +1,7 @@
 //! Bodies that stream, both ways: silence has a limit, not the whole.
 //!
 //! Chunks pass without a copy. An upload that goes wrong tells the service only that reading failed;
-//! [`Trouble`] keeps what it was, for the answer.
+//! [`UploadReport`] keeps what it was, for the answer.
 
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -42,28 +42,28 @@ impl Upload {
     }
 
     /// The body as a stream of at most `limit` bytes. One that announces more is refused unread.
-    pub(super) fn stream(self, limit: u64) -> Outcome<(ByteStream, Trouble)> {
+    pub(super) fn stream(self, limit: u64) -> Outcome<(ByteStream, UploadReport)> {
         if self.announced.is_some_and(|length| length > limit) {
-            return Err(What::TooLarge.failure());
+            return Err(UploadError::TooLarge.failure());
         }
-        let trouble = Trouble::default();
+        let report = UploadReport::default();
         let reader = Reader {
             chunks: self.body.into_data_stream(),
             left: limit,
             idle: self.idle,
-            trouble: trouble.clone(),
+            report: report.clone(),
         };
         let chunks = stream::unfold(Some(reader), async |reader| {
             let mut reader = reader?;
             match reader.next().await? {
                 Ok(chunk) => Some((Ok(chunk), Some(reader))),
-                Err(what) => {
-                    let _ = reader.trouble.0.set(what);
-                    Some((Err(what.io()), None))
+                Err(error) => {
+                    let _ = reader.report.0.set(error);
+                    Some((Err(error.io()), None))
                 }
             }
         });
-        Ok((chunks.boxed(), trouble))
+        Ok((chunks.boxed(), report))
     }
 }
 
@@ -71,19 +71,19 @@ struct Reader {
     chunks: BodyDataStream,
     left: u64,
     idle: Duration,
-    trouble: Trouble,
+    report: UploadReport,
 }
 
 impl Reader {
-    async fn next(&mut self) -> Option<Result<Bytes, What>> {
+    async fn next(&mut self) -> Option<Result<Bytes, UploadError>> {
         let chunk = match timeout(self.idle, self.chunks.next()).await {
-            Err(_) => return Some(Err(What::Silent)),
+            Err(_) => return Some(Err(UploadError::Silent)),
             Ok(None) => return None,
-            Ok(Some(Err(_))) => return Some(Err(What::Broken)),
+            Ok(Some(Err(_))) => return Some(Err(UploadError::Broken)),
             Ok(Some(Ok(chunk))) => chunk,
         };
         match self.left.checked_sub(chunk.len() as u64) {
-            None => Some(Err(What::TooLarge)),
+            None => Some(Err(UploadError::TooLarge)),
             Some(left) => {
                 self.left = left;
                 Some(Ok(chunk))
@@ -94,40 +94,42 @@ impl Reader {
 
 /// What went wrong with an upload, if anything did.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Trouble(Arc<OnceLock<What>>);
+pub(super) struct UploadReport(Arc<OnceLock<UploadError>>);
 
-impl Trouble {
+impl UploadReport {
     /// The service's outcome, or the reason why it could not read the body.
     pub(super) fn explain<T>(&self, outcome: Outcome<T>) -> Outcome<T> {
         outcome.map_err(|failure| match self.0.get() {
-            Some(what) => what.failure(),
+            Some(error) => error.failure(),
             None => failure,
         })
     }
 }
 
 #[derive(Clone, Copy, Debug)]
-enum What {
+enum UploadError {
     Silent,
     Broken,
     TooLarge,
 }
 
-impl What {
+impl UploadError {
     fn io(self) -> std::io::Error {
         let kind = match self {
-            What::Silent => std::io::ErrorKind::TimedOut,
-            What::Broken => std::io::ErrorKind::UnexpectedEof,
-            What::TooLarge => std::io::ErrorKind::FileTooLarge,
+            UploadError::Silent => std::io::ErrorKind::TimedOut,
+            UploadError::Broken => std::io::ErrorKind::UnexpectedEof,
+            UploadError::TooLarge => std::io::ErrorKind::FileTooLarge,
         };
         kind.into()
     }
 
     fn failure(self) -> Failure {
         match self {
-            What::Silent => Failure::new(Code::RequestTimeout, "the upload stood still for too long"),
-            What::Broken => Failure::new(Code::BadRequest, "the upload broke off"),
-            What::TooLarge => Failure::new(Code::TooLarge, "the document is larger than this server takes"),
+            UploadError::Silent => Failure::new(Code::RequestTimeout, "the upload stood still for too long"),
+            UploadError::Broken => Failure::new(Code::BadRequest, "the upload broke off"),
+            UploadError::TooLarge => {
+                Failure::new(Code::TooLarge, "the document is larger than this server takes")
+            }
         }
     }
 }

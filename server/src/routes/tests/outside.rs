@@ -22,7 +22,7 @@ use tokio::sync::Notify;
 use tower::ServiceExt;
 use tracing::instrument::WithSubscriber;
 
-use super::super::extract::{Json, Whole, bearer, document_path, parse_json};
+use super::super::extract::{Json, WholeBody, bearer, document_path, parse_json};
 use super::super::stream::{Upload, download};
 use super::super::*;
 
@@ -50,12 +50,12 @@ fn never() -> Body {
 
 #[test]
 fn the_table_has_no_two_handlers_for_one_url() {
-    let _ = dress(table(&Running::default()));
+    let _ = with_common_layers(table(&Running::default()));
 }
 
 #[tokio::test]
 async fn unknown_urls_and_wrong_methods_are_problems_with_ids() {
-    let app: Router = dress(Router::new().route("/here", get(async || "here")));
+    let app: Router = with_common_layers(Router::new().route("/here", get(async || "here")));
     let (status, headers, nowhere) =
         problem(app.clone().oneshot(request("GET", "/no", "")).await.unwrap()).await;
     assert_eq!((status, nowhere.code), (StatusCode::NOT_FOUND, Code::NotFound));
@@ -78,13 +78,13 @@ async fn a_handler_that_takes_too_long_or_panics_is_a_problem() {
     let running = short();
     let slow = async || std::future::pending::<()>().await;
     let broken = async || -> () { panic!("a test's panic") };
-    let app: Router = dress(
+    let app: Router = with_common_layers(
         Router::new()
-            .route("/ask/slow", lives(&running, Lifetime::Ask, get(slow)))
-            .route("/act/slow", lives(&running, Lifetime::Act, get(slow)))
-            .route("/ask/broken", lives(&running, Lifetime::Ask, get(broken)))
-            .route("/act/broken", lives(&running, Lifetime::Act, get(broken)))
-            .route("/load/broken", lives(&running, Lifetime::Load, get(broken))),
+            .route("/ask/slow", with_lifetime(&running, Lifetime::Ask, get(slow)))
+            .route("/act/slow", with_lifetime(&running, Lifetime::Act, get(slow)))
+            .route("/ask/broken", with_lifetime(&running, Lifetime::Ask, get(broken)))
+            .route("/act/broken", with_lifetime(&running, Lifetime::Act, get(broken)))
+            .route("/load/broken", with_lifetime(&running, Lifetime::Load, get(broken))),
     );
     for path in ["/ask/slow", "/act/slow"] {
         let (status, headers, problem) =
@@ -121,9 +121,9 @@ async fn goes_on_without_its_peer(path: &str) -> bool {
         }
     };
     let app: Router = Router::new()
-        .route("/ask", lives(&running, Lifetime::Ask, post(handler.clone())))
-        .route("/act", lives(&running, Lifetime::Act, post(handler.clone())))
-        .route("/load", lives(&running, Lifetime::Load, post(handler)));
+        .route("/ask", with_lifetime(&running, Lifetime::Ask, post(handler.clone())))
+        .route("/act", with_lifetime(&running, Lifetime::Act, post(handler.clone())))
+        .route("/load", with_lifetime(&running, Lifetime::Load, post(handler)));
     let answer = tokio::spawn(app.oneshot(request("POST", path, "")));
     waiting.notified().await;
     answer.abort();
@@ -143,7 +143,7 @@ async fn changes_are_finished_when_the_peer_leaves_and_questions_are_dropped() {
 #[tokio::test]
 async fn json_bodies_have_limits_and_reasons() {
     let code = async |body: Body| {
-        Whole::from_request(request("POST", "/", body), &())
+        WholeBody::from_request(request("POST", "/", body), &())
             .await
             .map(|body| body.0.len())
             .map_err(|f| f.code)
@@ -155,7 +155,8 @@ async fn json_bodies_have_limits_and_reasons() {
 
     let running = short();
     let read = async |Json(_): Json<serde_json::Value>| "read";
-    let app: Router = dress(Router::new().route("/", lives(&running, Lifetime::Act, post(read))));
+    let app: Router =
+        with_common_layers(Router::new().route("/", with_lifetime(&running, Lifetime::Act, post(read))));
     let (status, _, late) = problem(app.clone().oneshot(request("POST", "/", never())).await.unwrap()).await;
     assert_eq!((status, late.code), (StatusCode::REQUEST_TIMEOUT, Code::RequestTimeout));
     let (_, _, malformed) = problem(app.clone().oneshot(request("POST", "/", "{")).await.unwrap()).await;
@@ -260,7 +261,7 @@ proptest! {
 
 /// What the service would get, and what the answer would be if it then failed.
 async fn uploaded(request: Request, limit: u64) -> Result<Vec<u8>, Code> {
-    let (mut chunks, trouble) = Upload::new(request, SHORT).stream(limit).map_err(|f| f.code)?;
+    let (mut chunks, report) = Upload::new(request, SHORT).stream(limit).map_err(|f| f.code)?;
     let mut bytes = Vec::new();
     while let Some(chunk) = chunks.next().await {
         match chunk {
@@ -268,7 +269,7 @@ async fn uploaded(request: Request, limit: u64) -> Result<Vec<u8>, Code> {
             Err(_) => {
                 assert!(chunks.next().await.is_none(), "nothing comes behind an error");
                 let failed: Result<(), Failure> = Err(Failure::new(Code::Internal, "reading failed"));
-                return Err(trouble.explain(failed).unwrap_err().code);
+                return Err(report.explain(failed).unwrap_err().code);
             }
         }
     }
@@ -295,10 +296,10 @@ async fn uploads() {
 
 #[tokio::test]
 async fn a_failure_of_the_services_own_is_not_put_on_the_upload() {
-    let (mut chunks, trouble) = Upload::new(request("PUT", "/", "x"), SHORT).stream(5).unwrap();
+    let (mut chunks, report) = Upload::new(request("PUT", "/", "x"), SHORT).stream(5).unwrap();
     assert!(chunks.next().await.unwrap().is_ok());
     let failed: Result<(), Failure> = Err(Failure::new(Code::Quota, "full"));
-    assert_eq!(trouble.explain(failed).unwrap_err().code, Code::Quota);
+    assert_eq!(report.explain(failed).unwrap_err().code, Code::Quota);
 }
 
 #[tokio::test]
@@ -332,7 +333,7 @@ async fn the_log_names_the_request_and_no_secret() {
         failure.cause = Some("wrong signature".into());
         failure.into_response()
     };
-    let app: Router = dress(Router::new().route("/v1/login/{name}", post(refuse)));
+    let app: Router = with_common_layers(Router::new().route("/v1/login/{name}", post(refuse)));
     let body = r#"{"uid":"alice","statement":"S-STATEMENT","signature":"S-SIGNATURE"}"#;
     let mut login = request("POST", "/v1/login/S-PATH?q=S-QUERY", body);
     login.headers_mut().insert(AUTHORIZATION, HeaderValue::from_static("Bearer S-TOKEN"));
