@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 use std::fs;
+use std::io::Write as _;
 use std::time::{Duration, Instant};
 
 use rustix::io::Errno;
@@ -107,16 +108,30 @@ fn a_server_that_hangs_is_reported_within_the_deadline() {
 }
 
 #[test]
-fn unmounting_without_a_server_ends_and_says_what_was_not_checked_in() {
+fn unmounting_without_a_server_ends_and_says_that_not_everything_was_checked_in() {
     let mut store = Store::start();
     let alice = store.mount_with("alice", &["-o", "timeout=2"]);
     alice.write("f", "x");
+    let mut draft = fs::OpenOptions::new().append(true).open(alice.at("f")).unwrap();
     store.kill_server();
+    draft.write_all(b"a draft").unwrap();
+    let refused = Errno::from_io_error(&draft.sync_all().unwrap_err());
+    assert_eq!(refused, Some(Errno::TIMEDOUT));
+    drop(draft);
+
     let start = Instant::now();
-    store.tool("3s").arg("unmount").arg(alice.root()).within(Duration::from_secs(60)).run();
-    eventually(Duration::from_secs(30), "the mount's process ends", || alice.processes().is_empty());
+    let unmount = store.tool("3s").arg("unmount").arg(alice.root()).within(Duration::from_secs(60)).run();
     assert!(start.elapsed() < Duration::from_secs(60));
+    eventually(Duration::from_secs(30), "the mount's process ends", || alice.processes().is_empty());
     assert!(!sss_integration::mount::is_mounted(alice.root()));
+    assert!(!unmount.success(), "a draft that is nowhere is no success: {}", unmount.account());
+    let said = unmount.err();
+    assert!(said.contains("is unmounted, but not everything could be checked in"), "{said}");
+    assert!(said.lines().count() >= 2, "a second line says what to do: {said}");
+
+    // The server never saw it: what is there is the version before.
+    store.start_server();
+    assert_eq!(store.mount("alice").read("f"), b"x");
 }
 
 #[test]

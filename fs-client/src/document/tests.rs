@@ -1,6 +1,8 @@
 #![allow(clippy::unwrap_used)]
 //! Drafts against a plain `Vec<u8>`, with a server behind them.
 
+mod doubt;
+
 use std::sync::Arc;
 use std::time::Instant;
 

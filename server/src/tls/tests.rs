@@ -192,6 +192,23 @@ async fn strangers_are_refused() {
     assert!(!world.serves(ours.client(Some(&world.client1), &[&TLS12])).await, "TLS 1.2");
 }
 
+/// The first request of a revoked certificate is refused too; but the handshake must fail already, so that who was revoked
+/// holds no connection and no place.
+#[tokio::test]
+async fn a_revoked_certificate_does_not_finish_its_handshake() {
+    let world = World::new().await;
+    let revoked = world.authority.issue("client9", 99);
+    let config = world.authority.client(Some(&revoked), &[&TLS13]);
+    // With TLS 1.3 the client is done before the server has looked at its certificate: the alert comes with the first read.
+    let error = match world.connect(config).await {
+        Ok(mut talk) => tokio::time::timeout(SOON, talk.0.read(&mut [0; 16])).await.unwrap().unwrap_err(),
+        Err(error) => error,
+    };
+    let alert = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
+    let expected = rustls::Error::AlertReceived(rustls::AlertDescription::CertificateRevoked);
+    assert_eq!(alert, Some(&expected), "{error}");
+}
+
 #[tokio::test]
 async fn plain_http_on_the_tls_port_gets_no_http() {
     let world = World::new().await;

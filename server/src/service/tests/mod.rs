@@ -6,6 +6,7 @@ mod editors;
 mod erasing;
 mod names;
 mod receipts;
+mod room;
 mod sessions;
 mod sharing;
 mod versions;

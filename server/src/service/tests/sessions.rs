@@ -8,6 +8,7 @@ use sss_common::wire::session::{ChallengeRequest, LoginRequest};
 on_both_stores! {
     a_signed_statement_opens_a_session
     what_does_not_match_is_refused_in_the_same_words
+    a_well_signed_statement_of_something_else_is_refused
     a_challenge_serves_once
     one_session_for_each_user
     a_session_is_bound_to_its_certificate
@@ -18,9 +19,22 @@ on_both_stores! {
 }
 
 async fn signed(world: &World, peer: &Peer, uid: &str, key_of: &str) -> LoginRequest {
+    signed_as(world, peer, uid, key_of, |challenge| {
+        login::statement(&peer.machine, &uid.parse().unwrap(), challenge)
+    })
+    .await
+}
+
+/// A request with a statement of one's own, signed as it stands.
+async fn signed_as(
+    world: &World,
+    peer: &Peer,
+    uid: &str,
+    key_of: &str,
+    statement: impl Fn(&str) -> String,
+) -> LoginRequest {
     let request = ChallengeRequest { uid: uid.parse().unwrap() };
-    let challenge = world.service.challenge(peer, request).await.unwrap().challenge;
-    let statement = login::statement(&peer.machine, &uid.parse().unwrap(), &challenge);
+    let statement = statement(&world.service.challenge(peer, request).await.unwrap().challenge);
     let signature = login::sign(&user_key(key_of).0, statement.as_bytes());
     let signature = base64::engine::general_purpose::STANDARD.encode(signature);
     LoginRequest { uid: uid.parse().unwrap(), statement, signature }
@@ -61,6 +75,29 @@ async fn what_does_not_match_is_refused_in_the_same_words(world: World) {
     request.signature = "***".into();
     refused(world.service.login(&here, request).await);
     assert_eq!(words.len(), 1);
+}
+
+/// What is signed must be just the statement of this machine and this user: another, however well signed, is refused.
+async fn a_well_signed_statement_of_something_else_is_refused(world: World) {
+    let here = peer("client1");
+    let statement = |machine: &str, uid: &str, challenge: &str| {
+        login::statement(&machine.parse().unwrap(), &uid.parse().unwrap(), challenge)
+    };
+    let others: [(&str, &dyn Fn(&str) -> String); 6] = [
+        ("machine", &|challenge| statement("client2", "alice", challenge)),
+        ("user", &|challenge| statement("client1", "bob", challenge)),
+        ("more behind it", &|challenge| format!("{}\n", statement("client1", "alice", challenge))),
+        ("more before it", &|challenge| format!(" {}", statement("client1", "alice", challenge))),
+        ("a made-up challenge", &|_| statement("client1", "alice", "AAAA")),
+        ("the challenge alone", &|challenge| challenge.into()),
+    ];
+    for (what, other) in others {
+        let request = signed_as(&world, &here, "alice", "alice", other).await;
+        assert_eq!(code(world.service.login(&here, request).await), Code::LoginRefused, "{what}");
+        world.clock.advance(world.service.settings.login_delay_max);
+    }
+    let own = signed_as(&world, &here, "alice", "alice", |c| statement("client1", "alice", c)).await;
+    world.service.login(&here, own).await.unwrap();
 }
 
 async fn a_challenge_serves_once(world: World) {
