@@ -3,8 +3,9 @@
 use std::collections::BTreeSet;
 
 use super::node::KeyNode;
+use super::parts::{Allocation, Issue, Leased};
 use super::path::{FAN_OUT, LAST_LEVEL, LEAVES, on_path, path, slot};
-use super::state::{Issue, State};
+use super::state::State;
 use crate::sealed::{KeyImage, KeyPosition};
 use crate::secrets::SecretKey;
 use crate::{Result, VaultError};
@@ -14,22 +15,6 @@ const STALE_BATCH: usize = 4;
 
 /// More of them than this are not remembered: what was given back then is taken out of its sealed node by its erasure.
 pub(super) const STALE_MAX: usize = 1024;
-
-/// A leaf of a live sealer.
-pub(super) struct Leased {
-    /// When it was given out, on the tree's clock.
-    since: u64,
-    /// The images that were given for it last.
-    issue: Issue,
-}
-
-/// What came of asking for a new leaf.
-pub(super) enum Allocation {
-    /// This one, with its key.
-    Leaf(u64, SecretKey),
-    /// A node must be loaded first.
-    Absent(KeyPosition),
-}
 
 impl State {
     /// A new leaf with a fresh key, pinned until it is committed or given back. Numbers only go up, and one

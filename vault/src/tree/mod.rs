@@ -10,6 +10,7 @@
 
 mod leasing;
 pub(super) mod node;
+mod parts;
 pub(super) mod path;
 mod staging;
 mod state;
@@ -21,12 +22,11 @@ use parking_lot::Mutex;
 use super::secrets::SecretKey;
 use super::{KeySource, Result, VaultError};
 use crate::sealed::{KeyImage, KeyPosition};
-use leasing::Allocation;
 use node::KeyNode;
+pub(super) use parts::ErasureImages;
+use parts::{Allocation, Hold, Lookup};
 use path::{FAN_OUT, LEAVES};
-pub(super) use staging::ErasureImages;
-use staging::Hold;
-use state::{Lookup, State};
+use state::State;
 
 /// Nodes of the last level that stay in memory: 9 MiB at most, for the keys of 262,144 check-ins.
 const CACHED_PARENTS: usize = 4096;

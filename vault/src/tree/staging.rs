@@ -2,37 +2,12 @@
 
 use std::collections::BTreeSet;
 
+use super::parts::{ErasureImages, Hold, Lookup, Staged};
 use super::path::{FAN_OUT, LEAVES, ROOT, parent, path, slot};
-use super::state::{Issue, Lookup, State};
-use crate::sealed::{KeyImage, KeyPosition};
+use super::state::State;
+use crate::sealed::KeyPosition;
 use crate::secrets::SecretKey;
 use crate::{Result, VaultError};
-
-/// What an erasure's transaction writes.
-pub(crate) struct ErasureImages {
-    pub(crate) epoch: u64,
-    pub(crate) leaves: Vec<u64>,
-    pub(crate) images: Vec<KeyImage>,
-    pub(super) issue: Issue,
-}
-
-/// An erasure that the store is not known to have.
-pub(super) struct Staged {
-    pub(super) id: u64,
-    pub(super) epoch: u64,
-    pub(super) nodes: BTreeSet<KeyPosition>,
-    leaves: Vec<u64>,
-}
-
-/// What came of keeping a leaf's path in memory.
-pub(super) enum Hold {
-    /// It is in memory until it is released.
-    Held,
-    /// The tree never had such a leaf.
-    NoPath,
-    /// A node must be loaded first.
-    Absent(KeyPosition),
-}
 
 impl State {
     /// Keeps a leaf's path in memory for [`State::stage`], whether or not the leaf itself is still there.

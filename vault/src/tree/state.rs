@@ -14,34 +14,15 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use lru::LruCache;
 
-use super::leasing::Leased;
 use super::node::KeyNode;
+use super::parts::{Issue, Leased, Lookup, Staged};
 use super::path::{FAN_OUT, LAST_LEVEL, LEAVES, ROOT, parent, path, slot};
-use super::staging::Staged;
 use crate::sealed::{KeyImage, KeyPosition};
 use crate::secrets::SecretKey;
 use crate::{Result, VaultError};
 
-/// What a set of images contained.
-#[derive(Clone, Default)]
-pub(super) struct Issue {
-    pub(super) sequence: u64,
-    pub(super) positions: Vec<KeyPosition>,
-    pub(super) erasure: Option<u64>,
-}
-
-/// What came of looking a leaf's key up.
-pub(super) enum Lookup {
-    /// Its key.
-    Key(SecretKey),
-    /// There is none.
-    Gone,
-    /// A node must be loaded first.
-    Absent(KeyPosition),
-}
-
-/// The tree in memory. Its rules stand in three files: here what is in memory and in the store, in [`super::leasing`] new leaves,
-/// in [`super::staging`] erasures.
+/// The tree in memory. Its rules stand in three files: here what is in memory and in the store, in
+/// [`super::leasing`] new leaves, in [`super::staging`] erasures; both build on this one.
 pub(super) struct State {
     store: [u8; 16],
     /// All but the last level; stay once they were loaded (one for 4,096 leaves).
