@@ -1,14 +1,17 @@
 //! The deletion log: what was removed, by whom, and since when its keys are gone.
 
+use std::collections::BTreeSet;
+
 use rusqlite::{Connection, Row, params};
 
 use sss_common::{Kind, NodeId, Timestamp, Uid, Version};
 
 use super::reclaim::Loose;
-use super::rows::{all, change, damaged, get, int, limit, one, text, unsigned};
-use super::{facts, names, nodes};
+use super::rows::{all, change, damaged, get, int, limit, one, optional_id, text, unsigned};
+use super::{facts, keys, nodes};
 use crate::store::rules::nanos;
 use crate::store::{Deletion, Erased, Result};
+use sss_vault::sealed::KeyImage;
 
 /// A removal's author and time.
 #[derive(Clone, Debug)]
@@ -29,7 +32,7 @@ fn remove_as(c: &Connection, id: NodeId, by: &By, seq: Option<u64>) -> Result<De
     let sql = "SELECT version FROM versions WHERE node = ? ORDER BY version";
     let versions = all(c, sql, [id.0], |row| unsigned(row, 0).map(Version))?;
     let loose = Loose::of_node(c, id)?;
-    names::delete_rows(c, id)?;
+    nodes::delete(c, id)?;
     let swept = loose.sweep(c, Some(id))?;
     let mut deletion = Deletion {
         seq: 0,
@@ -70,8 +73,18 @@ fn insert(c: &Connection, deletion: &Deletion, seq: Option<u64>) -> Result<u64> 
     seq.ok_or_else(|| damaged("an entry of the deletion log without a number"))
 }
 
+pub(super) fn erased(c: &Connection, leaves: &[u64], keys: &[KeyImage], at: Erased) -> Result<()> {
+    keys::write(c, keys)?;
+    let mut documents = BTreeSet::new();
+    for leaf in leaves {
+        let sql = "DELETE FROM erasures WHERE leaf = ? RETURNING document";
+        documents.extend(one(c, sql, [int(*leaf)?], |row| optional_id(row, 0))?.flatten());
+    }
+    documents.into_iter().try_for_each(|document| settle(c, document, at))
+}
+
 /// Marks a document's deletion as erased once none of its keys is queued.
-pub(super) fn settle(c: &Connection, document: NodeId, at: Erased) -> Result<()> {
+fn settle(c: &Connection, document: NodeId, at: Erased) -> Result<()> {
     change(
         c,
         "UPDATE deletions SET epoch = ?2, erased = ?3

@@ -7,10 +7,12 @@
 
 mod attributes;
 mod audit;
+mod commit;
 mod content;
 mod deletions;
 mod error;
 mod facts;
+mod keys;
 mod names;
 mod nodes;
 mod readers;
@@ -182,7 +184,7 @@ impl MetaStore for SqliteStore {
     async fn commit(&self, allowed: &Allowed, commit: Commit, audit: AuditRow) -> Result<Node> {
         rules::write(allowed, commit.node)?;
         let proof = allowed.clone();
-        self.write_audited(audit, move |c| content::commit(c, &proof, &commit)).await
+        self.write_audited(audit, move |c| commit::commit(c, &proof, &commit)).await
     }
 
     async fn rename(&self, allowed: &Allowed, rename: Rename, audit: AuditRow) -> Result<Node> {
@@ -194,7 +196,7 @@ impl MetaStore for SqliteStore {
     async fn swap(&self, allowed: &Allowed, swap: Swap, audit: AuditRow) -> Result<(Node, Node)> {
         rules::own(allowed, swap.document)?;
         let proof = allowed.clone();
-        self.write_audited(audit, move |c| names::swap(c, &proof, &swap)).await
+        self.write_audited(audit, move |c| commit::swap(c, &proof, &swap)).await
     }
 
     async fn remove(&self, allowed: &Allowed, remove: Remove, audit: AuditRow) -> Result<Deletion> {
@@ -246,15 +248,15 @@ impl MetaStore for SqliteStore {
     }
 
     async fn key_node(&self, position: KeyPosition) -> Result<Option<KeyImage>> {
-        self.read(move |c| content::key_node(c, position)).await
+        self.read(move |c| keys::node(c, position)).await
     }
 
     async fn key_nodes(&self, level: u8, from: u64, limit: usize) -> Result<Vec<KeyImage>> {
-        self.read(move |c| content::key_nodes(c, level, from, limit)).await
+        self.read(move |c| keys::nodes(c, level, from, limit)).await
     }
 
     async fn last_leaf(&self) -> Result<Option<u64>> {
-        self.read(|c| content::last_leaf(c)).await
+        self.read(|c| keys::last_leaf(c)).await
     }
 
     async fn last_queued(&self) -> Result<Option<u64>> {
@@ -276,7 +278,7 @@ impl MetaStore for SqliteStore {
 
     async fn erased(&self, leaves: &[u64], keys: Vec<KeyImage>, at: Erased) -> Result<()> {
         let leaves = leaves.to_vec();
-        self.write(move |c| reclaim::erased(c, &leaves, &keys, at)).await
+        self.write(move |c| deletions::erased(c, &leaves, &keys, at)).await
     }
 
     async fn unused(&self, leaves: &[u64]) -> Result<Vec<u64>> {

@@ -1,16 +1,13 @@
-//! Changes to names: create, rename, swap, remove.
+//! Changes to names: create, rename, remove.
 
-use rusqlite::{Connection, params};
+use rusqlite::Connection;
 
 use sss_common::{Kind, Name, NodeId, Uid, Version};
 
 use super::deletions::{self, By};
-use super::reclaim::Loose;
-use super::rows::change;
-use super::{content, nodes};
+use super::nodes;
 use crate::store::rules::{self, MODE_MASK};
-use crate::store::{Deletion, NewNode, Node, Remove, Rename, Result, StoreError, Swap};
-use sss_policy::Allowed;
+use crate::store::{Deletion, NewNode, Node, Remove, Rename, Result, StoreError};
 
 pub(super) fn create(c: &Connection, new: &NewNode, owner: &Uid) -> Result<Node> {
     let parent = nodes::folder(c, new.parent)?;
@@ -23,7 +20,7 @@ pub(super) fn create(c: &Connection, new: &NewNode, owner: &Uid) -> Result<Node>
     Ok(node)
 }
 
-fn fresh(new: &NewNode, home: Uid, parent: NodeId, name: &Name, owner: &Uid) -> Node {
+pub(super) fn fresh(new: &NewNode, home: Uid, parent: NodeId, name: &Name, owner: &Uid) -> Node {
     Node {
         id: new.id,
         parent: Some(parent),
@@ -41,11 +38,11 @@ fn fresh(new: &NewNode, home: Uid, parent: NodeId, name: &Name, owner: &Uid) -> 
     }
 }
 
-fn free(c: &Connection, parent: NodeId, name: &Name) -> Result<()> {
+pub(super) fn free(c: &Connection, parent: NodeId, name: &Name) -> Result<()> {
     if nodes::at(c, parent, name)?.is_some() { Err(StoreError::Exists) } else { Ok(()) }
 }
 
-fn unused(c: &Connection, id: NodeId) -> Result<()> {
+pub(super) fn unused(c: &Connection, id: NodeId) -> Result<()> {
     if nodes::find(c, id)?.is_some() { Err(StoreError::Exists) } else { Ok(()) }
 }
 
@@ -92,36 +89,6 @@ fn replaceable(c: &Connection, node: &Node, there: &Node) -> Result<()> {
     }
 }
 
-pub(super) fn swap(c: &Connection, allowed: &Allowed, swap: &Swap) -> Result<(Node, Node)> {
-    let document = nodes::placed(c, swap.document, swap.backup_parent, &swap.backup_name)?;
-    if document.kind == Kind::Folder {
-        return Err(StoreError::IsFolder);
-    }
-    if document.version != swap.version {
-        return Err(StoreError::VersionMoved(document.version));
-    }
-    let target = nodes::folder(c, swap.parent)?;
-    if target.home != document.home {
-        return Err(StoreError::NotFound);
-    }
-    nodes::fits_below(c, target.id, 1)?;
-    free(c, target.id, &swap.name)?;
-    unused(c, swap.copy.id)?;
-
-    nodes::place(c, document.id, target.id, &swap.name, swap.copy.now_ns)?;
-    let copy = fresh(&swap.copy, document.home, swap.backup_parent, &swap.backup_name, &swap.owner);
-    nodes::insert(c, &copy)?;
-    nodes::touch(c, swap.backup_parent, swap.copy.now_ns)?;
-    nodes::touch(c, target.id, swap.copy.now_ns)?;
-    if let Some(commit) = &swap.commit {
-        if commit.node != copy.id || commit.consumes.is_some() || commit.create.is_some() {
-            return Err(StoreError::Damaged("a swap's version is not its copy's".into()));
-        }
-        content::commit(c, allowed, commit)?;
-    }
-    Ok((nodes::existing(c, document.id)?, nodes::existing(c, copy.id)?))
-}
-
 pub(super) fn remove(c: &Connection, remove: &Remove, by: &By) -> Result<Deletion> {
     let node = nodes::placed(c, remove.node, remove.parent, &remove.name)?;
     rules::removable(&node, remove)?;
@@ -131,18 +98,4 @@ pub(super) fn remove(c: &Connection, remove: &Remove, by: &By) -> Result<Deletio
     let deletion = deletions::remove_logged(c, node.id, by)?;
     nodes::touch(c, remove.parent, remove.now_ns)?;
     Ok(deletion)
-}
-
-/// Removes a node whose content lives on in another; nothing was deleted.
-pub(super) fn remove_consumed(c: &Connection, id: NodeId) -> Result<()> {
-    let loose = Loose::of_node(c, id)?;
-    delete_rows(c, id)?;
-    loose.sweep(c, None).map(drop)
-}
-
-/// Grants and attributes go with the node's row.
-pub(super) fn delete_rows(c: &Connection, id: NodeId) -> Result<()> {
-    change(c, "DELETE FROM versions WHERE node = ?", params![id.0])?;
-    change(c, "DELETE FROM nodes WHERE id = ?", params![id.0])?;
-    Ok(())
 }

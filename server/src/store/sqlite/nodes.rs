@@ -61,6 +61,13 @@ pub(super) fn insert(c: &Connection, node: &Node) -> Result<()> {
     Ok(())
 }
 
+/// Grants and attributes go with the node's row.
+pub(super) fn delete(c: &Connection, id: NodeId) -> Result<()> {
+    change(c, "DELETE FROM versions WHERE node = ?", params![id.0])?;
+    change(c, "DELETE FROM nodes WHERE id = ?", params![id.0])?;
+    Ok(())
+}
+
 /// An entry of the folder came or went.
 pub(super) fn touch(c: &Connection, folder: NodeId, now_ns: i64) -> Result<()> {
     change(c, "UPDATE nodes SET mtime_ns = ?1, ctime_ns = ?1 WHERE id = ?2", params![now_ns, folder.0])?;

@@ -5,10 +5,8 @@ use std::collections::BTreeSet;
 use rusqlite::{Connection, params};
 use sss_common::{NodeId, PackId, Timestamp, Version};
 
-use super::rows::{all, change, get, int, limit, one, optional_id, pack_id, unsigned, version as version_at};
-use super::{content, deletions};
-use crate::store::{Erased, Result};
-use sss_vault::sealed::KeyImage;
+use super::rows::{all, change, get, int, limit, one, pack_id, unsigned, version as version_at};
+use crate::store::Result;
 
 /// Free pages that stay in the file for the next check-ins (16 MiB); more are given back to the disk.
 const FREE_KEPT: i64 = 4096;
@@ -145,16 +143,6 @@ pub(super) fn erasures(c: &Connection, most: usize) -> Result<Vec<u64>> {
 
 pub(super) fn last_queued(c: &Connection) -> Result<Option<u64>> {
     one(c, "SELECT leaf FROM erasures ORDER BY leaf DESC LIMIT 1", [], |row| unsigned(row, 0))
-}
-
-pub(super) fn erased(c: &Connection, leaves: &[u64], keys: &[KeyImage], at: Erased) -> Result<()> {
-    content::write_keys(c, keys)?;
-    let mut documents = BTreeSet::new();
-    for leaf in leaves {
-        let sql = "DELETE FROM erasures WHERE leaf = ? RETURNING document";
-        documents.extend(one(c, sql, [int(*leaf)?], |row| optional_id(row, 0))?.flatten());
-    }
-    documents.into_iter().try_for_each(|document| deletions::settle(c, document, at))
 }
 
 pub(super) fn trash(c: &Connection, most: usize, now: Timestamp) -> Result<Vec<PackId>> {

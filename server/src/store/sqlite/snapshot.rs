@@ -13,7 +13,7 @@ use rusqlite::backup::{Backup, StepResult};
 use sss_common::{NodeId, PackId};
 
 use super::rows::{all, change, get, limit, one, pack_id, unsigned};
-use super::{content, deletions, facts, schema};
+use super::{deletions, facts, keys, schema};
 use crate::store::{Deletion, Result, StoreError};
 use sss_vault::sealed::{KeyImage, KeyPosition};
 
@@ -49,12 +49,12 @@ impl Snapshot {
 
     /// A node of the key tree.
     pub fn key_node(&self, position: KeyPosition) -> Result<Option<KeyImage>> {
-        content::key_node(&self.0, position)
+        keys::node(&self.0, position)
     }
 
     /// The largest leaf number ever committed.
     pub fn last_leaf(&self) -> Result<Option<u64>> {
-        content::last_leaf(&self.0)
+        keys::last_leaf(&self.0)
     }
 
     /// Up to `limit` entries of the deletion log behind `after`, in order. `NotFound` where the schema is of a time before it.
