@@ -8,9 +8,11 @@
 
 pub mod bench;
 pub mod binaries;
+pub mod circles;
 pub mod command;
 pub mod curl;
 pub mod fixture;
+mod home;
 pub mod layers;
 pub mod mount;
 pub mod store;

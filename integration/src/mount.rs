@@ -11,7 +11,7 @@ use rustix::io::Errno;
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::command::{Cmd, Done, bash};
-use crate::store::{Home, fresh_dir};
+use crate::home::Home;
 use crate::wait::{eventually, holds_within};
 
 /// How long a mount may take to come, and to go with all that is to be checked in.
@@ -26,7 +26,7 @@ pub struct Mount {
 
 impl Mount {
     pub(crate) fn new(home: Arc<Home>, server: &str, identity: &Path, more: &[&str]) -> Self {
-        let path = fresh_dir(home.path(), "mnt-");
+        let path = home.fresh_dir("mnt-");
         // The guard is there before the mount is: a mount command that fails half way is cleaned up too.
         let mount = Mount { home, path, gone: false };
         mount

@@ -3,7 +3,6 @@
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Write};
 use std::net::SocketAddr;
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
@@ -12,33 +11,16 @@ use std::thread;
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
-use tempfile::TempDir;
 
 use crate::binaries::program;
 use crate::command::Cmd;
 use crate::fixture;
+use crate::home::Home;
 use crate::mount::Mount;
 use crate::wait::{eventually, holds_within};
 
 /// How long a server may take to answer or to stop.
 const SERVER_DEADLINE: Duration = Duration::from_secs(30);
-
-/// The temporary folder of a store; it goes away with the last who holds it.
-pub(crate) struct Home(TempDir);
-
-impl Home {
-    pub(crate) fn path(&self) -> &Path {
-        self.0.path()
-    }
-
-    /// One of our programs, with its own runtime and state folders.
-    pub(crate) fn tool(&self, name: &str) -> Cmd {
-        Cmd::new(program(name))
-            .env("XDG_RUNTIME_DIR", self.path().join("run"))
-            .env("XDG_STATE_HOME", self.path().join("state"))
-            .env("XDG_CACHE_HOME", self.path().join("cache"))
-    }
-}
 
 /// How a store is to be started.
 #[derive(Default)]
@@ -64,19 +46,13 @@ impl Builder {
 
     /// Makes the folder and starts the server.
     pub fn start(self) -> Store {
-        let home = tempfile::Builder::new().prefix("3s-").tempdir().expect("a temporary folder can be made");
-        fixture::copy_to(home.path());
-        for private in ["run", "state", "cache"] {
-            let dir = home.path().join(private);
-            fs::create_dir(&dir).expect("a folder can be made in a fresh one");
-            fs::set_permissions(&dir, fs::Permissions::from_mode(0o700)).expect("it is ours");
-        }
+        let home = Home::new();
         if let Some(text) = &self.config {
             fs::write(home.path().join("server.toml"), text)
                 .expect("a file can be written in a fresh folder");
         }
         let mut store = Store {
-            home: Arc::new(Home(home)),
+            home: Arc::new(home),
             how: self,
             server: None,
             addr: None,
@@ -174,7 +150,7 @@ impl Store {
 
     /// An empty folder in the store's own.
     pub fn fresh_dir(&self, prefix: &str) -> PathBuf {
-        fresh_dir(self.home.path(), prefix)
+        self.home.fresh_dir(prefix)
     }
 
     /// The arguments of `3s-server run` for this store.
@@ -323,12 +299,6 @@ impl Drop for Store {
             }
         }
     }
-}
-
-pub(crate) fn fresh_dir(within: &Path, prefix: &str) -> PathBuf {
-    let dir =
-        tempfile::Builder::new().prefix(prefix).tempdir_in(within).expect("a folder can be made in ours");
-    dir.keep()
 }
 
 fn pid_of(child: &Child) -> Pid {
