@@ -219,7 +219,7 @@ pub struct Commit {
     /// renamed onto `node`.
     pub consumes: Option<(NodeId, Version)>,
     /// `node` itself, when it begins to exist with this version (its `base` is 0): inserted first, in the same transaction,
-    /// and owned by the proof's user. Fails as [`super::MetaStore::create`] does.
+    /// and owned by the proof's user. Fails as [`super::Names::create`] does.
     pub create: Option<NewNode>,
 }
 

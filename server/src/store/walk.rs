@@ -1,6 +1,28 @@
-//! What a walk over the metadata gives, page by page.
+//! Walking over all that is kept, for the scrub, page by page.
 
-use sss_common::{PackId, Version};
+use async_trait::async_trait;
+
+use sss_common::{NodeId, PackId, Version};
+
+use super::Result;
+
+/// Walking over all that is kept, for the scrub. Each page is a read of its own, and sees the last commit. Every method is one transaction; see [`super::MetaStore`].
+#[async_trait]
+pub trait Walk: Send + Sync {
+    /// How much there is.
+    async fn totals(&self) -> Result<Totals>;
+    /// Up to `limit` documents and links behind `after`, in the order of their ids. Fewer mean that these were the last.
+    async fn documents(&self, after: Option<NodeId>, limit: usize) -> Result<Vec<NodeId>>;
+    /// The current version and all that are kept; `None` for what is not there.
+    async fn versions_of(&self, id: NodeId) -> Result<Option<Versions>>;
+    /// Up to `limit` packs behind `after`, each with its leaf, in the order of their leaves, which is that of the
+    /// check-ins. Fewer mean that these were the last.
+    async fn packs_after(&self, after: Option<(u64, PackId)>, limit: usize) -> Result<Vec<(u64, PackId)>>;
+    /// How many blocks a pack has, by its row.
+    async fn pack_blocks(&self, id: PackId) -> Result<Option<u64>>;
+    /// The versions that count as using a pack, in order.
+    async fn users_of(&self, id: PackId) -> Result<Vec<(NodeId, Version)>>;
+}
 
 /// How much there is to walk over.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -4,7 +4,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::store::sqlite::SqliteStore;
-use crate::store::{Erased, MetaStore};
+use crate::store::{Erased, Reclaim};
 
 fn image(level: u8, index: u64, sequence: u64, keys: usize) -> KeyImage {
     let mut sealed = KEY_NODE_MAGIC.to_vec();

@@ -14,11 +14,11 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use sss_common::{Flag, Grantee, Kind, Name, NodeId, PackId, Right, Timestamp, Uid, Version};
+use sss_common::{Flag, Grantee, Kind, Name, NodeId, PackId, Right, Timestamp, Uid, Version, XattrMode};
 
 use super::rules::nanos;
 use super::*;
-use sss_policy::{Action, Below, Facts, Level, decide};
+use sss_policy::{Action, Allowed, Below, Facts, Level, decide};
 use sss_vault::sealed::{KeyImage, KeyPosition};
 
 /// Tests of all cases: `suite!(module, async || fresh store and what must outlive it)`.

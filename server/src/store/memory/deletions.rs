@@ -1,10 +1,42 @@
 //! The deletion log.
 
+use async_trait::async_trait;
+
 use sss_common::{Kind, NodeId, Timestamp, Uid};
 
+use super::MemoryStore;
 use super::state::State;
 use crate::store::rules::nanos;
-use crate::store::{Deletion, Erased};
+use crate::store::{Deletion, Deletions, Erased, Result};
+
+#[async_trait]
+impl Deletions for MemoryStore {
+    async fn deletion(&self, document: NodeId) -> Result<Option<Deletion>> {
+        Ok(self.read(|state| state.deletions.iter().find(|entry| entry.document == document).cloned()))
+    }
+
+    async fn deletions(&self, after: u64, limit: usize) -> Result<Vec<Deletion>> {
+        Ok(self.read(|state| {
+            let behind = state.deletions.iter().filter(|entry| entry.seq > after);
+            behind.take(limit).cloned().collect()
+        }))
+    }
+
+    async fn remove_again(&self, deletion: &Deletion) -> Result<bool> {
+        self.write(|state| Ok(state.remove_again(deletion)))
+    }
+
+    async fn last_deletion(&self) -> Result<u64> {
+        Ok(self.read(|state| state.last_deletion))
+    }
+
+    async fn skip_deletions(&self, last: u64) -> Result<()> {
+        self.write(|state| {
+            state.last_deletion = state.last_deletion.max(last);
+            Ok(())
+        })
+    }
+}
 
 /// A removal's author and time.
 pub(super) struct By {

@@ -2,17 +2,77 @@
 
 use std::iter::successors;
 
+use async_trait::async_trait;
+
 use sss_common::limits::DEPTH_MAX;
 
-use sss_common::{Kind, Name, NodeId, Uid, Version};
+use sss_common::{Kind, Name, NodeId, Timestamp, Uid, Version};
 
+use super::MemoryStore;
 use super::deletions::By;
 use super::state::State;
 use crate::store::rules::{self, MODE_MASK, nanos};
 use crate::store::{
-    Commit, Deletion, NewNode, Node, Remove, Rename, Result, StoreError, StoredVersion, Swap,
+    AuditRow, Commit, Deletion, Names, NewNode, Node, Remove, Rename, Result, Seen, StoreError,
+    StoredVersion, Swap,
 };
 use sss_policy::Allowed;
+
+#[async_trait]
+impl Names for MemoryStore {
+    async fn home(&self, owner: &Uid, user: &Uid, now: Timestamp) -> Result<Option<Seen>> {
+        Ok(self.read(|state| state.users.get(owner).and_then(|owner| state.seen(owner.home, user, now))))
+    }
+
+    async fn node(&self, id: NodeId, user: &Uid, now: Timestamp) -> Result<Option<Seen>> {
+        Ok(self.read(|state| state.seen(id, user, now)))
+    }
+
+    async fn child(&self, parent: NodeId, name: &Name, user: &Uid, now: Timestamp) -> Result<Option<Seen>> {
+        Ok(self.read(|state| state.at(parent, name).and_then(|node| state.seen(node.id, user, now))))
+    }
+
+    async fn children(
+        &self,
+        folder: NodeId,
+        after: Option<&Name>,
+        limit: usize,
+        user: &Uid,
+        now: Timestamp,
+    ) -> Result<Vec<Seen>> {
+        self.read(|state| {
+            state.folder(folder)?;
+            let children = state.children(folder);
+            let behind = children.filter(|node| node.name.as_ref() > after).take(limit);
+            Ok(behind.filter_map(|node| state.seen(node.id, user, now)).collect())
+        })
+    }
+
+    async fn shared_homes(&self, user: &Uid, now: Timestamp) -> Result<Vec<Uid>> {
+        Ok(self.read(|state| state.shared_homes(user, now)))
+    }
+
+    async fn path(&self, id: NodeId) -> Result<Option<String>> {
+        Ok(self.read(|state| state.path(id)))
+    }
+
+    async fn create(&self, allowed: &Allowed, new: NewNode, audit: AuditRow) -> Result<Node> {
+        rules::write(allowed, new.parent)?;
+        self.write_audited(audit, |state| state.create(new, allowed.user()))
+    }
+
+    async fn rename(&self, allowed: &Allowed, rename: Rename, audit: AuditRow) -> Result<Node> {
+        rules::own(allowed, rename.node)?;
+        let by = By { user: allowed.user().clone(), time: audit.time };
+        self.write_audited(audit, |state| state.rename(rename, &by))
+    }
+
+    async fn remove(&self, allowed: &Allowed, remove: Remove, audit: AuditRow) -> Result<Deletion> {
+        rules::own(allowed, remove.node)?;
+        let by = By { user: allowed.user().clone(), time: audit.time };
+        self.write_audited(audit, |state| state.remove(remove, &by))
+    }
+}
 
 impl State {
     pub(super) fn existing(&self, id: NodeId) -> Result<&Node> {

@@ -2,10 +2,40 @@
 
 use std::ops::Bound;
 
+use async_trait::async_trait;
+
 use sss_common::{Kind, NodeId, PackId, Version};
 
+use super::MemoryStore;
 use super::state::State;
-use crate::store::{Kept, Totals, Versions};
+use crate::store::{Kept, Result, Totals, Versions, Walk};
+
+#[async_trait]
+impl Walk for MemoryStore {
+    async fn totals(&self) -> Result<Totals> {
+        Ok(self.read(State::totals))
+    }
+
+    async fn documents(&self, after: Option<NodeId>, limit: usize) -> Result<Vec<NodeId>> {
+        Ok(self.read(|state| state.documents(after, limit)))
+    }
+
+    async fn versions_of(&self, id: NodeId) -> Result<Option<Versions>> {
+        Ok(self.read(|state| state.versions_of(id)))
+    }
+
+    async fn packs_after(&self, after: Option<(u64, PackId)>, limit: usize) -> Result<Vec<(u64, PackId)>> {
+        Ok(self.read(|state| state.packs_after(after, limit)))
+    }
+
+    async fn pack_blocks(&self, id: PackId) -> Result<Option<u64>> {
+        Ok(self.read(|state| state.packs.get(&id).map(|pack| pack.blocks)))
+    }
+
+    async fn users_of(&self, id: PackId) -> Result<Vec<(NodeId, Version)>> {
+        Ok(self.read(|state| state.users_of(id)))
+    }
+}
 
 impl State {
     pub(super) fn totals(&self) -> Totals {

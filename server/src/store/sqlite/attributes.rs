@@ -1,13 +1,60 @@
 //! Modes, times, flags, extended attributes and grants.
 
+use async_trait::async_trait;
 use rusqlite::{Connection, params};
 
 use sss_common::{Flag, Grantee, Kind, NodeId, Timestamp, Version, XattrMode};
 
-use super::nodes;
 use super::rows::{self, all, change, get, grantee, one, right_number, unsigned};
-use crate::store::rules::{MODE_MASK, xattr_fits};
-use crate::store::{GrantRow, NewGrant, Node, Result, SetAttr, StoreError};
+use super::{SqliteStore, nodes};
+use crate::store::rules::{self, MODE_MASK, nanos, xattr_fits};
+use crate::store::{AuditRow, GrantRow, NewGrant, Node, Result, SetAttr, Sharing, StoreError};
+use sss_policy::Allowed;
+
+#[async_trait]
+impl Sharing for SqliteStore {
+    async fn set_attr(&self, allowed: &Allowed, set: SetAttr) -> Result<Node> {
+        let id = rules::writable(allowed)?;
+        self.write(move |c| set_attr(c, id, &set)).await
+    }
+
+    async fn set_flag(&self, allowed: &Allowed, flag: Flag, audit: AuditRow) -> Result<Node> {
+        let id = rules::owned(allowed)?;
+        let now_ns = nanos(audit.time);
+        self.write_audited(audit, move |c| set_flag(c, id, flag, now_ns)).await
+    }
+
+    async fn xattrs(&self, id: NodeId) -> Result<Vec<(String, Vec<u8>)>> {
+        self.read(move |c| xattrs(c, id)).await
+    }
+
+    async fn set_xattr(&self, allowed: &Allowed, name: &str, value: &[u8], mode: XattrMode) -> Result<()> {
+        let id = rules::writable(allowed)?;
+        let (name, value) = (name.to_owned(), value.to_vec());
+        self.write(move |c| set_xattr(c, id, &name, &value, mode)).await
+    }
+
+    async fn remove_xattr(&self, allowed: &Allowed, name: &str) -> Result<()> {
+        let id = rules::writable(allowed)?;
+        let name = name.to_owned();
+        self.write(move |c| remove_xattr(c, id, &name)).await
+    }
+
+    async fn grants(&self, id: NodeId) -> Result<Vec<GrantRow>> {
+        self.read(move |c| grants(c, id)).await
+    }
+
+    async fn set_grant(&self, allowed: &Allowed, grant: NewGrant, audit: AuditRow) -> Result<()> {
+        let id = rules::owned(allowed)?;
+        self.write_audited(audit, move |c| set_grant(c, id, &grant)).await
+    }
+
+    async fn revoke_grant(&self, allowed: &Allowed, grantee: &Grantee, audit: AuditRow) -> Result<()> {
+        let id = rules::owned(allowed)?;
+        let grantee = grantee.clone();
+        self.write_audited(audit, move |c| revoke_grant(c, id, &grantee)).await
+    }
+}
 
 pub(super) fn set_attr(c: &Connection, id: NodeId, set: &SetAttr) -> Result<Node> {
     change(

@@ -1,15 +1,40 @@
 //! A new current version, with all that goes into its transaction: what it creates, uses and consumes.
 
+use async_trait::async_trait;
 use rusqlite::{Connection, params};
 
-use sss_common::{Kind, NodeId, Version};
+use sss_common::{Kind, NodeId, PackId, Version};
 
-use super::reclaim::Loose;
+use super::loose::Loose;
 use super::rows::{change, damaged, int};
-use super::{content, keys, names, nodes};
+use super::{SqliteStore, content, keys, names, nodes};
 use crate::store::rules::{self, MODE_MASK, nanos};
-use crate::store::{Commit, Node, PackRow, Result, StoreError, Swap};
+use crate::store::{AuditRow, Commit, Content, Node, PackRow, Result, StoreError, StoredVersion, Swap};
 use sss_policy::Allowed;
+
+#[async_trait]
+impl Content for SqliteStore {
+    async fn version(&self, id: NodeId, version: Version) -> Result<Option<StoredVersion>> {
+        self.read(move |c| content::version(c, id, version)).await
+    }
+
+    async fn packs(&self, ids: &[PackId]) -> Result<Vec<PackRow>> {
+        let ids = ids.to_vec();
+        self.read(move |c| content::packs(c, &ids)).await
+    }
+
+    async fn commit(&self, allowed: &Allowed, commit: Commit, audit: AuditRow) -> Result<Node> {
+        rules::write(allowed, commit.node)?;
+        let proof = allowed.clone();
+        self.write_audited(audit, move |c| self::commit(c, &proof, &commit)).await
+    }
+
+    async fn swap(&self, allowed: &Allowed, swap: Swap, audit: AuditRow) -> Result<(Node, Node)> {
+        rules::own(allowed, swap.document)?;
+        let proof = allowed.clone();
+        self.write_audited(audit, move |c| self::swap(c, &proof, &swap)).await
+    }
+}
 
 /// What it creates first; then the version, its pack and its uses, then what it consumes: packs that pass from one to the other are never
 /// without a use.

@@ -2,16 +2,41 @@
 
 use std::collections::BTreeSet;
 
+use async_trait::async_trait;
 use rusqlite::{Connection, Row, params};
 
 use sss_common::{Kind, NodeId, Timestamp, Uid, Version};
 
-use super::reclaim::Loose;
+use super::loose::Loose;
 use super::rows::{all, change, damaged, get, int, limit, one, optional_id, text, unsigned};
-use super::{facts, keys, nodes};
+use super::{SqliteStore, facts, keys, nodes};
 use crate::store::rules::nanos;
-use crate::store::{Deletion, Erased, Result};
+use crate::store::{Deletion, Deletions, Erased, Result};
 use sss_vault::sealed::KeyImage;
+
+#[async_trait]
+impl Deletions for SqliteStore {
+    async fn deletion(&self, document: NodeId) -> Result<Option<Deletion>> {
+        self.read(move |c| find(c, document)).await
+    }
+
+    async fn deletions(&self, after: u64, limit: usize) -> Result<Vec<Deletion>> {
+        self.read(move |c| self::after(c, after, limit)).await
+    }
+
+    async fn remove_again(&self, deletion: &Deletion) -> Result<bool> {
+        let deletion = deletion.clone();
+        self.write(move |c| remove_again(c, &deletion)).await
+    }
+
+    async fn last_deletion(&self) -> Result<u64> {
+        self.read(|c| last(c)).await
+    }
+
+    async fn skip_deletions(&self, last: u64) -> Result<()> {
+        self.write(move |c| skip(c, last)).await
+    }
+}
 
 /// A removal's author and time.
 #[derive(Clone, Debug)]

@@ -1,10 +1,31 @@
 //! The key tree's sealed nodes.
 
+use async_trait::async_trait;
 use rusqlite::{Connection, params};
 
+use super::SqliteStore;
 use super::rows::{all, change, get, int, limit, one, unsigned};
-use crate::store::Result;
+use crate::store::{Keys, Result};
 use sss_vault::sealed::{KeyImage, KeyPosition};
+
+#[async_trait]
+impl Keys for SqliteStore {
+    async fn key_node(&self, position: KeyPosition) -> Result<Option<KeyImage>> {
+        self.read(move |c| node(c, position)).await
+    }
+
+    async fn key_nodes(&self, level: u8, from: u64, limit: usize) -> Result<Vec<KeyImage>> {
+        self.read(move |c| nodes(c, level, from, limit)).await
+    }
+
+    async fn last_leaf(&self) -> Result<Option<u64>> {
+        self.read(|c| last_leaf(c)).await
+    }
+
+    async fn last_queued(&self) -> Result<Option<u64>> {
+        self.read(|c| last_queued(c)).await
+    }
+}
 
 /// Never lets an image replace a newer one.
 pub(super) fn write(c: &Connection, keys: &[KeyImage]) -> Result<()> {
@@ -43,4 +64,8 @@ pub(super) fn nodes(c: &Connection, level: u8, from: u64, most: usize) -> Result
 
 pub(super) fn last_leaf(c: &Connection) -> Result<Option<u64>> {
     one(c, "SELECT value FROM counters WHERE name = 'leaf'", [], |row| unsigned(row, 0))
+}
+
+pub(super) fn last_queued(c: &Connection) -> Result<Option<u64>> {
+    one(c, "SELECT leaf FROM erasures ORDER BY leaf DESC LIMIT 1", [], |row| unsigned(row, 0))
 }

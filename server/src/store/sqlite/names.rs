@@ -1,13 +1,72 @@
 //! Changes to names: create, rename, remove.
 
+use async_trait::async_trait;
 use rusqlite::Connection;
 
-use sss_common::{Kind, Name, NodeId, Uid, Version};
+use sss_common::{Kind, Name, NodeId, Timestamp, Uid, Version};
 
 use super::deletions::{self, By};
-use super::nodes;
+use super::{SqliteStore, facts, nodes};
 use crate::store::rules::{self, MODE_MASK};
-use crate::store::{Deletion, NewNode, Node, Remove, Rename, Result, StoreError};
+use crate::store::{AuditRow, Deletion, Names, NewNode, Node, Remove, Rename, Result, Seen, StoreError};
+use sss_policy::Allowed;
+
+#[async_trait]
+impl Names for SqliteStore {
+    async fn home(&self, owner: &Uid, user: &Uid, now: Timestamp) -> Result<Option<Seen>> {
+        let (owner, user) = (owner.clone(), user.clone());
+        self.read(move |c| facts::home(c, &owner, &user, now)).await
+    }
+
+    async fn node(&self, id: NodeId, user: &Uid, now: Timestamp) -> Result<Option<Seen>> {
+        let user = user.clone();
+        self.read(move |c| facts::node(c, id, &user, now)).await
+    }
+
+    async fn child(&self, parent: NodeId, name: &Name, user: &Uid, now: Timestamp) -> Result<Option<Seen>> {
+        let (name, user) = (name.clone(), user.clone());
+        self.read(move |c| facts::child(c, parent, &name, &user, now)).await
+    }
+
+    async fn children(
+        &self,
+        folder: NodeId,
+        after: Option<&Name>,
+        limit: usize,
+        user: &Uid,
+        now: Timestamp,
+    ) -> Result<Vec<Seen>> {
+        let (after, user) = (after.cloned(), user.clone());
+        self.read(move |c| facts::children(c, folder, after.as_ref(), limit, &user, now)).await
+    }
+
+    async fn shared_homes(&self, user: &Uid, now: Timestamp) -> Result<Vec<Uid>> {
+        let user = user.clone();
+        self.read(move |c| facts::shared_homes(c, &user, now)).await
+    }
+
+    async fn path(&self, id: NodeId) -> Result<Option<String>> {
+        self.read(move |c| facts::path(c, id)).await
+    }
+
+    async fn create(&self, allowed: &Allowed, new: NewNode, audit: AuditRow) -> Result<Node> {
+        rules::write(allowed, new.parent)?;
+        let owner = allowed.user().clone();
+        self.write_audited(audit, move |c| create(c, &new, &owner)).await
+    }
+
+    async fn rename(&self, allowed: &Allowed, rename: Rename, audit: AuditRow) -> Result<Node> {
+        rules::own(allowed, rename.node)?;
+        let by = By { user: allowed.user().clone(), time: audit.time };
+        self.write_audited(audit, move |c| self::rename(c, &rename, &by)).await
+    }
+
+    async fn remove(&self, allowed: &Allowed, remove: Remove, audit: AuditRow) -> Result<Deletion> {
+        rules::own(allowed, remove.node)?;
+        let by = By { user: allowed.user().clone(), time: audit.time };
+        self.write_audited(audit, move |c| self::remove(c, &remove, &by)).await
+    }
+}
 
 pub(super) fn create(c: &Connection, new: &NewNode, owner: &Uid) -> Result<Node> {
     let parent = nodes::folder(c, new.parent)?;

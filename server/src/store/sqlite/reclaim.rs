@@ -1,83 +1,74 @@
-//! What nothing uses any more: versions, packs, leaves, and the two queues that they go to.
+//! What nothing uses any more: versions, packs and leaves, and the two queues that they went to.
 
-use std::collections::BTreeSet;
-
+use async_trait::async_trait;
 use rusqlite::{Connection, params};
 use sss_common::{NodeId, PackId, Timestamp, Version};
 
+use super::loose::{Loose, is_used, queue};
 use super::rows::{all, change, get, int, limit, one, pack_id, unsigned, version as version_at};
-use crate::store::Result;
+use super::{SqliteStore, content, deletions};
+use crate::store::{Erased, Reclaim, Result};
+use sss_vault::sealed::KeyImage;
+
+#[async_trait]
+impl Reclaim for SqliteStore {
+    async fn superseded(&self, before: Timestamp, limit: usize) -> Result<Vec<(NodeId, Version)>> {
+        self.read(move |c| superseded(c, before, limit)).await
+    }
+
+    async fn drop_versions(&self, versions: &[(NodeId, Version)]) -> Result<()> {
+        let versions = versions.to_vec();
+        self.write(move |c| drop_versions(c, &versions)).await
+    }
+
+    async fn erasures(&self, limit: usize) -> Result<Vec<u64>> {
+        self.read(move |c| erasures(c, limit)).await
+    }
+
+    async fn erased(&self, leaves: &[u64], keys: Vec<KeyImage>, at: Erased) -> Result<()> {
+        let leaves = leaves.to_vec();
+        self.write(move |c| deletions::erased(c, &leaves, &keys, at)).await
+    }
+
+    async fn unused(&self, leaves: &[u64]) -> Result<Vec<u64>> {
+        let leaves = leaves.to_vec();
+        self.read(move |c| unused(c, &leaves)).await
+    }
+
+    async fn abandon(&self, leaves: &[u64]) -> Result<()> {
+        let leaves = leaves.to_vec();
+        self.write(move |c| abandon(c, &leaves)).await
+    }
+
+    async fn trash(&self, limit: usize, now: Timestamp) -> Result<Vec<PackId>> {
+        self.read(move |c| trash(c, limit, now)).await
+    }
+
+    async fn trashed(&self, packs: &[PackId]) -> Result<()> {
+        let packs = packs.to_vec();
+        self.write(move |c| trashed(c, &packs)).await
+    }
+
+    async fn has_pack(&self, id: PackId) -> Result<bool> {
+        self.read(move |c| content::has_pack(c, id)).await
+    }
+
+    async fn hold(&self, name: &str, until: Timestamp) -> Result<()> {
+        let name = name.to_owned();
+        self.write(move |c| hold(c, &name, until)).await
+    }
+
+    async fn release(&self, name: &str) -> Result<()> {
+        let name = name.to_owned();
+        self.write(move |c| release(c, &name)).await
+    }
+}
 
 /// Free pages that stay in the file for the next check-ins (16 MiB); more are given back to the disk.
 const FREE_KEPT: i64 = 4096;
 
 /// Most pages given back in one transaction (8 MiB).
 const FREED_AT_ONCE: i64 = 2048;
-
-/// Packs and leaves that may have lost their last use.
-#[derive(Default)]
-pub(super) struct Loose {
-    packs: BTreeSet<PackId>,
-    leaves: BTreeSet<u64>,
-}
-
-/// What became of them.
-#[derive(Default)]
-pub(super) struct Swept {
-    /// Leaves that were queued.
-    pub(super) keys: Vec<u64>,
-    /// Leaves that are in use elsewhere.
-    pub(super) shared: Vec<u64>,
-}
-
-impl Loose {
-    /// Those of all versions of a node; to be asked before they are deleted.
-    pub(super) fn of_node(c: &Connection, id: NodeId) -> Result<Self> {
-        let packs =
-            all(c, "SELECT DISTINCT pack FROM version_packs WHERE node = ?", [id.0], |row| pack_id(row, 0))?;
-        let leaves = all(c, "SELECT leaf FROM versions WHERE node = ?", [id.0], |row| unsigned(row, 0))?;
-        Ok(Loose { packs: packs.into_iter().collect(), leaves: leaves.into_iter().collect() })
-    }
-
-    fn add_version(&mut self, c: &Connection, id: NodeId, version: i64, leaf: u64) -> Result<()> {
-        let sql = "SELECT pack FROM version_packs WHERE node = ? AND version = ?";
-        self.packs.extend(all(c, sql, params![id.0, version], |row| pack_id(row, 0))?);
-        self.leaves.insert(leaf);
-        Ok(())
-    }
-
-    /// Sends what has no use left to the queues, the keys as those of this document's removal if it is one.
-    pub(super) fn sweep(mut self, c: &Connection, document: Option<NodeId>) -> Result<Swept> {
-        for pack in &self.packs {
-            let row = one(
-                c,
-                "SELECT leaf, inline IS NULL, EXISTS (SELECT 1 FROM version_packs WHERE pack = ?1) FROM packs WHERE id = ?1",
-                [pack.0],
-                |row| Ok((unsigned(row, 0)?, get::<bool>(row, 1)?, get::<bool>(row, 2)?)),
-            )?;
-            let Some((leaf, in_blobs, in_use)) = row else { continue };
-            self.leaves.insert(leaf);
-            if in_use {
-                continue;
-            }
-            if in_blobs {
-                change(c, "INSERT OR IGNORE INTO trash (pack) VALUES (?)", [pack.0])?;
-            }
-            change(c, "DELETE FROM packs WHERE id = ?", [pack.0])?;
-        }
-        let mut swept = Swept::default();
-        for leaf in self.leaves {
-            if queue(c, leaf, document)? { swept.keys.push(leaf) } else { swept.shared.push(leaf) }
-        }
-        Ok(swept)
-    }
-}
-
-fn is_used(c: &Connection, leaf: u64) -> Result<bool> {
-    let sql = "SELECT 1 WHERE EXISTS (SELECT 1 FROM versions WHERE leaf = ?1)
-                  OR EXISTS (SELECT 1 FROM packs WHERE leaf = ?1)";
-    Ok(one(c, sql, [int(leaf)?], |_| Ok(()))?.is_some())
-}
 
 pub(super) fn unused(c: &Connection, leaves: &[u64]) -> Result<Vec<u64>> {
     let mut unused = Vec::new();
@@ -88,19 +79,6 @@ pub(super) fn unused(c: &Connection, leaves: &[u64]) -> Result<Vec<u64>> {
         }
     }
     Ok(unused)
-}
-
-/// Queues a leaf that nothing uses; whether it is queued now.
-fn queue(c: &Connection, leaf: u64, document: Option<NodeId>) -> Result<bool> {
-    if is_used(c, leaf)? {
-        return Ok(false);
-    }
-    change(
-        c,
-        "INSERT OR IGNORE INTO erasures (leaf, document) VALUES (?, ?)",
-        params![int(leaf)?, document.map(|id| id.0)],
-    )?;
-    Ok(true)
 }
 
 pub(super) fn abandon(c: &Connection, leaves: &[u64]) -> Result<()> {
@@ -139,10 +117,6 @@ pub(super) fn erasures(c: &Connection, most: usize) -> Result<Vec<u64>> {
         [limit(most)],
         |row| unsigned(row, 0),
     )
-}
-
-pub(super) fn last_queued(c: &Connection) -> Result<Option<u64>> {
-    one(c, "SELECT leaf FROM erasures ORDER BY leaf DESC LIMIT 1", [], |row| unsigned(row, 0))
 }
 
 pub(super) fn trash(c: &Connection, most: usize, now: Timestamp) -> Result<Vec<PackId>> {

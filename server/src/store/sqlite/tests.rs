@@ -1,6 +1,6 @@
 #![allow(clippy::unwrap_used)]
 
-use sss_common::Kind;
+use sss_common::{Kind, NodeId};
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;

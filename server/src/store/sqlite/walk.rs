@@ -1,11 +1,40 @@
 //! Walking over all that is kept, for the scrub. Each page is a read of its own, and sees the last commit.
 
+use async_trait::async_trait;
 use rusqlite::{Connection, params};
 
 use sss_common::{Kind, NodeId, PackId, Version};
 
+use super::SqliteStore;
 use super::rows::{all, get, int, kind_number, limit, one, pack_id, unsigned, version as version_at};
-use crate::store::{Kept, Result, Totals, Versions};
+use crate::store::{Kept, Result, Totals, Versions, Walk};
+
+#[async_trait]
+impl Walk for SqliteStore {
+    async fn totals(&self) -> Result<Totals> {
+        self.read(|c| totals(c)).await
+    }
+
+    async fn documents(&self, after: Option<NodeId>, limit: usize) -> Result<Vec<NodeId>> {
+        self.read(move |c| documents(c, after, limit)).await
+    }
+
+    async fn versions_of(&self, id: NodeId) -> Result<Option<Versions>> {
+        self.read(move |c| versions_of(c, id)).await
+    }
+
+    async fn packs_after(&self, after: Option<(u64, PackId)>, limit: usize) -> Result<Vec<(u64, PackId)>> {
+        self.read(move |c| packs_after(c, after, limit)).await
+    }
+
+    async fn pack_blocks(&self, id: PackId) -> Result<Option<u64>> {
+        self.read(move |c| pack_blocks(c, id)).await
+    }
+
+    async fn users_of(&self, id: PackId) -> Result<Vec<(NodeId, Version)>> {
+        self.read(move |c| users_of(c, id)).await
+    }
+}
 
 /// Looks at every row of `versions` and `packs`, through indexes or without the sealed bytes.
 pub(super) fn totals(c: &Connection) -> Result<Totals> {

@@ -6,9 +6,9 @@ use std::sync::Arc;
 use sss_common::Version;
 
 use super::*;
-use crate::store::MetaStore;
 use crate::store::conformance::{LATER, NOW, Rig, version, version_with_pack};
 use crate::store::sqlite::SqliteStore;
+use crate::store::{Content, Deletions, Names, Reclaim, Users};
 
 async fn place() -> (tempfile::TempDir, std::path::PathBuf, Rig) {
     let folder = tempfile::tempdir().unwrap();
