@@ -28,9 +28,7 @@ use super::bundle::{self, Manifest};
 use super::moment::{Moment, READ_FAILED};
 use crate::run::Advice;
 use crate::run::compose::{self, Paths};
-use crate::store::MetaStore;
-use crate::store::blobs::LocalBlobs;
-use crate::store::sqlite::Snapshot;
+use crate::store::Reclaim;
 pub(super) use members::Packs;
 use members::{Archive, PackReader};
 use site::{Partial, Workshop};
@@ -90,10 +88,10 @@ fn make(
     bar: &ProgressBar,
 ) -> anyhow::Result<Made> {
     let Moment { snapshot, keys, time } = Moment::of(paths)?;
-    let copy = workshop.copy(&snapshot, bar)?;
+    let copy = workshop.copy(&*snapshot, bar)?;
     // The copy is of the same moment, and reading it keeps no log of the server's from being tidied up.
     drop(snapshot);
-    let snapshot = Snapshot::open(&copy).advice(READ_FAILED)?;
+    let snapshot = compose::open_snapshot(&copy).advice(READ_FAILED)?;
     let copy = File::open(&copy).advice(READ_FAILED)?;
     let contents = snapshot.contents().advice(READ_FAILED)?;
     let manifest = Manifest {
@@ -104,9 +102,7 @@ fn make(
         pack_bytes: contents.pack_bytes,
         ..Manifest::new(keys.store_id(), time)
     };
-    let blobs = LocalBlobs::open_to_read(&paths.packs)
-        .map_err(|error| anyhow::anyhow!("{}: {error}", paths.packs.display()))
-        .advice("the folder must be there, and yours to read")?;
+    let blobs = compose::open_blobs_to_read(paths)?;
 
     bar.reset();
     bar.set_length(manifest.meta_bytes + manifest.pack_bytes);
@@ -118,11 +114,11 @@ fn make(
         archive.add(name, &mut &*bytes)?;
     }
     archive.add_sized(bundle::META, manifest.meta_bytes, &mut bar.wrap_read(copy))?;
-    for pack in Packs::of(&snapshot) {
+    for pack in Packs::of(&*snapshot) {
         let (id, length) = pack.advice(READ_FAILED)?;
-        let mut reader = PackReader::new(&blobs, runtime, id, length);
+        let mut reader = PackReader::new(&*blobs, runtime, id, length);
         let added = archive.add_sized(&bundle::pack_name(id), length, &mut bar.wrap_read(&mut reader));
-        reader.outcome(&snapshot).and(added)?;
+        reader.outcome(&*snapshot).and(added)?;
     }
     let bytes = archive.finish()?;
     out.keep()?;
@@ -144,13 +140,13 @@ fn public_key(order: &Order, paths: &Paths) -> anyhow::Result<BackupPublicKey> {
 
 /// Asks the server to leave packs in place, for as long as it lives and is renewed.
 struct Hold {
-    meta: Arc<dyn MetaStore>,
+    meta: Arc<dyn Reclaim>,
     name: String,
     renewing: tokio::task::JoinHandle<()>,
 }
 
 impl Hold {
-    fn take(runtime: &Runtime, meta: Arc<dyn MetaStore>) -> anyhow::Result<Self> {
+    fn take(runtime: &Runtime, meta: Arc<dyn Reclaim>) -> anyhow::Result<Self> {
         let name = format!("backup-{}", PackId::random());
         runtime
             .block_on(meta.hold(&name, SystemClock.now().after(HOLD)))

@@ -7,8 +7,8 @@ use anyhow::bail;
 use sss_common::{Clock, SystemClock, Timestamp};
 
 use crate::run::Advice;
-use crate::run::compose::Paths;
-use crate::store::sqlite::Snapshot;
+use crate::run::compose::{self, Paths};
+use crate::store::MetaSnapshot;
 use sss_vault::backup::KeyFiles;
 use sss_vault::sealed::KeyPosition;
 
@@ -24,7 +24,7 @@ pub(super) const READ_FAILED: &str =
 
 /// A moment of the database, and the key files that open it.
 pub(super) struct Moment {
-    pub(super) snapshot: Snapshot,
+    pub(super) snapshot: Box<dyn MetaSnapshot>,
     pub(super) keys: KeyFiles,
     /// Not after the moment: what was committed until then is in it.
     pub(super) time: Timestamp,
@@ -35,7 +35,7 @@ impl Moment {
     pub(super) fn of(paths: &Paths) -> anyhow::Result<Moment> {
         for tried in 1.. {
             let time = SystemClock.now();
-            let snapshot = Snapshot::open(&paths.meta).advice(READ_FAILED)?;
+            let snapshot = compose::open_snapshot(&paths.meta).advice(READ_FAILED)?;
             let root = snapshot.key_node(ROOT).advice(READ_FAILED)?;
             let last_leaf = snapshot.last_leaf().advice(READ_FAILED)?;
             match KeyFiles::read(&paths.vault(), root.as_ref(), last_leaf) {

@@ -13,10 +13,9 @@ use std::path::Path;
 use anyhow::bail;
 use sss_common::{NodeId, Timestamp};
 
-use crate::run::Advice;
+use crate::run::{Advice, compose};
 use crate::service::deletion_log::{Entry, Reader};
-use crate::store::sqlite::Snapshot;
-use crate::store::{Deletion, MetaStore, StoreError};
+use crate::store::{Deletion, MetaSnapshot, MetaStore, StoreError};
 
 /// Entries that are read at a time.
 const BATCH: usize = 1000;
@@ -26,7 +25,7 @@ pub(super) enum Log {
     /// A file that `run --deletion-log` wrote.
     File(Reader<File>),
     /// The database of the data directory that was lost in part.
-    Store(Snapshot, u64),
+    Store(Box<dyn MetaSnapshot>, u64),
 }
 
 /// What a replay did.
@@ -45,7 +44,7 @@ impl Log {
     pub(super) fn open(path: &Path) -> anyhow::Result<Self> {
         let shown = path.display();
         if path.is_dir() {
-            let snapshot = Snapshot::open(&path.join("meta.db"))
+            let snapshot = compose::open_snapshot(&path.join("meta.db"))
                 .map_err(|error| anyhow::anyhow!("{shown}: its database cannot be read: {error}"))
                 .advice("name a data directory whose disk is well and can be written, or a copy of it, or a deletion log file")?;
             return match snapshot.last_deletion() {

@@ -23,8 +23,6 @@ use super::replay::Log;
 pub use super::replay::Replayed;
 use crate::run::{Advice, compose};
 use crate::service::erase_all;
-use crate::store::blobs::LocalBlobs;
-use crate::store::sqlite::Snapshot;
 use crate::store::{BlobStore, MetaStore};
 use site::Site;
 use sss_vault::backup::{BackupOpener, BackupPrivateKey};
@@ -80,10 +78,10 @@ pub fn restore(order: &Order, bar: &ProgressBar) -> anyhow::Result<Restored> {
     }
     let site = Site::prepare(&order.data_dir, order.keyring.clone())?;
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
-    let blobs = LocalBlobs::open_to_fill(&site.paths().packs).advice(site::ROOM)?;
-    let manifest = unpack::unpack(opener, &site, &blobs, runtime.handle(), bar)
+    let blobs = compose::open_blobs_to_fill(site.paths()).advice(site::ROOM)?;
+    let manifest = unpack::unpack(opener, &site, &*blobs, runtime.handle(), bar)
         .map_err(|e| anyhow::anyhow!("{}: {e:#}", order.from.display()))?;
-    let replayed = runtime.block_on(settle(&site, &blobs, &manifest, &mut log))?;
+    let replayed = runtime.block_on(settle(&site, &*blobs, &manifest, &mut log))?;
     drop(runtime);
     site.finish()?;
     Ok(Restored { time: manifest.time, nodes: manifest.nodes, replayed })
@@ -100,7 +98,7 @@ fn open(order: &Order, key: &BackupPrivateKey) -> anyhow::Result<BackupOpener<Fi
 /// Opens what was unpacked, applies the log to it, and erases for good all that is queued.
 async fn settle(
     site: &Site,
-    blobs: &LocalBlobs,
+    blobs: &dyn BlobStore,
     manifest: &Manifest,
     log: &mut Option<Log>,
 ) -> anyhow::Result<Option<Replayed>> {
@@ -125,10 +123,10 @@ async fn settle(
 }
 
 fn homes(site: &Site) -> anyhow::Result<Vec<NodeId>> {
-    Snapshot::open(&site.paths().meta).and_then(|snapshot| snapshot.homes()).advice(site::ROOM)
+    compose::open_snapshot(&site.paths().meta).and_then(|snapshot| snapshot.homes()).advice(site::ROOM)
 }
 
-async fn empty_trash(meta: &Arc<dyn MetaStore>, blobs: &LocalBlobs) -> anyhow::Result<()> {
+async fn empty_trash(meta: &Arc<dyn MetaStore>, blobs: &dyn BlobStore) -> anyhow::Result<()> {
     loop {
         let trash = meta.trash(BATCH, SystemClock.now()).await.advice(site::ROOM)?;
         if trash.is_empty() {

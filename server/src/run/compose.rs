@@ -9,8 +9,8 @@ use sss_common::SystemClock;
 use super::Advice;
 use crate::service::{Service, Settings, StoredKeys};
 use crate::store::blobs::LocalBlobs;
-use crate::store::sqlite::SqliteStore;
-use crate::store::{BlobStore, MetaStore, Stores};
+use crate::store::sqlite::{Snapshot, SqliteStore};
+use crate::store::{self, BlobStore, MetaSnapshot, MetaStore, Stores};
 use sss_vault::{Interrupted, KeySource, Vault, VaultPaths};
 
 /// What a server runs on.
@@ -120,11 +120,9 @@ pub fn open_meta(data_dir: &Path) -> anyhow::Result<Arc<dyn MetaStore>> {
 pub fn open_beside(data_dir: &Path, keyring: Option<PathBuf>) -> anyhow::Result<Beside> {
     let paths = Paths::of(data_dir, keyring);
     let meta = open_meta(data_dir)?;
-    let blobs = LocalBlobs::open_to_read(&paths.packs)
-        .map_err(|error| anyhow::anyhow!("{}: {error}", paths.packs.display()))
-        .advice("the folder must be there, and yours to read")?;
+    let blobs = open_blobs_to_read(&paths)?;
     let source = Arc::new(StoredKeys(meta.clone()));
-    Ok(Beside { stores: Stores { meta, blobs: Arc::new(blobs) }, source, keys: paths.vault() })
+    Ok(Beside { stores: Stores { meta, blobs }, source, keys: paths.vault() })
 }
 
 fn create(paths: &Paths) -> anyhow::Result<()> {
@@ -141,6 +139,25 @@ pub fn open_metadata(path: &Path) -> anyhow::Result<Arc<dyn MetaStore>> {
             "nothing was changed; a store of a newer 3S needs a newer 3s-server, a damaged one its backup",
         )?;
     Ok(Arc::new(store))
+}
+
+/// Opens a metadata file for reading and stays at this moment, also while a server writes to it. `NotFound`; `Damaged` when
+/// it is no 3S metadata; `Newer`.
+pub fn open_snapshot(path: &Path) -> store::Result<Box<dyn MetaSnapshot>> {
+    Ok(Box::new(Snapshot::open(path)?))
+}
+
+/// Opens a data directory's packs only to read them, also while a server runs on it.
+pub fn open_blobs_to_read(paths: &Paths) -> anyhow::Result<Arc<dyn BlobStore>> {
+    let blobs = LocalBlobs::open_to_read(&paths.packs)
+        .map_err(|error| anyhow::anyhow!("{}: {error}", paths.packs.display()))
+        .advice("the folder must be there, and yours to read")?;
+    Ok(Arc::new(blobs))
+}
+
+/// Makes the folder of a restored store's packs. What is written is durable only once the whole file system was synced.
+pub fn open_blobs_to_fill(paths: &Paths) -> store::Result<Arc<dyn BlobStore>> {
+    Ok(Arc::new(LocalBlobs::open_to_fill(&paths.packs)?))
 }
 
 /// Opens a data directory's packs. A server must not be running on it.

@@ -18,6 +18,7 @@ mod names;
 mod reclaim;
 mod rules;
 mod sharing;
+mod snapshot;
 pub mod sqlite;
 mod walk;
 
@@ -35,6 +36,7 @@ pub use model::*;
 pub use names::Names;
 pub use reclaim::Reclaim;
 pub use sharing::Sharing;
+pub use snapshot::{Contents, MetaSnapshot};
 pub use walk::{Kept, Totals, Versions, Walk};
 
 /// Why a transaction did not happen.

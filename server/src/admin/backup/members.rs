@@ -9,8 +9,7 @@ use sss_common::{PackId, Timestamp};
 use tokio::runtime::Handle;
 
 use super::site::Partial;
-use crate::store::sqlite::Snapshot;
-use crate::store::{BlobStore, StoreError};
+use crate::store::{BlobStore, MetaSnapshot, StoreError};
 use sss_vault::backup::BackupSealer;
 
 /// Bytes of a pack that are read at a time.
@@ -57,13 +56,13 @@ impl<'a> Archive<'a> {
 
 /// The packs that a snapshot names, by id.
 pub(in crate::admin) struct Packs<'a> {
-    snapshot: &'a Snapshot,
+    snapshot: &'a dyn MetaSnapshot,
     page: std::vec::IntoIter<(PackId, u64)>,
     last: Option<PackId>,
 }
 
 impl<'a> Packs<'a> {
-    pub(in crate::admin) fn of(snapshot: &'a Snapshot) -> Self {
+    pub(in crate::admin) fn of(snapshot: &'a dyn MetaSnapshot) -> Self {
         Packs { snapshot, page: Vec::new().into_iter(), last: None }
     }
 }
@@ -101,7 +100,7 @@ impl<'a> PackReader<'a> {
     }
 
     /// What was wrong with the pack, if anything was.
-    pub(super) fn outcome(self, snapshot: &Snapshot) -> anyhow::Result<()> {
+    pub(super) fn outcome(self, snapshot: &dyn MetaSnapshot) -> anyhow::Result<()> {
         let Some(failed) = self.failed else { return Ok(()) };
         let user = snapshot.user_of(self.id).ok().flatten().unwrap_or_else(|| "no document".into());
         let what = match failed {

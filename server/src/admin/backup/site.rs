@@ -10,7 +10,7 @@ use indicatif::ProgressBar;
 
 use crate::admin::{bundle, with_end};
 use crate::run::{Advice, lock};
-use crate::store::sqlite::Snapshot;
+use crate::store::MetaSnapshot;
 
 /// A folder in the data directory for the database's copy, of one backup at a time.
 pub(super) struct Workshop {
@@ -33,14 +33,14 @@ impl Workshop {
         Ok(Workshop { folder, _lock: lock })
     }
 
-    pub(super) fn copy(&self, snapshot: &Snapshot, bar: &ProgressBar) -> anyhow::Result<PathBuf> {
+    pub(super) fn copy(&self, snapshot: &dyn MetaSnapshot, bar: &ProgressBar) -> anyhow::Result<PathBuf> {
         let path = self.folder.join(bundle::META);
-        let report = |done, of| {
+        let mut report = |done, of| {
             bar.set_length(of);
             bar.set_position(done);
         };
         snapshot
-            .copy_to(&path, report)
+            .copy_to(&path, &mut report)
             .map_err(|error| anyhow::anyhow!("the database cannot be copied to {}: {error}", path.display()))
             .advice(
                 "the data directory's disk needs room for a second database for as long as a backup takes",

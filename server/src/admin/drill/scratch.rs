@@ -62,7 +62,7 @@ impl Scratch {
 
     /// The RSA keys are the store's own, by links: a rotation that is under way there is none here.
     fn fill(&self, store: &Paths, moment: &Moment) -> anyhow::Result<()> {
-        moment.snapshot.copy_to(&self.paths.meta, |_, _| {})?;
+        moment.snapshot.copy_to(&self.paths.meta, &mut |_, _| {})?;
         moment.keys.copy_keyring(&self.paths.keyring)?;
         let retired = |public: &Path| public.with_file_name("retired.pub");
         for (key, link) in [

@@ -115,7 +115,7 @@ fn a_backup_leaves_nothing_in_the_data_directory_and_holds_nothing_after_it() {
 fn a_pack_that_is_missing_is_told_by_its_document_and_leaves_no_backup() {
     let store = Store::new();
     let (node, _) = store.checkin(store.home, "lost", b"content");
-    let snapshot = Snapshot::open(&store.meta_path()).unwrap();
+    let snapshot = compose::open_snapshot(&store.meta_path()).unwrap();
     let (pack, _) = snapshot.packs(None, 1).unwrap()[0];
     store.runtime.block_on(store.blobs.delete(pack)).unwrap();
     let before = store.listing();

@@ -16,9 +16,8 @@ use tokio::runtime::Handle;
 use super::site::{ROOM, Site};
 use crate::admin::backup::Packs;
 use crate::admin::bundle::{KEYS, MANIFEST_MAX, Manifest, Member, RETIRED};
-use crate::run::Advice;
+use crate::run::{Advice, compose};
 use crate::store::BlobStore;
-use crate::store::sqlite::Snapshot;
 use sss_vault::backup::{BackupOpener, KEY_FILE_MAX, write_key_file};
 
 /// Bytes of a pack that are handed on at a time.
@@ -142,14 +141,14 @@ impl Desk<'_> {
         ahead: Option<(Entry<'e, R>, Member)>,
         entries: &mut tar::Entries<'e, BackupOpener<R>>,
     ) -> anyhow::Result<()> {
-        let snapshot = Snapshot::open(&self.site.paths().meta);
+        let snapshot = compose::open_snapshot(&self.site.paths().meta);
         let snapshot = snapshot
             .map_err(|error| anyhow::anyhow!("the backup's database is not usable: {error}\n{NOT_OURS}"))?;
         let contents = snapshot.contents().advice(NOT_OURS)?;
         if (contents.packs, contents.pack_bytes) != (manifest.packs, manifest.pack_bytes) {
             bail!("the backup's manifest does not fit its database\n{NOT_OURS}");
         }
-        let mut expected = Packs::of(&snapshot);
+        let mut expected = Packs::of(&*snapshot);
         let mut next = ahead;
         loop {
             let (entry, member) = match next.take() {

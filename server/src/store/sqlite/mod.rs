@@ -34,7 +34,7 @@ use rusqlite::{Connection, Transaction};
 use sss_common::{Timestamp, Uid};
 
 use self::readers::Readers;
-pub use self::snapshot::{Contents, Snapshot};
+pub use self::snapshot::Snapshot;
 use self::writer::Writer;
 use super::*;
 

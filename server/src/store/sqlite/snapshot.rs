@@ -14,7 +14,7 @@ use sss_common::{NodeId, PackId};
 
 use super::rows::{all, change, get, limit, one, pack_id, unsigned};
 use super::{deletions, facts, keys, schema};
-use crate::store::{Deletion, Result, StoreError};
+use crate::store::{Contents, Deletion, MetaSnapshot, Result, StoreError};
 use sss_vault::sealed::{KeyImage, KeyPosition};
 
 /// Pages that are copied between two reports: 4 MiB.
@@ -22,17 +22,6 @@ const STEP: i32 = 1024;
 
 /// A database as it was at one moment.
 pub struct Snapshot(Connection);
-
-/// How much there is.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Contents {
-    /// Documents, links and folders, homes included.
-    pub nodes: u64,
-    /// Packs in the blob store.
-    pub packs: u64,
-    /// Their bytes.
-    pub pack_bytes: u64,
-}
 
 impl Snapshot {
     /// Opens a file for reading and stays at this moment. `NotFound`; `Damaged` when it is no 3S metadata; `Newer`.
@@ -47,40 +36,36 @@ impl Snapshot {
         Ok(Snapshot(connection))
     }
 
-    /// A node of the key tree.
-    pub fn key_node(&self, position: KeyPosition) -> Result<Option<KeyImage>> {
-        keys::node(&self.0, position)
-    }
-
-    /// The largest leaf number ever committed.
-    pub fn last_leaf(&self) -> Result<Option<u64>> {
-        keys::last_leaf(&self.0)
-    }
-
-    /// Up to `limit` entries of the deletion log behind `after`, in order. `NotFound` where the schema is of a time before it.
-    pub fn deletions(&self, after: u64, limit: usize) -> Result<Vec<Deletion>> {
-        self.has_log()?;
-        deletions::after(&self.0, after, limit)
-    }
-
-    /// The last number that the log has given.
-    pub fn last_deletion(&self) -> Result<u64> {
-        self.has_log()?;
-        deletions::last(&self.0)
-    }
-
     fn has_log(&self) -> Result<()> {
         let sql = "SELECT 1 FROM sqlite_schema WHERE name = 'deletions'";
         one(&self.0, sql, [], |_| Ok(()))?.ok_or(StoreError::NotFound)
     }
+}
 
-    /// The users' homes. They are random and never change: two databases that share one are of the same store.
-    pub fn homes(&self) -> Result<Vec<NodeId>> {
+impl MetaSnapshot for Snapshot {
+    fn key_node(&self, position: KeyPosition) -> Result<Option<KeyImage>> {
+        keys::node(&self.0, position)
+    }
+
+    fn last_leaf(&self) -> Result<Option<u64>> {
+        keys::last_leaf(&self.0)
+    }
+
+    fn deletions(&self, after: u64, limit: usize) -> Result<Vec<Deletion>> {
+        self.has_log()?;
+        deletions::after(&self.0, after, limit)
+    }
+
+    fn last_deletion(&self) -> Result<u64> {
+        self.has_log()?;
+        deletions::last(&self.0)
+    }
+
+    fn homes(&self) -> Result<Vec<NodeId>> {
         all(&self.0, "SELECT home FROM users ORDER BY home", [], |row| Ok(NodeId(get(row, 0)?)))
     }
 
-    /// How much there is.
-    pub fn contents(&self) -> Result<Contents> {
+    fn contents(&self) -> Result<Contents> {
         let sql = "SELECT (SELECT count(*) FROM nodes), count(*), coalesce(sum(length), 0) FROM packs WHERE inline IS NULL";
         let contents = one(&self.0, sql, [], |row| {
             Ok(Contents { nodes: unsigned(row, 0)?, packs: unsigned(row, 1)?, pack_bytes: unsigned(row, 2)? })
@@ -88,8 +73,7 @@ impl Snapshot {
         Ok(contents.unwrap_or_default())
     }
 
-    /// Up to `most` packs of the blob store behind `after`, by id, each with its bytes.
-    pub fn packs(&self, after: Option<PackId>, most: usize) -> Result<Vec<(PackId, u64)>> {
+    fn packs(&self, after: Option<PackId>, most: usize) -> Result<Vec<(PackId, u64)>> {
         let after = after.map(|id| id.0.to_vec()).unwrap_or_default();
         let sql = "SELECT id, length FROM packs WHERE inline IS NULL AND id > ? ORDER BY id LIMIT ?";
         all(&self.0, sql, rusqlite::params![after, limit(most)], |row| {
@@ -97,16 +81,13 @@ impl Snapshot {
         })
     }
 
-    /// The path of a document that needs a pack.
-    pub fn user_of(&self, pack: PackId) -> Result<Option<String>> {
+    fn user_of(&self, pack: PackId) -> Result<Option<String>> {
         let sql = "SELECT node FROM version_packs WHERE pack = ? LIMIT 1";
         let node = one(&self.0, sql, [pack.0], |row| Ok(NodeId(get(row, 0)?)))?;
         node.map_or(Ok(None), |node| facts::path(&self.0, node))
     }
 
-    /// Copies the database to a new file, mode 0600, without what is of no use in a copy: sessions, and what others hold.
-    /// `report` hears how many pages are copied, and of how many.
-    pub fn copy_to(&self, path: &Path, mut report: impl FnMut(u64, u64)) -> Result<()> {
+    fn copy_to(&self, path: &Path, report: &mut dyn FnMut(u64, u64)) -> Result<()> {
         let mut options = OpenOptions::new();
         let made = options.write(true).create_new(true).mode(0o600).open(path);
         made.map_err(|error| StoreError::Backend(Box::new(error)))?;

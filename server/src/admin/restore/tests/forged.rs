@@ -36,7 +36,7 @@ fn members_that_no_backup_has_are_refused_before_they_are_written() {
     let data = |name: &str| fs::read(store.at("data").join(name)).unwrap();
     store.backup("good").unwrap();
     let copied = store.at("copy.db");
-    Snapshot::open(&store.meta_path()).unwrap().copy_to(&copied, |_, _| {}).unwrap();
+    compose::open_snapshot(&store.meta_path()).unwrap().copy_to(&copied, &mut |_, _| {}).unwrap();
     let meta = fs::read(&copied).unwrap();
     fs::remove_file(&copied).unwrap();
     let manifest = Manifest {

@@ -16,7 +16,7 @@ use tokio::runtime::Runtime;
 
 use super::super::*;
 use crate::admin::backup;
-use crate::run::compose::Paths;
+use crate::run::compose::{self, Paths};
 use crate::store::{AuditRow, Commit, NewNode, NewUser, PackRow, Remove};
 use sss_policy::{Action, Allowed, Below, Facts, Level, decide};
 use sss_vault::{RecordBody, Vault, VaultError, sealed_block};
@@ -187,7 +187,7 @@ impl Store {
             let opener = self.vault.opener(&proof(node, Action::Checkout), version.leaf).await.unwrap();
             opener.open_record(node, &version.sealed_record).unwrap();
             // One pack a document, so by its leaf.
-            let snapshot = Snapshot::open(&self.meta_path()).unwrap();
+            let snapshot = compose::open_snapshot(&self.meta_path()).unwrap();
             let packs: Vec<PackId> =
                 snapshot.packs(None, 99).unwrap().into_iter().map(|(id, _)| id).collect();
             let rows = self.meta.packs(&packs).await.unwrap();

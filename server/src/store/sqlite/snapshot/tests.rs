@@ -35,7 +35,7 @@ async fn a_snapshot_stays_at_its_moment_while_others_commit() {
     let mut reports = Vec::new();
     let mut rounds = 0;
     snapshot
-        .copy_to(&copied, |done, of| {
+        .copy_to(&copied, &mut |done, of| {
             // Commits that fall between the steps of the copy, too.
             rounds += 1;
             let connection = Connection::open(&path).unwrap();
@@ -81,7 +81,7 @@ async fn a_large_database_is_copied_in_many_steps() {
     let mut steps = 0;
     let copied = folder.path().join("copy.db");
     snapshot
-        .copy_to(&copied, |_, _| {
+        .copy_to(&copied, &mut |_, _| {
             steps += 1;
             connection.execute("UPDATE ballast SET bytes = zeroblob(12000000)", []).unwrap();
         })
