@@ -66,6 +66,11 @@ macro_rules! random_id {
 }
 
 random_id! {
+    /// A store: made by `init`, for good. Stands in its keyring, its backups, its deletion log and its receipts.
+    StoreId
+}
+
+random_id! {
     /// A document or folder, for as long as it exists; never used again afterwards.
     NodeId
 }

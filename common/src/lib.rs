@@ -40,7 +40,7 @@ pub use advised::Advised;
 pub use clock::{Clock, SystemClock, Timestamp};
 pub use flag::Flag;
 pub use grant::{GrantText, Grantee, Right, When};
-pub use id::{NodeId, PackId, Version};
+pub use id::{NodeId, PackId, StoreId, Version};
 pub use name::{DocPath, MachineName, Name, Uid};
 pub use node::{Effective, Kind, XattrMode};
 pub use problem::{Code, Problem};

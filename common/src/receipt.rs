@@ -34,7 +34,7 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use rsa::RsaPublicKey;
 use serde::{Deserialize, Serialize};
 
-use crate::{NodeId, Timestamp, Uid, login};
+use crate::{NodeId, StoreId, Timestamp, Uid, login};
 
 mod numbers;
 
@@ -54,7 +54,7 @@ pub const JSON_MAX: usize = 2 * STATEMENT_MAX + 4096;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Receipt {
     /// Which store.
-    pub store: [u8; 16],
+    pub store: StoreId,
     /// What was deleted: a document, link or folder.
     pub document: NodeId,
     /// Its path then, `@owner/path`.
@@ -111,7 +111,7 @@ impl fmt::Display for Receipt {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let or_none = |value: Option<String>| value.unwrap_or_else(|| NONE.into());
         writeln!(f, "{TITLE}{FORMAT}")?;
-        writeln!(f, "store: {}", hex::encode(self.store))?;
+        writeln!(f, "store: {}", self.store)?;
         writeln!(f, "document: {}", self.document)?;
         writeln!(f, "path: {}", quoted(&self.path))?;
         writeln!(f, "home: {}", self.home)?;
@@ -139,7 +139,7 @@ impl FromStr for Receipt {
             None => return Err(ReceiptError::Foreign),
         }
         let receipt = Receipt {
-            store: lines.field("store", |value| value.parse().ok().map(|NodeId(bytes)| bytes))?,
+            store: lines.field("store", |value| value.parse().ok())?,
             document: lines.field("document", |value| value.parse().ok())?,
             path: lines.field("path", |value| serde_json::from_str(value).ok())?,
             home: lines.field("home", |value| value.parse().ok())?,

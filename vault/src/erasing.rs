@@ -19,6 +19,8 @@ use std::path::{Path, PathBuf};
 use aws_lc_rs::rsa::PrivateDecryptingKey;
 use tokio::sync::OwnedMutexGuard;
 
+use sss_common::StoreId;
+
 use super::keyring::{self, Keyring, WrappedRoot};
 use super::primitives::{unwrap, wrap};
 use super::secrets::SecretKey;
@@ -144,7 +146,7 @@ async fn write(
 /// Wraps a root key to the server's public key, bound to its store and epoch.
 pub(super) fn wrap_root(
     server: &ServerKey,
-    store: &[u8; 16],
+    store: &StoreId,
     epoch: u64,
     root: &SecretKey,
 ) -> Result<WrappedRoot> {
@@ -156,7 +158,7 @@ pub(super) fn wrap_root(
 pub(super) type Root = (WrappedRoot, SecretKey);
 
 /// Unwraps a root key; `None` if it was wrapped to another server key.
-pub(super) fn unwrap_root(with: &PrivateDecryptingKey, store: &[u8; 16], root: &WrappedRoot) -> Option<Root> {
+pub(super) fn unwrap_root(with: &PrivateDecryptingKey, store: &StoreId, root: &WrappedRoot) -> Option<Root> {
     let key = unwrap(with, &keyring::label(store, root.epoch), &root.wrapped)?;
     Some((root.clone(), key))
 }
@@ -164,7 +166,7 @@ pub(super) fn unwrap_root(with: &PrivateDecryptingKey, store: &[u8; 16], root: &
 /// Finds out which of these roots the store is at. Returns it with the tree's root node.
 pub(super) fn find_root(
     roots: Vec<Root>,
-    store: &[u8; 16],
+    store: &StoreId,
     image: Option<&KeyImage>,
     last_leaf: Option<u64>,
 ) -> Option<(WrappedRoot, KeyNode)> {

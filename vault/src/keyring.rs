@@ -11,6 +11,8 @@ use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 
+use sss_common::StoreId;
+
 use super::primitives::RSA_OAEP_SHA256_ID;
 use super::{Result, VaultError};
 use sss_failpoint as failpoint;
@@ -41,7 +43,7 @@ pub(super) struct WrappedRoot {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Keyring {
     /// Which store it belongs to.
-    pub(super) store: [u8; 16],
+    pub(super) store: StoreId,
     /// The root key in force.
     pub(super) current: WrappedRoot,
     /// The root key that an erasure under way is moving to.
@@ -49,8 +51,8 @@ pub(super) struct Keyring {
 }
 
 /// What a wrapped root key is bound to.
-pub(super) fn label(store: &[u8; 16], epoch: u64) -> Vec<u8> {
-    [&MAGIC[..], &[VERSION, RSA_OAEP_SHA256_ID, 0, 0], store, &epoch.to_be_bytes()].concat()
+pub(super) fn label(store: &StoreId, epoch: u64) -> Vec<u8> {
+    [&MAGIC[..], &[VERSION, RSA_OAEP_SHA256_ID, 0, 0], store.as_bytes(), &epoch.to_be_bytes()].concat()
 }
 
 /// Why bytes are no keyring.
@@ -82,7 +84,7 @@ impl Keyring {
         let mut out = Vec::with_capacity(1024);
         out.extend_from_slice(MAGIC);
         out.extend_from_slice(&[VERSION, RSA_OAEP_SHA256_ID, self.next.is_some().into(), 0]);
-        out.extend_from_slice(&self.store);
+        out.extend_from_slice(self.store.as_bytes());
         for root in std::iter::once(&self.current).chain(&self.next) {
             out.extend_from_slice(&root.epoch.to_be_bytes());
             // A wrapped key is as long as the RSA modulus.
@@ -114,7 +116,7 @@ impl Keyring {
         let (store, mut rest) = rest.split_first_chunk::<16>()?;
         let current = take_root(&mut rest)?;
         let next = if next == 1 { Some(take_root(&mut rest)?) } else { None };
-        rest.is_empty().then_some(Keyring { store: *store, current, next })
+        rest.is_empty().then_some(Keyring { store: StoreId(*store), current, next })
     }
 }
 

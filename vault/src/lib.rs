@@ -31,7 +31,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use sss_common::limits::{BLOCK_SIZE, DOCUMENT_MAX};
 use sss_common::record::VersionRecord;
-use sss_common::{NodeId, PackId};
+use sss_common::{NodeId, PackId, StoreId};
 
 use crate::sealed::{KeyImage, KeyPosition};
 pub use erasing::Erasing;
@@ -94,7 +94,7 @@ pub struct VaultPaths {
 
 /// The keys in use.
 pub struct Vault {
-    store: [u8; 16],
+    store: StoreId,
     paths: VaultPaths,
     server: Arc<ServerKey>,
     /// The keys that `server` follows.
@@ -110,8 +110,9 @@ pub struct Vault {
 impl Vault {
     /// Makes a new store's key pair and keyring. Refuses where a file is, and writes over nothing.
     pub fn create(paths: &VaultPaths) -> Result<()> {
-        let mut store = [0; 16];
-        aws_lc_rs::rand::fill(&mut store).map_err(|_| VaultError::Refused("the random generator failed"))?;
+        let mut store = StoreId([0; 16]);
+        aws_lc_rs::rand::fill(&mut store.0)
+            .map_err(|_| VaultError::Refused("the random generator failed"))?;
         if paths.keyring.exists() {
             let exists = std::io::ErrorKind::AlreadyExists.into();
             return Err(keyring::cannot_create(&paths.keyring, &exists));
@@ -192,7 +193,7 @@ impl Vault {
     }
 
     /// Which store these keys are for.
-    pub fn store_id(&self) -> [u8; 16] {
+    pub fn store_id(&self) -> StoreId {
         self.store
     }
 

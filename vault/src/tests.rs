@@ -86,8 +86,8 @@ pub(super) fn new_files(folder: &Path) -> VaultPaths {
     std::fs::write(&paths.server_key, private).unwrap();
     std::fs::write(&paths.server_pub, public).unwrap();
     let (server, _) = ServerKey::read(&paths.server_key).unwrap();
-    let mut store = [0; 16];
-    aws_lc_rs::rand::fill(&mut store).unwrap();
+    let mut store = StoreId([0; 16]);
+    aws_lc_rs::rand::fill(&mut store.0).unwrap();
     let current = erasing::wrap_root(&server, &store, 1, &SecretKey::random().unwrap()).unwrap();
     keyring::create(&paths.keyring, &Keyring { store, current, next: None }).unwrap();
     paths

@@ -11,6 +11,8 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use zeroize::Zeroizing;
 
+use sss_common::StoreId;
+
 use super::keyring::{self, Keyring};
 use super::pack::Opener;
 use super::primitives::{Cipher, unwrap};
@@ -83,7 +85,7 @@ impl Thief {
         Ok(thief)
     }
 
-    fn try_images(&mut self, store: &[u8; 16], position: KeyPosition, images: &[KeyImage]) {
+    fn try_images(&mut self, store: &StoreId, position: KeyPosition, images: &[KeyImage]) {
         let keys = self.keys.remove(&position).unwrap_or_default();
         for (image, key) in images.iter().flat_map(|image| keys.iter().map(move |key| (image, key))) {
             let Ok(node) = KeyNode::open(key, store, image) else { continue };

@@ -9,7 +9,7 @@ use crate::{Flag, Version};
 
 fn sample() -> Receipt {
     Receipt {
-        store: std::array::from_fn(|at| at as u8),
+        store: StoreId(std::array::from_fn(|at| at as u8)),
         document: NodeId(std::array::from_fn(|at| 16 + at as u8)),
         path: "@alice/a \"new\"\nfile\u{202e}".into(),
         home: "alice".parse().unwrap(),
@@ -199,7 +199,7 @@ prop_compose! {
     ) -> Receipt {
         let erasure = (!keys.is_empty()).then_some(Erasure { epoch, time: Timestamp(erased) });
         Receipt {
-            store,
+            store: StoreId(store),
             document: NodeId(document),
             path,
             home: home.parse().unwrap(),

@@ -131,7 +131,7 @@ pub fn words(receipt: &Receipt) -> Vec<String> {
         false => format!("{} (a copy that an editor made still needs them)", receipt.shared_keys),
     };
     vec![
-        format!("store:     {}", NodeId(receipt.store)),
+        format!("store:     {}", receipt.store),
         format!("document:  {}", receipt.document),
         format!("path:      {} in {}'s home", quoted(&receipt.path), receipt.home),
         format!("deleted:   {} by {}", receipt.deleted.precise(), receipt.deleted_by),

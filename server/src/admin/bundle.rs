@@ -1,7 +1,7 @@
 //! What is inside a backup: a tar stream with these members in this order, and nothing else. FORMAT.md has it.
 
 use serde::{Deserialize, Serialize};
-use sss_common::{PackId, Timestamp};
+use sss_common::{PackId, StoreId, Timestamp};
 
 /// Longest manifest.
 pub(super) const MANIFEST_MAX: u64 = 64 * 1024;
@@ -22,8 +22,7 @@ pub(super) struct Manifest {
     /// Which program made it.
     pub(super) program: String,
     /// Which store.
-    #[serde(with = "hex")]
-    pub(super) store: [u8; 16],
+    pub(super) store: StoreId,
     /// The moment that it shows.
     pub(super) time: Timestamp,
     /// The last number that the deletion log had given.
@@ -40,7 +39,7 @@ pub(super) struct Manifest {
 
 impl Manifest {
     /// A manifest of this program's format.
-    pub(super) fn new(store: [u8; 16], time: Timestamp) -> Self {
+    pub(super) fn new(store: StoreId, time: Timestamp) -> Self {
         Manifest {
             format: FORMAT.into(),
             version: FORMAT_VERSION,
@@ -167,7 +166,7 @@ mod tests {
 
     #[test]
     fn manifests_are_read_back_and_others_refused() {
-        let manifest = Manifest { packs: 3, ..Manifest::new([9; 16], Timestamp(77)) };
+        let manifest = Manifest { packs: 3, ..Manifest::new(StoreId([9; 16]), Timestamp(77)) };
         let bytes = serde_json::to_vec(&manifest).unwrap();
         assert_eq!(Manifest::parse(&bytes).unwrap(), manifest);
         let text = String::from_utf8(bytes).unwrap();

@@ -11,7 +11,7 @@ use std::fs::File;
 use std::path::Path;
 
 use anyhow::bail;
-use sss_common::{NodeId, Timestamp};
+use sss_common::{NodeId, StoreId, Timestamp};
 
 use crate::run::{Advice, compose};
 use crate::service::deletion_log::{Entry, Reader};
@@ -62,12 +62,12 @@ impl Log {
     }
 
     /// Refuses a log file of another store than the one that the backup is of.
-    pub(super) fn is_of(&self, store: [u8; 16]) -> anyhow::Result<()> {
+    pub(super) fn is_of(&self, store: StoreId) -> anyhow::Result<()> {
         match self {
             Log::File(reader) if reader.store() != store => bail!(
                 "the deletion log is of store {}, the backup of store {}\nname the log of the store that the backup is of",
-                hex::encode(reader.store()),
-                hex::encode(store)
+                reader.store(),
+                store
             ),
             _ => Ok(()),
         }

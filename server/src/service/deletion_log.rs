@@ -15,6 +15,8 @@ use parking_lot::Mutex;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout};
 
+use sss_common::StoreId;
+
 use super::Service;
 use crate::store::{MetaStore, StoreError};
 
@@ -68,7 +70,7 @@ impl Service {
 }
 
 impl DeletionLog {
-    fn new(path: &std::path::Path, store: [u8; 16]) -> Self {
+    fn new(path: &std::path::Path, store: StoreId) -> Self {
         let desk = Arc::new(Mutex::new(Desk::new(path, store)));
         DeletionLog { desk, state: Default::default() }
     }

@@ -9,7 +9,7 @@
 
 use sss_common::receipt::{Erasure, Receipt, STATEMENT_MAX, SignedReceipt};
 use sss_common::wire::fs::ReceiptRequest;
-use sss_common::{Code, NodeId};
+use sss_common::{Code, NodeId, StoreId};
 
 use super::{Caller, Failure, Outcome, Service};
 use crate::store::Deletion;
@@ -72,7 +72,7 @@ fn not_erased(document: NodeId, cause: Option<Box<dyn std::error::Error + Send +
 }
 
 /// What is signed.
-fn statement(store: [u8; 16], deletion: &Deletion) -> Outcome<String> {
+fn statement(store: StoreId, deletion: &Deletion) -> Outcome<String> {
     let receipt = Receipt {
         store,
         document: deletion.document,
@@ -114,8 +114,8 @@ mod tests {
             shared: vec![],
             erased: None,
         };
-        let text = statement([0; 16], &with(100_000)).unwrap();
+        let text = statement(StoreId([0; 16]), &with(100_000)).unwrap();
         assert_eq!(text.parse::<Receipt>().unwrap().versions.count(), 100_000);
-        assert_eq!(statement([0; 16], &with(200_000)).unwrap_err().code, Code::TooLarge);
+        assert_eq!(statement(StoreId([0; 16]), &with(200_000)).unwrap_err().code, Code::TooLarge);
     }
 }

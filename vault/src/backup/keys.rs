@@ -10,6 +10,8 @@ use aws_lc_rs::rsa::{PrivateDecryptingKey, PublicEncryptingKey};
 use rsa::pkcs8::{Document, SecretDocument};
 use zeroize::Zeroizing;
 
+use sss_common::StoreId;
+
 use crate::keyring::{self, cannot, sync_folder, unusable};
 use crate::primitives::{unwrap, wrap};
 use crate::sealed::KeyImage;
@@ -116,7 +118,7 @@ fn long_enough(path: &Path, bits: usize) -> Result<()> {
 
 /// A store's key files, as they belong together.
 pub struct KeyFiles {
-    store: [u8; 16],
+    store: StoreId,
     server_key: Zeroizing<Vec<u8>>,
     server_pub: Vec<u8>,
     retired: Option<Vec<u8>>,
@@ -152,7 +154,7 @@ impl KeyFiles {
     }
 
     /// Which store they are for.
-    pub fn store_id(&self) -> [u8; 16] {
+    pub fn store_id(&self) -> StoreId {
         self.store
     }
 

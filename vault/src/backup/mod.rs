@@ -12,8 +12,8 @@ mod keys;
 use std::io::{self, BufRead, BufReader, ErrorKind, Read, Write};
 
 use sha2::{Digest, Sha256};
-use sss_common::Timestamp;
 use sss_common::limits::BLOCK_SIZE;
+use sss_common::{StoreId, Timestamp};
 use zeroize::Zeroizing;
 
 use super::VaultError;
@@ -34,7 +34,7 @@ const HEADER: usize = 32;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BackupHeader {
     /// Which store.
-    pub store: [u8; 16],
+    pub store: StoreId,
     /// The moment that it shows.
     pub time: Timestamp,
 }
@@ -44,7 +44,7 @@ impl BackupHeader {
         let mut out = [0; HEADER];
         out[..4].copy_from_slice(MAGIC);
         out[4..8].copy_from_slice(&[VERSION, AES_256_GCM_SIV_ID, BLOCK_LOG2, RSA_OAEP_SHA256_ID]);
-        out[8..24].copy_from_slice(&self.store);
+        out[8..24].copy_from_slice(self.store.as_bytes());
         out[24..].copy_from_slice(&self.time.0.to_be_bytes());
         out
     }

@@ -11,7 +11,7 @@ use rsa::pkcs8::{Document, SecretDocument};
 
 use super::*;
 
-const OF: BackupHeader = BackupHeader { store: [0x44; 16], time: Timestamp(1_795_359_845_000) };
+const OF: BackupHeader = BackupHeader { store: StoreId([0x44; 16]), time: Timestamp(1_795_359_845_000) };
 const HEAD: usize = HEADER + 2 + 384;
 const SEALED: usize = BLOCK_SIZE + TAG_BYTES;
 

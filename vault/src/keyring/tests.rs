@@ -8,7 +8,7 @@ use super::*;
 
 fn sample(next: bool) -> Keyring {
     Keyring {
-        store: [7; 16],
+        store: StoreId([7; 16]),
         current: WrappedRoot { epoch: 4, wrapped: vec![1; 384] },
         next: next.then(|| WrappedRoot { epoch: 5, wrapped: vec![2; 384] }),
     }

@@ -10,7 +10,7 @@ const FILE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/src/vectors/format.txt"
 const KEY: [u8; 32] = [0x11; 32];
 const DOCUMENT: NodeId = NodeId([0x22; 16]);
 const PACK: PackId = PackId([0x33; 16]);
-const STORE: [u8; 16] = [0x44; 16];
+const STORE: StoreId = StoreId([0x44; 16]);
 
 fn cipher() -> Cipher {
     Cipher::new(&SecretKey::from_exposed(&KEY)).unwrap()

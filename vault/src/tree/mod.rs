@@ -19,6 +19,8 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
+use sss_common::StoreId;
+
 use super::secrets::SecretKey;
 use super::{KeySource, Result, VaultError};
 use crate::sealed::{KeyImage, KeyPosition};
@@ -67,7 +69,7 @@ impl Drop for Lease {
 impl KeyTree {
     /// A tree whose root was opened already, with the epoch of its key. New leaves begin at `next_leaf`.
     pub(super) fn new(
-        store: [u8; 16],
+        store: StoreId,
         (epoch, root): (u64, KeyNode),
         next_leaf: u64,
         source: Arc<dyn KeySource>,

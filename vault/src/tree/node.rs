@@ -5,6 +5,8 @@ use std::ops::RangeInclusive;
 use bytes::Bytes;
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
+use sss_common::StoreId;
+
 use super::path::FAN_OUT;
 use crate::primitives::{AES_256_GCM_SIV_ID, Cipher, NONCE_BYTES, TAG_BYTES, random_nonce};
 use crate::sealed::{KeyImage, KeyPosition};
@@ -85,14 +87,14 @@ impl KeyNode {
     }
 
     /// The node as it is now, sealed.
-    pub(super) fn image(&self, store: &[u8; 16], position: KeyPosition, sequence: u64) -> Result<KeyImage> {
+    pub(super) fn image(&self, store: &StoreId, position: KeyPosition, sequence: u64) -> Result<KeyImage> {
         self.image_with_nonce(store, position, sequence, random_nonce()?)
     }
 
     /// As [`KeyNode::image`], with the nonce given; apart for the test vectors.
     pub(crate) fn image_with_nonce(
         &self,
-        store: &[u8; 16],
+        store: &StoreId,
         position: KeyPosition,
         sequence: u64,
         nonce: [u8; NONCE_BYTES],
@@ -113,7 +115,7 @@ impl KeyNode {
     }
 
     /// Opens an image that was read from its position.
-    pub(crate) fn open(key: &SecretKey, store: &[u8; 16], image: &KeyImage) -> Result<Self> {
+    pub(crate) fn open(key: &SecretKey, store: &StoreId, image: &KeyImage) -> Result<Self> {
         const BAD: VaultError = VaultError::Integrity("a node of the key tree");
         let rest = image.sealed.strip_prefix(&HEADER).ok_or(BAD)?;
         let (nonce, rest) = rest.split_first_chunk::<NONCE_BYTES>().ok_or(BAD)?;
@@ -135,10 +137,10 @@ impl KeyNode {
     }
 }
 
-fn aad(store: &[u8; 16], position: KeyPosition, sequence: u64) -> [u8; HEADER.len() + 33] {
+fn aad(store: &StoreId, position: KeyPosition, sequence: u64) -> [u8; HEADER.len() + 33] {
     let mut aad = [0; HEADER.len() + 33];
     aad[..8].copy_from_slice(&HEADER);
-    aad[8..24].copy_from_slice(store);
+    aad[8..24].copy_from_slice(store.as_bytes());
     aad[24] = position.level;
     aad[25..33].copy_from_slice(&position.index.to_be_bytes());
     aad[33..].copy_from_slice(&sequence.to_be_bytes());

@@ -14,6 +14,8 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use lru::LruCache;
 
+use sss_common::StoreId;
+
 use super::node::KeyNode;
 use super::parts::{Issue, Leased, Lookup, Staged};
 use super::path::{FAN_OUT, LAST_LEVEL, LEAVES, ROOT, parent, path, slot};
@@ -24,7 +26,7 @@ use crate::{Result, VaultError};
 /// The tree in memory. Its rules stand in three files: here what is in memory and in the store, in
 /// [`super::leasing`] new leaves, in [`super::staging`] erasures; both build on this one.
 pub(super) struct State {
-    store: [u8; 16],
+    store: StoreId,
     /// All but the last level; stay once they were loaded (one for 4,096 leaves).
     interior: HashMap<KeyPosition, KeyNode>,
     /// The last level, by index; idle ones go when there are more than `capacity`.
@@ -47,7 +49,7 @@ pub(super) struct State {
 impl State {
     /// A tree with its root. A root that was never stored is pending.
     pub(super) fn new(
-        store: [u8; 16],
+        store: StoreId,
         epoch: u64,
         mut root: KeyNode,
         next_leaf: u64,

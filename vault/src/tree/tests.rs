@@ -14,7 +14,7 @@ use super::*;
 type Failed = Box<dyn std::error::Error + Send + Sync>;
 type Key = [u8; 32];
 
-const STORE: [u8; 16] = [9; 16];
+const STORE: StoreId = StoreId([9; 16]);
 
 /// Rows as a store keeps them: an image never replaces a newer one.
 #[derive(Default)]
@@ -437,7 +437,7 @@ proptest! {
         let position = KeyPosition { level: 5, index: 77 };
         let image = node.image(&STORE, position, 12).unwrap();
         prop_assert!(KeyNode::open(&key, &STORE, &image).is_ok());
-        let is_refused = |store: &[u8; 16], image: &KeyImage| {
+        let is_refused = |store: &StoreId, image: &KeyImage| {
             matches!(KeyNode::open(&key, store, image), Err(VaultError::Integrity(_)))
         };
         let mut sealed = image.sealed.to_vec();
@@ -451,7 +451,7 @@ proptest! {
         prop_assert!(is_refused(&STORE, &changed), "another level");
         let changed = KeyImage { position: KeyPosition { level: 5, index: 78 }, ..image.clone() };
         prop_assert!(is_refused(&STORE, &changed), "another index");
-        prop_assert!(is_refused(&[8; 16], &image), "another store");
+        prop_assert!(is_refused(&StoreId([8; 16]), &image), "another store");
         let cut = KeyImage { sealed: image.sealed.slice(..at), ..image };
         prop_assert!(is_refused(&STORE, &cut), "cut");
     }

@@ -310,7 +310,7 @@ impl State {
     fn receipt(&self, id: NodeId, by: &Uid, now: Timestamp) -> Result<Receipt> {
         let (path, home) = self.path(id);
         Ok(Receipt {
-            store: [0; 16],
+            store: sss_common::StoreId([0; 16]),
             document: id,
             path: format!("@{home}/{path}"),
             home,

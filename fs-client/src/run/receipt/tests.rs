@@ -17,7 +17,7 @@ fn keys() -> &'static [RsaPrivateKey; 2] {
 
 fn sample() -> Receipt {
     Receipt {
-        store: [0; 16],
+        store: sss_common::StoreId([0; 16]),
         document: NodeId([1; 16]),
         path: "@alice/a\x1b[2J".into(),
         home: "alice".parse().unwrap(),

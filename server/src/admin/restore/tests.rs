@@ -247,7 +247,7 @@ fn logs_of_other_stores_are_refused() {
     assert!(failed.contains("another store"), "{failed}");
     let log = store.at("log");
     let head = |store: &Store| {
-        let id = hex::encode(store.vault.store_id());
+        let id = store.vault.store_id().to_string();
         format!("{{\"format\":\"3s-deletion-log\",\"version\":1,\"store\":\"{id}\"}}\n")
     };
     fs::write(&log, head(&other)).unwrap();

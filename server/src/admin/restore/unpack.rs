@@ -10,7 +10,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use anyhow::{Context, bail};
 use bytes::Bytes;
 use indicatif::ProgressBar;
-use sss_common::PackId;
+use sss_common::{PackId, StoreId};
 use tokio::runtime::Handle;
 
 use super::site::{ROOM, Site};
@@ -126,7 +126,7 @@ impl Desk<'_> {
     }
 
     /// What must be there before the packs.
-    fn complete(&mut self, store: [u8; 16]) -> anyhow::Result<Manifest> {
+    fn complete(&mut self, store: StoreId) -> anyhow::Result<Manifest> {
         let all = self.keys + 1 == KEYS.len() && self.site.paths().meta.exists();
         match self.manifest.take().filter(|manifest| all && manifest.store == store) {
             Some(manifest) => Ok(manifest),

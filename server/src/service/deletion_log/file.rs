@@ -6,7 +6,7 @@ use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
-use sss_common::{NodeId, Timestamp, Uid, Version};
+use sss_common::{NodeId, StoreId, Timestamp, Uid, Version};
 
 use crate::store::Deletion;
 
@@ -24,8 +24,7 @@ const VERSIONS_MAX: usize = 10_000;
 struct Head {
     format: String,
     version: u32,
-    #[serde(with = "hex")]
-    store: [u8; 16],
+    store: StoreId,
 }
 
 /// A deletion. Names are not in it: they stay in the store.
@@ -118,7 +117,7 @@ impl From<io::Error> for LogFailed {
 /// Reads a log from its beginning.
 pub struct Reader<R> {
     from: BufReader<R>,
-    store: [u8; 16],
+    store: StoreId,
     line: u64,
     last: u64,
     /// Bytes up to the end of the last whole line.
@@ -135,7 +134,8 @@ impl Reader<File> {
 impl<R: Read> Reader<R> {
     /// Reads the first line; `None` where there is none, or only the beginning of one.
     pub(super) fn begin(from: R) -> Result<Option<Self>, LogFailed> {
-        let mut reader = Reader { from: BufReader::new(from), store: [0; 16], line: 0, last: 0, whole: 0 };
+        let mut reader =
+            Reader { from: BufReader::new(from), store: StoreId([0; 16]), line: 0, last: 0, whole: 0 };
         let Some(line) = reader.line().map_err(|failed| match failed {
             LogFailed::Damaged(_) => LogFailed::Foreign,
             other => other,
@@ -158,7 +158,7 @@ impl<R: Read> Reader<R> {
     }
 
     /// Which store's.
-    pub fn store(&self) -> [u8; 16] {
+    pub fn store(&self) -> StoreId {
         self.store
     }
 
@@ -197,7 +197,7 @@ pub(super) struct Last {
 /// Who writes. Everything here may block.
 pub(super) struct Desk {
     path: PathBuf,
-    store: [u8; 16],
+    store: StoreId,
     open: Option<Open>,
 }
 
@@ -209,7 +209,7 @@ struct Open {
 }
 
 impl Desk {
-    pub(super) fn new(path: &Path, store: [u8; 16]) -> Self {
+    pub(super) fn new(path: &Path, store: StoreId) -> Self {
         Desk { path: path.to_owned(), store, open: None }
     }
 
@@ -221,7 +221,7 @@ impl Desk {
         let (mut length, mut last) = (0, None);
         if let Some(mut reader) = Reader::begin(&file)? {
             if reader.store() != self.store {
-                return Err(LogFailed::OtherStore(hex::encode(reader.store())));
+                return Err(LogFailed::OtherStore(reader.store().to_string()));
             }
             while let Some(entry) = reader.entry()? {
                 last = Some(Last { seq: entry.seq, document: entry.document });

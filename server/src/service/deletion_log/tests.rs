@@ -5,13 +5,13 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use proptest::prelude::*;
-use sss_common::{NodeId, Timestamp, Version};
+use sss_common::{NodeId, StoreId, Timestamp, Version};
 use tempfile::TempDir;
 
 use super::*;
 use crate::service::tests::{World, alice, bytes};
 
-const STORE: [u8; 16] = [7; 16];
+const STORE: StoreId = StoreId([7; 16]);
 
 fn place() -> (TempDir, PathBuf) {
     let folder = tempfile::tempdir().unwrap();

@@ -46,7 +46,8 @@ fn members_that_no_backup_has_are_refused_before_they_are_written() {
         ..Manifest::new(store.vault.store_id(), Timestamp(5))
     };
     let text = serde_json::to_vec(&manifest).unwrap();
-    let foreign = serde_json::to_vec(&Manifest { store: [1; 16], ..manifest.clone() }).unwrap();
+    let foreign =
+        serde_json::to_vec(&Manifest { store: sss_common::StoreId([1; 16]), ..manifest.clone() }).unwrap();
     let smaller = serde_json::to_vec(&Manifest { meta_bytes: 5, ..manifest.clone() }).unwrap();
     let file = tar::EntryType::Regular;
     type Members<'a> = Vec<(&'a str, tar::EntryType, Vec<u8>)>;
