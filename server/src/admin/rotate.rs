@@ -10,7 +10,7 @@ use sss_common::{Clock, SystemClock};
 
 use crate::run::compose::{self, Paths};
 use crate::run::{Advice, lock};
-use crate::store::{AuditRow, Erased, MetaStore};
+use crate::store::{AuditAction, AuditRow, Erased, MetaStore};
 use sss_failpoint as failpoint;
 use sss_vault::{Interrupted, Rotated, Rotating, VaultError};
 
@@ -51,18 +51,10 @@ async fn commit(meta: &Arc<dyn MetaStore>, rotating: &Rotating) -> anyhow::Resul
 }
 
 async fn record(meta: &Arc<dyn MetaStore>, keys: &Rotated) -> anyhow::Result<()> {
-    let row = AuditRow {
-        time: SystemClock.now(),
-        user: None,
-        machine: None,
-        action: "rotate_key",
-        document: None,
-        path: String::new(),
-        outcome: format!("from {} to {}", keys.old, keys.new),
-        request_id: String::new(),
-    };
+    let detail = format!("from {} to {}", keys.old, keys.new);
+    let row = AuditRow::administrative(SystemClock.now(), AuditAction::RotateKey, detail);
     let written = async {
-        meta.audit(vec![row]).await?;
+        meta.audit(vec![row])?;
         meta.flush().await
     };
     written.await.advice("the key was rotated; the audit log has no line about it")

@@ -27,7 +27,7 @@ use sss_common::{Clock, NodeId, SystemClock, Version};
 
 use crate::run::Advice;
 use crate::run::compose::Beside;
-use crate::store::{AuditRow, BlobStore, MetaStore, Stores, Totals};
+use crate::store::{AuditAction, AuditOutcome, AuditRow, BlobStore, MetaStore, Stores, Totals};
 use keys::Keys;
 pub use rate::Rate;
 
@@ -148,18 +148,14 @@ impl Scrub {
         let damage = Damage { path, version, what };
         watch.damaged(&damage).context("the damage that was found cannot be written out")?;
         let row = AuditRow {
-            time: SystemClock.now(),
-            user: None,
-            machine: None,
-            action: "scrub",
             document: Some(document),
             path: damage.path,
-            outcome: format!("version {version}: {}", damage.what),
-            request_id: String::new(),
+            outcome: AuditOutcome::Damaged(format!("version {version}: {}", damage.what)),
+            ..AuditRow::administrative(SystemClock.now(), AuditAction::Scrub, "")
         };
         // Durable before the walk goes on: an interrupt ends it anywhere.
         let written = async {
-            self.meta().audit(vec![row]).await?;
+            self.meta().audit(vec![row])?;
             self.meta().flush().await
         };
         written.await.context("the audit log takes no row").advice(STORE_FAILED)

@@ -11,7 +11,7 @@ use rsa::traits::PublicKeyParts;
 use sss_common::{Clock, SystemClock, Uid};
 
 use crate::run::{Advice, compose};
-use crate::store::{NewUser, StoreError};
+use crate::store::{AuditAction, AuditRow, NewUser, StoreError};
 
 /// Fewest and most bits of a user's key. More than 4096 make each login slow, and no safer against what is feared.
 const KEY_BITS: std::ops::RangeInclusive<usize> = 2048..=4096;
@@ -76,7 +76,9 @@ async fn add_user(data_dir: &Path, uid: Uid, file: &Path) -> anyhow::Result<()> 
         .map_err(|words| anyhow::anyhow!("{shown}: {words}"))
         .advice("give the user.pub that `3s-ca enroll` wrote, or `openssl rsa -in KEY -pubout`")?;
     let meta = compose::open_meta(data_dir)?;
-    match meta.add_user(NewUser { uid: uid.clone(), public_key, now: SystemClock.now() }).await {
+    let now = SystemClock.now();
+    let row = AuditRow::administrative(now, AuditAction::UserAdd, uid.as_str());
+    match meta.add_user(NewUser { uid: uid.clone(), public_key, now }, row).await {
         Ok(()) => {
             println!("added {uid}");
             Ok(())
@@ -115,7 +117,9 @@ async fn list_users(data_dir: &Path) -> anyhow::Result<()> {
 }
 
 async fn set_disabled(data_dir: &Path, uid: &Uid, disabled: bool) -> anyhow::Result<()> {
-    match compose::open_meta(data_dir)?.set_disabled(uid, disabled).await {
+    let action = if disabled { AuditAction::UserDisable } else { AuditAction::UserEnable };
+    let row = AuditRow::administrative(SystemClock.now(), action, uid.as_str());
+    match compose::open_meta(data_dir)?.set_disabled(uid, disabled, row).await {
         Ok(()) => {
             println!("{} {uid}", if disabled { "disabled" } else { "enabled" });
             Ok(())

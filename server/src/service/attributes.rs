@@ -7,6 +7,7 @@ use sss_common::limits::{XATTR_NAME_MAX, XATTR_VALUE_MAX};
 use sss_common::wire::calls::*;
 use sss_common::{Code, Flag, Kind, PackId, Version};
 
+use super::audit::AuditAction;
 use super::checkin::nanoseconds;
 use super::versions::NewVersion;
 use super::{Caller, Failure, Outcome, Service};
@@ -36,8 +37,8 @@ impl Service {
         let node = match (seen.node.kind, seen.node.version) {
             _ if same => seen.node.clone(),
             (Kind::Folder, _) | (_, Version::NONE) => {
-                let path = self.meta().path(seen.node.id).await?.unwrap_or_default();
-                let audit = self.audit_row(caller, "flag", seen.node.id, path, request.flag.as_str());
+                let flag = request.flag.as_str();
+                let audit = self.audit_row(caller, AuditAction::Flag, seen.node.id, &seen.path, flag);
                 self.meta().set_flag(&allowed, request.flag, audit).await?
             }
             _ => self.reflag(caller, &seen, request.flag).await?,
@@ -48,12 +49,13 @@ impl Service {
     /// The same content as a new version under the other flag.
     async fn reflag(&self, caller: &Caller, seen: &Seen, flag: Flag) -> Outcome<crate::store::Node> {
         let allowed = self.allow(caller, seen, Action::Own)?;
-        let content = self.content(caller, &allowed, seen.node.id, seen.node.version).await?;
+        let content = self.content(caller, &allowed, seen, seen.node.version).await?;
         self.must_fit(content.size(), flag)?;
         let digests = match flag {
             Flag::Integrity => {
                 let digests = self.digests_of(&allowed, &content).await;
-                digests.inspect_err(|failure| self.note_damage(caller, seen.node.id, failure))?
+                let note = |failure: &_| self.note_damage(caller, seen.node.id, &seen.path, failure);
+                digests.inspect_err(note)?
             }
             Flag::Confidentiality => Vec::new(),
         };
@@ -73,7 +75,7 @@ impl Service {
             create: None,
         };
         let sealer = self.vault.begin(&allowed, seen.node.id, PackId::random()).await?;
-        self.make_version(caller, &allowed, new, sealer, "flag").await
+        self.make_version(caller, &allowed, new, sealer, (AuditAction::Flag, &seen.path)).await
     }
 
     /// Other `user.*` attributes, for who has any live right.
@@ -117,7 +119,7 @@ impl Service {
         if seen.node.kind == Kind::Folder || version == Version::NONE {
             return Err(Failure::new(Code::NotFound, "nothing was checked in under this name"));
         }
-        let content = self.content(caller, &allowed, seen.node.id, version).await?;
+        let content = self.content(caller, &allowed, &seen, version).await?;
         Ok(RecordResponse {
             record: content.body.record.encode().into(),
             signature: content.body.signature.clone().map(Base64::from),

@@ -12,6 +12,7 @@ use sss_common::wire::fs::{Attr, CheckinEnd};
 use sss_common::{Code, Flag, Kind, NodeId, Version};
 
 use super::assemble::Assembler;
+use super::audit::AuditAction;
 use super::versions::{NewVersion, blob_of};
 use super::{ByteStream, Caller, CheckinId, Failure, Outcome, Service};
 use crate::store::{Node, Seen};
@@ -59,10 +60,11 @@ impl Service {
         must_be_document(node)?;
         must_be_current(node, base)?;
         self.must_have_room().await?;
+        self.must_be_logged()?;
 
         let content = match base {
             Version::NONE => None,
-            _ => Some(self.content(caller, &allowed, node.id, base).await?),
+            _ => Some(self.content(caller, &allowed, seen, base).await?),
         };
         let flag = node.flag.unwrap_or_default();
         let mut upload = Assembler::begin(
@@ -76,13 +78,13 @@ impl Service {
         let end = match self.receive(&mut upload, body).await {
             Ok(end) => end,
             Err(failure) => {
-                self.note_damage(caller, node.id, &failure);
+                self.note_damage(caller, node.id, &seen.path, &failure);
                 upload.abort().await;
                 return Err(failure);
             }
         };
         let made = upload.finish(end.size).await;
-        let made = made.inspect_err(|failure| self.note_damage(caller, node.id, failure))?;
+        let made = made.inspect_err(|failure| self.note_damage(caller, node.id, &seen.path, failure))?;
 
         let (seen, allowed) = match self.still_allowed(caller, node.id, action).await {
             Ok(allowed) => allowed,
@@ -94,7 +96,8 @@ impl Service {
         let mtime_ns = end.mtime_ns.unwrap_or_else(|| nanoseconds(self.now()));
         let (mut new, sealer) = NewVersion::assembled(node, &caller.uid, content.as_deref(), made, mtime_ns);
         new.mode = end.mode.filter(|_| self.attr_of(&seen).right.owner).map(|mode| mode & 0o7777);
-        let node = self.make_version(caller, &allowed, new, sealer, "checkin").await?;
+        let node =
+            self.make_version(caller, &allowed, new, sealer, (AuditAction::Checkin, &seen.path)).await?;
         Ok(self.attr(&node, &seen.facts))
     }
 

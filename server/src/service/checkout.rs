@@ -8,8 +8,10 @@ use sss_common::limits::READ_MAX;
 use sss_common::wire::fs::{Attr, CloseRequest, OpenRequest};
 use sss_common::{Code, Kind, NodeId, Right, Timestamp, Version};
 
+use std::ops::Range;
 use std::sync::Arc;
 
+use super::audit::{AuditAction, AuditOutcome};
 use super::content::{Content, StreamFailed, begun};
 use super::{ByteStream, Caller, Checkout, Failure, Outcome, RangeRequest, Service};
 use crate::store::{Seen, Stores};
@@ -26,6 +28,7 @@ impl Service {
         if seen.node.kind == Kind::Folder {
             return Err(Failure::new(Code::IsFolder, "it is a folder"));
         }
+        self.must_be_logged()?;
         let mut attr = self.attr_of(&seen);
         if let Some(version) = request.version.filter(|version| *version != attr.version) {
             attr.size = self.kept_size(caller, &seen, version).await?;
@@ -34,12 +37,8 @@ impl Service {
         if !self.pins.hold(caller.token, request.node, attr.version) {
             return Err(Failure::new(Code::Unavailable, "this session holds too many documents open"));
         }
-        self.audit_later(
-            caller,
-            "open",
-            Some(request.node),
-            format!("{} version {}", request.want, attr.version),
-        );
+        let detail = format!("{} version {}", request.want, attr.version);
+        self.note(caller, AuditAction::Open, &seen, AuditOutcome::Allowed(detail));
         Ok(attr)
     }
 
@@ -71,17 +70,19 @@ impl Service {
         if version != seen.node.version && !pinned {
             return Err(Failure::new(Code::VersionGone, "this version is neither current nor pinned"));
         }
+        self.must_be_logged()?;
         if !pinned {
             // An open that pinned it has its own row.
-            self.audit_later(caller, "checkout", Some(node), format!("version {version} from byte {offset}"));
+            let detail = format!("version {version} from byte {offset}");
+            self.note(caller, AuditAction::Checkout, &seen, AuditOutcome::Allowed(detail));
         }
         if version == Version::NONE {
             return Ok((0, Box::pin(futures::stream::empty())));
         }
-        let content = self.content(caller, &allowed, node, version).await?;
+        let content = self.content(caller, &allowed, &seen, version).await?;
         let length = length.min(content.size().saturating_sub(offset));
         let start = offset.min(u64::MAX - length);
-        let stream = self.stream(caller, content, allowed, generation, start, length);
+        let stream = self.stream(caller, content, allowed, &seen.path, generation, start..start + length);
         Ok((length, begun(stream).await?))
     }
 
@@ -97,23 +98,28 @@ impl Service {
         if seen.node.kind == Kind::Folder {
             return Err(Failure::new(Code::IsFolder, "it is a folder"));
         }
+        self.must_be_logged()?;
         let attr = self.attr_of(seen);
         let content = match attr.version {
             Version::NONE => None,
-            version => Some(self.content(caller, &allowed, seen.node.id, version).await?),
+            version => Some(self.content(caller, &allowed, seen, version).await?),
         };
         let size = content.as_ref().map_or(0, |content| content.size());
         if size != seen.node.size {
             let failure = Failure::from(VaultError::Integrity("a version's size"));
-            self.note_damage(caller, seen.node.id, &failure);
+            self.note_damage(caller, seen.node.id, &seen.path, &failure);
             return Err(failure);
         }
         let (start, length) = resolve(range, size)
             .ok_or_else(|| Failure::new(Code::BadRange, format!("the document has {size} bytes")))?;
-        self.audit_later(caller, "checkout", Some(seen.node.id), format!("version {}", attr.version));
+        let detail = format!("version {}", attr.version);
+        self.note(caller, AuditAction::Checkout, seen, AuditOutcome::Allowed(detail));
         let body: ByteStream = match content {
             None => Box::pin(futures::stream::empty()),
-            Some(content) => begun(self.stream(caller, content, allowed, generation, start, length)).await?,
+            Some(content) => {
+                let range = start..start + length;
+                begun(self.stream(caller, content, allowed, &seen.path, generation, range)).await?
+            }
         };
         Ok(Checkout { attr, start, length, size, body })
     }
@@ -124,9 +130,9 @@ impl Service {
         caller: &Caller,
         content: Arc<Content>,
         allowed: Allowed,
+        path: &str,
         generation: u64,
-        start: u64,
-        length: u64,
+        range: Range<u64>,
     ) -> ByteStream {
         let guard = Guard {
             stores: self.stores.clone(),
@@ -135,12 +141,13 @@ impl Service {
             allowed: allowed.clone(),
             generation,
         };
-        let (service, caller, node) = (self.clone(), caller.clone(), allowed.node());
+        let (service, caller, node, path) = (self.clone(), caller.clone(), allowed.node(), path.to_owned());
+        let (start, length) = (range.start, range.end - range.start);
         let stream = content.stream(allowed, start, length, move || guard.clone().check().boxed());
         let noted = stream.inspect(move |chunk| {
             let error = chunk.as_ref().err().and_then(std::io::Error::get_ref);
             if let Some(StreamFailed(failure)) = error.and_then(|inner| inner.downcast_ref()) {
-                service.note_damage(&caller, node, failure);
+                service.note_damage(&caller, node, &path, failure);
             }
         });
         noted.boxed()
@@ -152,7 +159,7 @@ impl Service {
         if version == Version::NONE {
             return Ok(0);
         }
-        Ok(self.content(caller, &allowed, seen.node.id, version).await?.size())
+        Ok(self.content(caller, &allowed, seen, version).await?.size())
     }
 }
 

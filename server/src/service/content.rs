@@ -16,7 +16,7 @@ use sss_common::limits::BLOCK_SIZE;
 use sss_common::{Code, NodeId, PackId, Version};
 
 use super::{ByteStream, Caller, Failure, Outcome, Service};
-use crate::store::{BlobStore, PackRow, Stores};
+use crate::store::{BlobStore, PackRow, Seen, Stores};
 use sss_policy::Allowed;
 use sss_vault::{Opener, PACK_HEADER, RecordBody, Vault, VaultError, sealed_block};
 
@@ -101,11 +101,11 @@ impl Service {
         &self,
         caller: &Caller,
         allowed: &Allowed,
-        node: NodeId,
+        seen: &Seen,
         version: Version,
     ) -> Outcome<Arc<Content>> {
-        let content = self.open_content(allowed, node, version).await;
-        content.inspect_err(|failure| self.note_damage(caller, node, failure))
+        let content = self.open_content(allowed, seen.node.id, version).await;
+        content.inspect_err(|failure| self.note_damage(caller, seen.node.id, &seen.path, failure))
     }
 
     async fn open_content(&self, allowed: &Allowed, node: NodeId, version: Version) -> Outcome<Arc<Content>> {

@@ -9,6 +9,7 @@ use sss_common::wire::fs::{Attr, CreateRequest, CreateResponse};
 use sss_common::{Code, Flag, Kind, Name, NodeId, Version};
 
 use super::assemble::Assembler;
+use super::audit::AuditAction;
 use super::checkin::{Body, nanoseconds};
 use super::names::facts_of_new;
 use super::versions::{NewVersion, blob_of};
@@ -103,6 +104,7 @@ impl Service {
     ) -> Outcome<Attr> {
         let allowed = self.allow(caller, parent, Action::Checkin)?;
         self.must_have_room().await?;
+        self.must_be_logged()?;
         let id = NodeId::random();
         let mut upload = Assembler::begin(self, &allowed, id, None, new.flag).await?;
         let end = match self.receive(&mut upload, body).await {
@@ -134,6 +136,7 @@ impl Service {
             now_ns,
         };
         let facts = facts_of_new(&parent.facts, id);
+        let path = path_in(&parent, &new.name);
         let version = NewVersion {
             node: id,
             base: Version::NONE,
@@ -149,23 +152,22 @@ impl Service {
             consumes: None,
             create: Some(node),
         };
-        let node = self.make_version(caller, &owned, version, made.sealer, "checkin").await?;
+        let node =
+            self.make_version(caller, &owned, version, made.sealer, (AuditAction::Checkin, &path)).await?;
         Ok(self.attr(&node, &facts))
     }
 
     async fn insert(&self, caller: &Caller, parent: &Seen, new: NewNode) -> Outcome<Attr> {
         let allowed = self.allow(caller, parent, Action::Checkin)?;
-        let path = self.path_in(new.parent, &new.name).await?;
-        let audit = self.audit_row(caller, "create", new.id, path, "allowed");
+        let audit = self.audit_row(caller, AuditAction::Create, new.id, path_in(parent, &new.name), "");
         let node = self.meta().create(&allowed, new, audit).await?;
         Ok(self.attr(&node, &facts_of_new(&parent.facts, node.id)))
     }
+}
 
-    /// The path of a name in a folder, for the audit log.
-    pub(super) async fn path_in(&self, folder: NodeId, name: &Name) -> Outcome<String> {
-        let folder = self.meta().path(folder).await?.unwrap_or_default();
-        Ok(format!("{folder}/{name}"))
-    }
+/// The path of a name in a folder, for the audit log.
+pub(super) fn path_in(folder: &Seen, name: &Name) -> String {
+    format!("{}/{name}", folder.path)
 }
 
 /// What is to be created with content.

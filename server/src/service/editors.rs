@@ -5,7 +5,9 @@
 use sss_common::wire::fs::{Attr, Swapped};
 use sss_common::{Name, NodeId, PackId, Version};
 
+use super::audit::AuditAction;
 use super::checkin::nanoseconds;
+use super::create::path_in;
 use super::names::facts_of_new;
 use super::vacated::Vacated;
 use super::versions::NewVersion;
@@ -88,7 +90,7 @@ impl Service {
         let (commit, sealer) = match document.version {
             Version::NONE => (None, None),
             _ => {
-                let (commit, sealer) = self.copy_version(caller, allowed, document, copy_id).await?;
+                let (commit, sealer) = self.copy_version(caller, allowed, seen, copy_id).await?;
                 (Some(commit), Some(sealer))
             }
         };
@@ -103,9 +105,8 @@ impl Service {
             commit,
             version: document.version,
         };
-        let path = self.path_in(vacated.folder, &vacated.name).await?;
-        let audit =
-            self.audit_row(caller, "restore-name", document.id, path, format!("backup {}", vacated.backup));
+        let (path, detail) = (path_in(parent, &vacated.name), format!("backup {}", vacated.backup));
+        let audit = self.audit_row(caller, AuditAction::RestoreName, document.id, path, detail);
         let (document, backup) = self.meta().swap(allowed, swap, audit).await?;
         if let Some(sealer) = sealer {
             self.vault.committed(sealer);
@@ -124,10 +125,11 @@ impl Service {
         &self,
         caller: &Caller,
         allowed: &Allowed,
-        document: &Node,
+        seen: &Seen,
         copy: NodeId,
     ) -> Outcome<(Commit, Sealer)> {
-        let content = self.content(caller, allowed, document.id, document.version).await?;
+        let document = &seen.node;
+        let content = self.content(caller, allowed, seen, document.version).await?;
         let sealer = self.vault.begin(allowed, copy, PackId::random()).await?;
         let new = NewVersion {
             node: copy,

@@ -67,6 +67,13 @@ impl From<StoreError> for Failure {
             StoreError::Damaged(_) => {
                 return Failure::new(Code::Integrity, "stored metadata is damaged").caused_by(error);
             }
+            StoreError::Unlogged(_) => {
+                let failure = Failure::new(
+                    Code::Unavailable,
+                    "the server's audit log cannot be written; try again later",
+                );
+                return Failure { retry_after: Some(5), ..failure.caused_by(error) };
+            }
             StoreError::Newer { .. } | StoreError::Backend(_) => {
                 return Failure::new(Code::Internal, "the server's storage failed").caused_by(error);
             }

@@ -6,6 +6,7 @@ use sss_common::wire::documents::{GrantInfo, GrantList, GrantRequest};
 use sss_common::wire::fs::{GrantsResponse, NodeRequest, RevokeRequest, SetGrantRequest, SetGrantResponse};
 use sss_common::{Code, DocPath, Grantee, Right, When};
 
+use super::audit::AuditAction;
 use super::{Caller, Failure, Outcome, Service};
 use crate::store::{GrantRow, NewGrant, Seen, StoreError};
 use sss_policy::Action;
@@ -80,9 +81,8 @@ impl Service {
             return Err(Failure::new(Code::BadGrant, format!("there is no user {uid} on this server")));
         }
         let grant = NewGrant { grantee: grantee.clone(), right, until };
-        let path = self.meta().path(seen.node.id).await?.unwrap_or_default();
-        let told = format!("{grantee} {right} until {until}");
-        let audit = self.audit_row(caller, "grant", seen.node.id, path, told);
+        let detail = format!("{grantee} {right} until {until}");
+        let audit = self.audit_row(caller, AuditAction::Grant, seen.node.id, &seen.path, detail);
         self.meta().set_grant(&allowed, grant, audit).await?;
         self.hub.rights_changed(grantee.clone());
         Ok(GrantInfo { grantee, right, until })
@@ -100,8 +100,8 @@ impl Service {
 
     async fn revoke_grant(&self, caller: &Caller, seen: &Seen, grantee: &Grantee) -> Outcome<()> {
         let allowed = self.allow(caller, seen, Action::Own)?;
-        let path = self.meta().path(seen.node.id).await?.unwrap_or_default();
-        let audit = self.audit_row(caller, "revoke", seen.node.id, path, grantee.to_string());
+        let detail = grantee.to_string();
+        let audit = self.audit_row(caller, AuditAction::Revoke, seen.node.id, &seen.path, detail);
         match self.meta().revoke_grant(&allowed, grantee, audit).await {
             Ok(()) => {}
             Err(StoreError::NotFound) => {

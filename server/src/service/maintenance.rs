@@ -1,5 +1,5 @@
 //! What happens without being asked for: superseded versions go when nobody reads them, packs of what went are deleted,
-//! orphans of crashes are swept, and beside all that [`super::erasing`] makes the keys of what went be forgotten.
+//! orphans of crashes are swept, rows of the audit log are pruned, and beside all that [`super::erasing`] makes the keys of what went be forgotten.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -34,6 +34,8 @@ impl Service {
 
     async fn rounds(&self, cancel: &CancellationToken) {
         while !cancel.is_cancelled() {
+            // Also where nobody asks for anything, the administrator hears of a log that fails.
+            let _ = self.log_works();
             if let Err(failure) = self.reclaim().await {
                 tracing::error!(code = %failure.code, cause = ?failure.cause, "maintenance failed and will be repeated");
             }
@@ -64,7 +66,8 @@ impl Service {
             false => self.sweep_keys().await,
         };
         *keys_swept |= keys.is_ok();
-        self.sweep_orphans().await.and(keys)
+        let pruned = self.prune_audit().await;
+        self.sweep_orphans().await.and(keys).and(pruned)
     }
 
     /// One round: drop what is superseded, delete the packs that nothing uses any more. A step that fails does not keep the

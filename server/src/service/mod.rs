@@ -146,6 +146,8 @@ pub struct Settings {
     pub erase_delay: std::time::Duration,
     /// Bytes that stay free on the disk: check-ins are refused below.
     pub min_free: u64,
+    /// How long rows of the audit log are kept; `None`: for ever.
+    pub audit_keep: Option<std::time::Duration>,
 }
 
 impl Default for Settings {
@@ -164,6 +166,7 @@ impl Default for Settings {
             keep_superseded: Duration::from_secs(60),
             erase_delay: Duration::from_millis(200),
             min_free: 64 * 1024 * 1024,
+            audit_keep: None,
         }
     }
 }
@@ -190,6 +193,8 @@ pub struct Service {
     erasing: tokio::sync::Mutex<()>,
     /// The deletion log's copy on another medium.
     deletion_log: std::sync::OnceLock<DeletionLog>,
+    /// Whether the audit log can be written, as the administrator was told.
+    alarm: audit::Alarm,
 }
 
 impl Service {
@@ -213,6 +218,7 @@ impl Service {
             erase: Notify::new(),
             erasing: tokio::sync::Mutex::new(()),
             deletion_log: std::sync::OnceLock::new(),
+            alarm: audit::Alarm::default(),
         })
     }
 

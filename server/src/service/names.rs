@@ -9,6 +9,7 @@ use sss_common::wire::calls::{
 };
 use sss_common::{Code, DocPath, Kind, Name, NodeId};
 
+use super::audit::{AuditAction, AuditOutcome};
 use super::{Caller, Failure, Outcome, Service};
 use crate::store::{Node, Seen};
 use sss_policy::{self as policy, Action, Allowed, Facts, Level};
@@ -99,12 +100,12 @@ impl Service {
         policy::decide(&seen.facts, action, self.now()).map_err(|refusal| {
             let attempted = match action {
                 Action::See => None,
-                Action::Checkout => Some("checkout"),
-                Action::Checkin => Some("checkin"),
-                Action::Own => Some("own"),
+                Action::Checkout => Some(AuditAction::Checkout),
+                Action::Checkin => Some(AuditAction::Checkin),
+                Action::Own => Some(AuditAction::Own),
             };
             if let Some(attempted) = attempted {
-                self.audit_later(caller, attempted, Some(seen.node.id), format!("refused: {refusal}"));
+                self.note(caller, attempted, seen, AuditOutcome::Refused(refusal.to_string()));
             }
             refusal.into()
         })

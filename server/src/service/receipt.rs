@@ -11,6 +11,7 @@ use sss_common::receipt::{Erasure, Receipt, STATEMENT_MAX, SignedReceipt};
 use sss_common::wire::fs::ReceiptRequest;
 use sss_common::{Code, NodeId, StoreId};
 
+use super::audit::{AuditAction, AuditOutcome};
 use super::{Caller, Failure, Outcome, Service};
 use crate::store::Deletion;
 use sss_policy as policy;
@@ -20,7 +21,10 @@ impl Service {
     pub async fn fs_receipt(&self, caller: &Caller, request: ReceiptRequest) -> Outcome<SignedReceipt> {
         let deletion = self.meta().deletion(request.document).await?.ok_or_else(Failure::not_found)?;
         let may = policy::receipt(&caller.uid, &deletion.user, &deletion.home);
-        may.inspect_err(|refusal| self.note_receipt(caller, &deletion, format!("refused: {refusal}")))?;
+        may.inspect_err(|refusal| {
+            let outcome = AuditOutcome::Refused(refusal.to_string());
+            self.note_at(caller, AuditAction::Receipt, deletion.document, &deletion.path, outcome);
+        })?;
         self.give_receipt(caller, deletion).await
     }
 
@@ -30,7 +34,8 @@ impl Service {
         let statement = statement(self.vault.store_id(), &deletion)?;
         let signature = self.sign(statement.clone().into_bytes()).await?;
         let erased = deletion.erased.map_or_else(|| "no keys".into(), |at| format!("epoch {}", at.epoch));
-        self.note_receipt(caller, &deletion, erased);
+        let row = self.audit_row(caller, AuditAction::Receipt, deletion.document, &deletion.path, erased);
+        self.record(row).await?;
         Ok(SignedReceipt::new(statement, &signature))
     }
 
@@ -57,10 +62,6 @@ impl Service {
             Some(at) => at.epoch <= self.vault.forgotten_before().await,
             None => deletion.keys.is_empty(),
         }
-    }
-
-    fn note_receipt(&self, caller: &Caller, deletion: &Deletion, outcome: String) {
-        self.audit_gone(caller, "receipt", deletion.document, &deletion.path, outcome);
     }
 }
 

@@ -5,6 +5,7 @@
 use sss_common::wire::fs::RemoveRequest;
 use sss_common::{Code, Grantee, Kind, Version};
 
+use super::audit::AuditAction;
 use super::checkin::nanoseconds;
 use super::{Caller, Failure, Outcome, Service};
 use crate::store::{Deletion, Remove, Seen};
@@ -40,9 +41,8 @@ impl Service {
         let (Some(parent), Some(name)) = (seen.node.parent, seen.node.name.clone()) else {
             return Err(Failure::new(Code::NoRight, "a home cannot be removed"));
         };
-        let path = self.meta().path(seen.node.id).await?.unwrap_or_default();
-        let audit =
-            self.audit_row(caller, "delete", seen.node.id, path, format!("version {}", seen.node.version));
+        let detail = format!("version {}", seen.node.version);
+        let audit = self.audit_row(caller, AuditAction::Delete, seen.node.id, &seen.path, detail);
         let remove = Remove { node: seen.node.id, parent, name, version, now_ns: nanoseconds(self.now()) };
         let deletion = self.meta().remove(&allowed, remove, audit).await?;
         failpoint::at("remove.committed");

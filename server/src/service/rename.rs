@@ -6,6 +6,7 @@
 use sss_common::wire::fs::{Attr, RenameRequest, RenameResponse};
 use sss_common::{Code, Flag, Grantee, Kind, PackId, Version};
 
+use super::audit::AuditAction;
 use super::checkin::nanoseconds;
 use super::versions::NewVersion;
 use super::{Caller, Failure, Outcome, Service};
@@ -83,9 +84,8 @@ impl Service {
         if let Some(target) = target {
             self.allow(caller, target, Action::Own)?;
         }
-        let from = self.meta().path(source.node.id).await?.unwrap_or_default();
-        let audit =
-            self.audit_row(caller, "rename", source.node.id, from, format!("to {}", request.new_name));
+        let detail = format!("to {}", request.new_name);
+        let audit = self.audit_row(caller, AuditAction::Rename, source.node.id, &source.path, detail);
         let rename = Rename {
             node: source.node.id,
             parent: request.parent,
@@ -117,17 +117,19 @@ impl Service {
         let flag = target.node.flag.unwrap_or_default();
         let previous = match target.node.version {
             Version::NONE => [0; 32],
-            version => self.content(caller, &allowed, target.node.id, version).await?.body.record.hash(),
+            version => self.content(caller, &allowed, target, version).await?.body.record.hash(),
         };
         let (layout, digests, size) = match source.node.version {
             Version::NONE => Default::default(),
             version => {
-                let content = self.content(caller, &owned, source.node.id, version).await?;
+                let content = self.content(caller, &owned, source, version).await?;
                 self.must_fit(content.size(), flag)?;
                 let digests = match flag {
                     Flag::Integrity => {
                         let digests = self.digests_of(&owned, &content).await;
-                        digests.inspect_err(|failure| self.note_damage(caller, source.node.id, failure))?
+                        let note =
+                            |failure: &_| self.note_damage(caller, source.node.id, &source.path, failure);
+                        digests.inspect_err(note)?
                     }
                     Flag::Confidentiality => Vec::new(),
                 };
@@ -150,7 +152,8 @@ impl Service {
             create: None,
         };
         let sealer = self.vault.begin(&allowed, target.node.id, PackId::random()).await?;
-        let node = self.make_version(caller, &allowed, new, sealer, "checkin by rename").await?;
+        let place = (AuditAction::CheckinByRename, target.path.as_str());
+        let node = self.make_version(caller, &allowed, new, sealer, place).await?;
         self.contents.forget(source.node.id);
         Ok(self.attr(&node, &target.facts))
     }

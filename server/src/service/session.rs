@@ -13,6 +13,7 @@ use sha2::{Digest as _, Sha256};
 use sss_common::wire::session::{ChallengeRequest, ChallengeResponse, LoginRequest, LoginResponse};
 use sss_common::{Code, login};
 
+use super::audit::{AuditAction, AuditOutcome};
 use super::{Caller, Failure, Outcome, Peer, Service};
 use crate::store::{Ended, NewSession, Session, TokenHash, User};
 
@@ -79,7 +80,7 @@ impl Service {
             Ok(user) => user,
             Err(reason) => {
                 self.throttle.failed(&request.uid, peer.certificate, self.now());
-                self.note_login(peer, &request, reason);
+                self.note_refused_login(peer, &request, reason);
                 return Err(Failure::new(
                     Code::LoginRefused,
                     "the login was refused: the user, its key, the challenge or the node does not match",
@@ -89,11 +90,10 @@ impl Service {
         };
         self.throttle.succeeded(&request.uid, peer.certificate);
         if user.disabled {
-            self.note_login(peer, &request, "disabled");
+            self.note_refused_login(peer, &request, "disabled");
             return Err(Failure::new(Code::SessionRevoked, format!("user {} is disabled", user.uid)));
         }
         let token = self.open_session(peer, user).await?;
-        self.note_login(peer, &request, "allowed");
         Ok(LoginResponse { token, expires_in: self.settings.session_ttl.as_secs() })
     }
 
@@ -140,11 +140,11 @@ impl Service {
 
     /// Ends the caller's session and gives back what it pinned.
     pub async fn logout(&self, caller: &Caller) -> Outcome<()> {
-        self.meta().end_session(&caller.token, self.now()).await?;
+        let audit = self.session_row(caller, AuditAction::Logout, AuditOutcome::allowed());
+        self.meta().end_session(&caller.token, self.now(), audit).await?;
         self.sessions.forget(&caller.token);
         self.pins.drop_session(&caller.token);
         self.hub.ended(caller.token);
-        self.audit_later(caller, "logout", None, "allowed");
         Ok(())
     }
 
@@ -204,7 +204,8 @@ impl Service {
             now,
             expires: now.after(self.settings.session_ttl),
         };
-        for replaced in self.meta().begin_session(session, self.settings.sessions_per_user).await? {
+        let audit = self.login_row(peer, &session.uid);
+        for replaced in self.meta().begin_session(session, self.settings.sessions_per_user, audit).await? {
             self.sessions.forget(&replaced);
             self.pins.drop_session(&replaced);
             self.hub.replaced(replaced, peer.machine.clone());

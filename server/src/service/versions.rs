@@ -7,6 +7,7 @@ use sss_common::record::{Hash, VersionRecord};
 use sss_common::{Code, Flag, NodeId, PackId, Uid, Version};
 
 use super::assemble::Assembled;
+use super::audit::AuditAction;
 use super::content::Content;
 use super::{Caller, Failure, Outcome, Service};
 use crate::store::{Commit, NewNode, Node, PackRow};
@@ -113,18 +114,19 @@ impl Service {
         })
     }
 
-    /// Seals and commits a version. When it does not come about, the pack that was written for it goes.
+    /// Seals and commits a version; `audit` is what the audit log calls it, and the path. When it does not come about, the
+    /// pack that was written for it goes.
     pub(super) async fn make_version(
         &self,
         caller: &Caller,
         allowed: &Allowed,
         new: NewVersion,
         sealer: Sealer,
-        action: &'static str,
+        audit: (AuditAction, &str),
     ) -> Outcome<Node> {
         let (node, base) = (new.node, new.base);
         let blob = blob_of(new.pack.as_ref());
-        let committed = self.commit_version(caller, allowed, new, &sealer, action).await;
+        let committed = self.commit_version(caller, allowed, new, &sealer, audit).await;
         // Where the storage itself failed, the transaction may have happened: its pack and its key stay until the
         // sweeper knows better.
         let undecided = committed.as_ref().is_err_and(|failure| failure.code == Code::Internal);
@@ -166,16 +168,13 @@ impl Service {
         allowed: &Allowed,
         new: NewVersion,
         sealer: &Sealer,
-        action: &'static str,
+        (action, path): (AuditAction, &str),
     ) -> Outcome<(Node, bool)> {
-        let (path, outcome) = match &new.create {
-            Some(new) => (self.path_in(new.parent, &new.name).await?, "created, version 1".into()),
-            None => {
-                let path = self.meta().path(new.node).await?.unwrap_or_default();
-                (path, format!("version {}", new.base.next()))
-            }
+        let detail = match &new.create {
+            Some(_) => "created, version 1".into(),
+            None => format!("version {}", new.base.next()),
         };
-        let audit = self.audit_row(caller, action, new.node, path, outcome);
+        let audit = self.audit_row(caller, action, new.node, path, detail);
         let commit = self.seal_version(caller, new, sealer).await?;
         let uses_pack = commit.pack.is_some();
         failpoint::at("checkin.pack-durable");

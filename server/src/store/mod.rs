@@ -5,6 +5,7 @@
 //! implement them all and run the same conformance suite (`conformance`).
 //! [`BlobStore`] keeps packs. The durable order is the service's to keep: pack first, then the row.
 
+pub mod audit;
 pub mod blobs;
 #[cfg(test)]
 mod conformance;
@@ -29,6 +30,7 @@ use bytes::Bytes;
 
 use sss_common::{PackId, Timestamp, Uid, Version};
 
+pub use audit::{AuditAction, AuditEntry, AuditHead, AuditOutcome, AuditRow};
 pub use content::Content;
 pub use deletions::Deletions;
 pub use keys::Keys;
@@ -83,6 +85,9 @@ pub enum StoreError {
     /// Stored data does not make sense.
     #[error("stored metadata is damaged: {0}")]
     Damaged(String),
+    /// The audit log takes no row, and without its row nothing is done.
+    #[error("the audit log cannot be written: {0}")]
+    Unlogged(String),
     /// The database or the folder failed.
     #[error("storage failed: {0}")]
     Backend(#[source] Box<dyn std::error::Error + Send + Sync>),
@@ -92,8 +97,8 @@ pub enum StoreError {
 pub type Result<T> = std::result::Result<T, StoreError>;
 
 /// The metadata: all its concerns on one database. Every method is one transaction, and either all of it happens or
-/// nothing; one that changes something returns once the change is durable, except [`Audit::audit`], which may be
-/// gathered. Who needs one concern asks for that trait.
+/// nothing; one that changes something returns once the change is durable, except [`Audit::audit`], which gathers.
+/// Who needs one concern asks for that trait.
 pub trait MetaStore: Users + Names + Content + Sharing + Keys + Reclaim + Deletions + Walk + Audit {}
 
 impl<S: Users + Names + Content + Sharing + Keys + Reclaim + Deletions + Walk + Audit> MetaStore for S {}
@@ -102,28 +107,47 @@ impl<S: Users + Names + Content + Sharing + Keys + Reclaim + Deletions + Walk + 
 #[async_trait]
 pub trait Users: Send + Sync {
     /// Adds a user and an empty home, mode 0700; `Exists` when the uid is taken.
-    async fn add_user(&self, user: NewUser) -> Result<()>;
+    async fn add_user(&self, user: NewUser, audit: AuditRow) -> Result<()>;
     /// One user.
     async fn user(&self, uid: &Uid) -> Result<Option<User>>;
     /// All users in order.
     async fn users(&self) -> Result<Vec<User>>;
     /// Disables or enables; `NotFound` for an unknown uid. A disabled user's sessions end.
-    async fn set_disabled(&self, uid: &Uid, disabled: bool) -> Result<()>;
+    async fn set_disabled(&self, uid: &Uid, disabled: bool, audit: AuditRow) -> Result<()>;
     /// Stores a session and replaces the user's oldest live ones beyond `keep` (at least 1, the new one included).
     /// Returns the token hashes of those that it replaced, oldest first. `NotFound` for an unknown or disabled user,
     /// `Exists` for a token that is there. Rows of sessions that ended, or ran out, more than a day ago are dropped.
-    async fn begin_session(&self, session: NewSession, keep: usize) -> Result<Vec<TokenHash>>;
+    async fn begin_session(
+        &self,
+        session: NewSession,
+        keep: usize,
+        audit: AuditRow,
+    ) -> Result<Vec<TokenHash>>;
     /// A session, live, run out or ended; those of a disabled user have ended.
     async fn session(&self, token: &TokenHash) -> Result<Option<Session>>;
     /// Ends a session by logout; one that is not there or has ended is passed over.
-    async fn end_session(&self, token: &TokenHash, now: Timestamp) -> Result<()>;
+    async fn end_session(&self, token: &TokenHash, now: Timestamp, audit: AuditRow) -> Result<()>;
 }
 
-/// The audit log. See [`MetaStore`].
+/// The audit log. A row that a change is handed with is in the log when and only when the change is done; `Unlogged`
+/// when the log does not take it. See [`MetaStore`].
 #[async_trait]
 pub trait Audit: Send + Sync {
-    /// Appends to the audit log. May return before the rows are durable; order is kept.
-    async fn audit(&self, rows: Vec<AuditRow>) -> Result<()>;
+    /// Hands rows to the audit log and does not wait: they are durable within a second, in the order of the calls, ahead
+    /// of the row of any change that is asked for later. [`Audit::flush`] waits for them. While the log cannot be
+    /// written they are held and tried again, up to a bound; `Full` beyond it: these rows are lost, and a row will say so.
+    fn audit(&self, rows: Vec<AuditRow>) -> Result<()>;
+    /// Whether the log could be written the last time that rows waited for it: the failure, until it succeeds again.
+    fn audit_works(&self) -> Result<()>;
+    /// Up to `limit` rows behind `seq`, in order.
+    async fn audit_after(&self, seq: u64, limit: usize) -> Result<Vec<AuditEntry>>;
+    /// The log's last row.
+    async fn audit_head(&self) -> Result<AuditHead>;
+    /// The last row that was pruned; [`AuditHead::NONE`] where none was.
+    async fn audit_start(&self) -> Result<AuditHead>;
+    /// Removes up to `most` of the oldest rows that are from before that time, behind a new row that says which; the log
+    /// begins behind them. Says how many went.
+    async fn prune_audit(&self, before: Timestamp, most: usize, now: Timestamp) -> Result<u64>;
     /// Waits until everything that was acknowledged, audit rows included, is durable.
     async fn flush(&self) -> Result<()>;
 }

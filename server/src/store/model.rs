@@ -134,6 +134,8 @@ pub struct Seen {
     pub node: Node,
     /// The facts about it and the asking user.
     pub facts: Facts,
+    /// `@owner/a/b`, as it was at the same moment: for people and the audit log, never to be shown to the user.
+    pub path: String,
 }
 
 /// A node to be created. The proof is `Checkin` on `parent`; its user becomes the owner.
@@ -313,27 +315,6 @@ pub struct NewGrant {
     pub right: Right,
     /// Until when.
     pub until: Timestamp,
-}
-
-/// A line of the audit log.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct AuditRow {
-    /// When.
-    pub time: Timestamp,
-    /// Who; `None` before login.
-    pub user: Option<Uid>,
-    /// From which machine.
-    pub machine: Option<MachineName>,
-    /// What: `checkout`, `checkin`, `grant`, `login`…
-    pub action: &'static str,
-    /// On which document.
-    pub document: Option<NodeId>,
-    /// Its path at the time.
-    pub path: String,
-    /// `allowed`, or why not; further detail (a grant's text, a version).
-    pub outcome: String,
-    /// Finds the request in the server's log.
-    pub request_id: String,
 }
 
 /// Room in the blob store.

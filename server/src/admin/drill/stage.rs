@@ -20,7 +20,7 @@ use super::scratch::Scratch;
 use crate::run::Advice;
 use crate::run::compose::{open_blobs, open_metadata, open_vault};
 use crate::service::{Caller, Failure, Outcome, Peer, Precondition, Service, Settings};
-use crate::store::{MetaStore, NewUser, PackRow, StoredVersion, Stores};
+use crate::store::{AuditAction, AuditRow, MetaStore, NewUser, PackRow, StoredVersion, Stores};
 
 /// A document of the drill.
 pub(super) struct Drilled {
@@ -121,7 +121,9 @@ impl Stage {
 async fn log_in(service: &Service, meta: &Arc<dyn MetaStore>) -> anyhow::Result<Caller> {
     let uid: Uid = format!("drill-{:016x}", rand::random::<u64>()).parse()?;
     let (key, public_key) = key_pair().ok_or_else(|| anyhow!("the drill's user got no key"))?;
-    meta.add_user(NewUser { uid: uid.clone(), public_key, now: SystemClock.now() }).await?;
+    let now = SystemClock.now();
+    let row = AuditRow::administrative(now, AuditAction::UserAdd, uid.as_str());
+    meta.add_user(NewUser { uid: uid.clone(), public_key, now }, row).await?;
     let peer = Peer { machine: "drill".parse()?, certificate: [0; 32], request_id: "drill".into() };
     let challenge = told(service.challenge(&peer, ChallengeRequest { uid: uid.clone() }).await)?.challenge;
     let statement = login::statement(&peer.machine, &uid, &challenge);

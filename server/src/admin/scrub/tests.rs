@@ -23,7 +23,7 @@ use crate::run::compose;
 use crate::service::{ByteStream, Caller, Peer, Precondition, Service, Settings, StoredKeys};
 use crate::store::blobs::LocalBlobs;
 use crate::store::sqlite::SqliteStore;
-use crate::store::{NewSession, NewUser, TokenHash};
+use crate::store::{AuditAction, AuditRow, NewSession, NewUser, TokenHash};
 use sss_vault::{Vault, VaultPaths};
 
 const TOKEN: &str = "alice's token";
@@ -45,7 +45,8 @@ impl World {
         let dir = tempfile::tempdir().unwrap();
         let meta: Arc<dyn MetaStore> = Arc::new(SqliteStore::create(&dir.path().join("meta.db")).unwrap());
         let user = NewUser { uid: "alice".parse().unwrap(), public_key: String::new(), now: Timestamp(0) };
-        meta.add_user(user).await.unwrap();
+        let row = |action| AuditRow::administrative(Timestamp(0), action, "");
+        meta.add_user(user, row(AuditAction::UserAdd)).await.unwrap();
         let now = SystemClock.now();
         let session = NewSession {
             token: TokenHash(Sha256::digest(TOKEN).into()),
@@ -55,7 +56,7 @@ impl World {
             now,
             expires: now.after(Duration::from_secs(3600)),
         };
-        meta.begin_session(session, 1).await.unwrap();
+        meta.begin_session(session, 1, row(AuditAction::Login)).await.unwrap();
         let stores = Stores {
             meta: meta.clone(),
             blobs: Arc::new(LocalBlobs::open(&dir.path().join("packs")).unwrap()),
@@ -156,7 +157,7 @@ impl World {
 
     pub(super) fn audited(&self) -> Vec<(Option<String>, String, String)> {
         let connection = Connection::open(self.dir.path().join("meta.db")).unwrap();
-        let sql = "SELECT user, path, outcome FROM audit WHERE action = 'scrub' ORDER BY seq";
+        let sql = "SELECT user, path, detail FROM audit WHERE action = 'scrub' ORDER BY seq";
         let mut rows = connection.prepare(sql).unwrap();
         let rows = rows.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?))).unwrap();
         rows.map(|row| row.unwrap()).collect()

@@ -23,7 +23,7 @@ use super::super::*;
 use crate::service::{Settings, StoredKeys};
 use crate::store::blobs::LocalBlobs;
 use crate::store::memory::MemoryStore;
-use crate::store::{MetaStore, NewUser, Stores};
+use crate::store::{AuditAction, AuditRow, MetaStore, NewUser, Stores};
 use sss_vault::{Vault, VaultPaths};
 
 fn user_key() -> &'static RsaPrivateKey {
@@ -69,7 +69,8 @@ impl World {
         for uid in ["alice", "bob"] {
             let user =
                 NewUser { uid: uid.parse().unwrap(), public_key: public_key.clone(), now: Timestamp(0) };
-            meta.add_user(user).await.unwrap();
+            let row = AuditRow::administrative(Timestamp(0), AuditAction::UserAdd, uid);
+            meta.add_user(user, row).await.unwrap();
         }
         let vault = Vault::open(paths(), Arc::new(StoredKeys(meta.clone())), None).await.unwrap();
         let stores = Stores { meta, blobs: Arc::new(LocalBlobs::open(&path("packs")).unwrap()) };

@@ -94,7 +94,11 @@ async fn damage_is_written_into_the_audit_log() {
     std::fs::write(pack, b"").unwrap();
     assert_eq!(code(world.get(&alice(), "@alice/f").await), Code::Integrity);
     let written = async {
-        while !store.audit_log().iter().any(|row| row.action == "integrity" && row.path == "@alice/f") {
+        while !store
+            .audit_log()
+            .iter()
+            .any(|row| row.action == AuditAction::Integrity && row.path == "@alice/f")
+        {
             tokio::task::yield_now().await;
         }
     };

@@ -176,7 +176,7 @@ async fn a_version_opened_while_it_is_deleted_is_not_kept(world: World) {
     let forgotten = world.service.contents.find(attr.node, attr.version).err().unwrap();
     let seen = world.service.seen_path(&alice(), &"@alice/a".parse().unwrap()).await.unwrap();
     let allowed = world.service.allow(&alice(), &seen, Action::Own).unwrap();
-    let content = world.service.content(&alice(), &allowed, attr.node, attr.version).await.unwrap();
+    let content = world.service.content(&alice(), &allowed, &seen, attr.version).await.unwrap();
     delete(&world, "@alice/a").await.unwrap();
     world.service.contents.keep(attr.node, attr.version, &content, forgotten);
     assert!(world.service.contents.find(attr.node, attr.version).is_err());

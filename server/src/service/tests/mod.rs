@@ -27,7 +27,7 @@ use super::*;
 use crate::store::blobs::LocalBlobs;
 use crate::store::memory::MemoryStore;
 use crate::store::sqlite::SqliteStore;
-use crate::store::{MetaStore, NewUser, Stores};
+use crate::store::{AuditAction, AuditRow, MetaStore, NewUser, Stores};
 use sss_vault::{Vault, VaultPaths};
 
 /// Runs each test on both stores.
@@ -61,12 +61,13 @@ impl World {
         Self::on(|dir| Arc::new(SqliteStore::create(&dir.join("meta.db")).unwrap())).await
     }
 
-    async fn on(meta: impl FnOnce(&std::path::Path) -> Arc<dyn MetaStore>) -> Self {
+    pub(super) async fn on(meta: impl FnOnce(&std::path::Path) -> Arc<dyn MetaStore>) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let meta = meta(dir.path());
         for uid in ["alice", "bob", "carol"] {
             let user = NewUser { uid: uid.parse().unwrap(), public_key: user_key(uid).1, now: START };
-            meta.add_user(user).await.unwrap();
+            let added = AuditRow::administrative(START, AuditAction::UserAdd, uid);
+            meta.add_user(user, added).await.unwrap();
             let Caller { uid, token, peer } = caller(uid);
             let expires = START.after(Duration::from_secs(366 * 24 * 3600));
             let session = crate::store::NewSession {
@@ -77,7 +78,8 @@ impl World {
                 now: START,
                 expires,
             };
-            meta.begin_session(session, 1).await.unwrap();
+            let begun = AuditRow::administrative(START, AuditAction::Login, "");
+            meta.begin_session(session, 1, begun).await.unwrap();
         }
         let blobs = Arc::new(LocalBlobs::open(&dir.path().join("packs")).unwrap());
         let vault =
@@ -268,6 +270,11 @@ fn paths(dir: &std::path::Path) -> VaultPaths {
         server_pub: dir.join("server.pub"),
         keyring: dir.join("keyring"),
     }
+}
+
+/// The row of an act that an administrator does beside the server.
+pub(super) fn by_administrator() -> AuditRow {
+    AuditRow::administrative(START, AuditAction::UserDisable, "")
 }
 
 pub(super) fn alice() -> Caller {

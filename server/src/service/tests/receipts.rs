@@ -179,10 +179,12 @@ async fn receipts_and_refusals_are_written_into_the_audit_log() {
     let written = async {
         let row = |who: &str, outcome: &str| {
             let of = |row: &crate::store::AuditRow| {
-                row.action == "receipt" && row.path == "@alice/f" && row.document == Some(document)
+                row.action == AuditAction::Receipt && row.path == "@alice/f" && row.document == Some(document)
             };
             let rows = store.audit_log();
-            rows.iter().any(|row| of(row) && row.user == Some(uid(who)) && row.outcome.starts_with(outcome))
+            rows.iter().any(|row| {
+                of(row) && row.user == Some(uid(who)) && row.outcome.to_string().starts_with(outcome)
+            })
         };
         while !(row("alice", "epoch 2") && row("bob", "refused: no such document")) {
             tokio::task::yield_now().await;

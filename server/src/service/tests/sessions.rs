@@ -155,12 +155,12 @@ async fn guessing_is_slowed_down(world: World) {
 
 async fn a_disabled_user_is_out(world: World) {
     let here = peer("client1");
-    world.service.stores.meta.set_disabled(&uid("alice"), true).await.unwrap();
+    world.service.stores.meta.set_disabled(&uid("alice"), true, by_administrator()).await.unwrap();
     let request = signed(&world, &here, "alice", "alice").await;
     assert_eq!(code(world.service.login(&here, request).await), Code::SessionRevoked);
-    world.service.stores.meta.set_disabled(&uid("alice"), false).await.unwrap();
+    world.service.stores.meta.set_disabled(&uid("alice"), false, by_administrator()).await.unwrap();
     let token = login_as(&world, &here, "alice").await;
-    world.service.stores.meta.set_disabled(&uid("alice"), true).await.unwrap();
+    world.service.stores.meta.set_disabled(&uid("alice"), true, by_administrator()).await.unwrap();
     assert_eq!(code(world.service.authenticate(&here, &token).await), Code::SessionRevoked);
 }
 

@@ -278,7 +278,7 @@ async fn many_small_check_ins_are_brought_together(world: World) {
             world.checkin(&alice(), attr.node, attr.version, &ranges, expected.len() as u64).await.unwrap();
         let seen = world.service.seen_path(&alice(), &"@alice/f".parse().unwrap()).await.unwrap();
         let allowed = world.service.allow(&alice(), &seen, sss_policy::Action::Checkout).unwrap();
-        let content = world.service.content(&alice(), &allowed, attr.node, attr.version).await.unwrap();
+        let content = world.service.content(&alice(), &allowed, &seen, attr.version).await.unwrap();
         most = most.max(content.body.layout.packs().len());
     }
     assert_eq!(most, content::PACKS_MAX + 1, "and then one");
@@ -363,7 +363,7 @@ async fn who_is_gone_pins_nothing(world: World) {
     world.wait(1000);
     world.service.maintain().await.unwrap();
     assert_eq!(world.service.stores.blobs.list().await.unwrap().len(), 1, "bob reads it");
-    world.service.stores.meta.set_disabled(&uid("bob"), true).await.unwrap();
+    world.service.stores.meta.set_disabled(&uid("bob"), true, by_administrator()).await.unwrap();
     world.service.maintain().await.unwrap();
     assert_eq!(world.service.stores.blobs.list().await.unwrap().len(), 0);
 }

@@ -216,17 +216,17 @@ pub(super) async fn proofs_are_checked(rig: Rig) {
     };
     for wrong in [proof(other, Action::Own), proof(file, Action::See), proof(file, Action::Checkout)] {
         let new = new_node(home, "new", Kind::File);
-        refused!(rig.store.create(&wrong, new, audit("")).await, StoreError::Damaged(_));
-        refused!(rig.store.commit(&wrong, version(file, 0, 1), audit("")).await, StoreError::Damaged(_));
-        refused!(rig.store.remove(&wrong, remove.clone(), audit("")).await, StoreError::Damaged(_));
-        refused!(rig.store.rename(&wrong, rename.clone(), audit("")).await, StoreError::Damaged(_));
+        refused!(rig.store.create(&wrong, new, audit("own")).await, StoreError::Damaged(_));
+        refused!(rig.store.commit(&wrong, version(file, 0, 1), audit("own")).await, StoreError::Damaged(_));
+        refused!(rig.store.remove(&wrong, remove.clone(), audit("own")).await, StoreError::Damaged(_));
+        refused!(rig.store.rename(&wrong, rename.clone(), audit("own")).await, StoreError::Damaged(_));
     }
     let writer = proof(file, Action::Checkin);
-    refused!(rig.store.remove(&writer, remove, audit("")).await, StoreError::Damaged(_));
-    refused!(rig.store.rename(&writer, rename, audit("")).await, StoreError::Damaged(_));
-    refused!(rig.store.set_grant(&writer, grant, audit("")).await, StoreError::Damaged(_));
-    refused!(rig.store.revoke_grant(&writer, &grantee("ALL"), audit("")).await, StoreError::Damaged(_));
-    refused!(rig.store.set_flag(&writer, Flag::Integrity, audit("")).await, StoreError::Damaged(_));
+    refused!(rig.store.remove(&writer, remove, audit("own")).await, StoreError::Damaged(_));
+    refused!(rig.store.rename(&writer, rename, audit("own")).await, StoreError::Damaged(_));
+    refused!(rig.store.set_grant(&writer, grant, audit("own")).await, StoreError::Damaged(_));
+    refused!(rig.store.revoke_grant(&writer, &grantee("ALL"), audit("own")).await, StoreError::Damaged(_));
+    refused!(rig.store.set_flag(&writer, Flag::Integrity, audit("own")).await, StoreError::Damaged(_));
     let reader = proof(file, Action::Checkout);
     refused!(rig.store.set_attr(&reader, SetAttr::default()).await, StoreError::Damaged(_));
     refused!(rig.store.set_xattr(&reader, "user.a", b"", XattrMode::Any).await, StoreError::Damaged(_));

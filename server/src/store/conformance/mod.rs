@@ -1,6 +1,7 @@
 //! What every metadata store must do. [`suite!`] makes one test of each case for a store; the cases take a fresh one.
 #![allow(clippy::unwrap_used)]
 
+mod audit;
 mod content;
 mod deletions;
 mod grants;
@@ -63,6 +64,8 @@ suites! {
         superseded_in_order, erasing, abandoning, holding, key_nodes_in_order;
     deletions: logging, shared_keys_are_told, erased_when_the_last_key_is, replaced_ones_are_logged, removing_again,
         numbers_are_given_once;
+    audit: the_chain_begins_and_goes_on, what_fails_leaves_no_row, handed_rows_come_in_order, pruning, pruning_all,
+        sessions_and_users_are_logged;
     walk: documents_in_pages, versions_with_their_packs, packs_in_the_order_of_their_leaves, totals_follow;
 }
 
@@ -78,7 +81,7 @@ impl Rig {
     pub(super) async fn new(store: Arc<dyn MetaStore>) -> Self {
         let rig = Rig { store };
         for name in ["alice", "bob", "carol"] {
-            rig.store.add_user(new_user(name)).await.unwrap();
+            rig.store.add_user(new_user(name), audit("user-add")).await.unwrap();
         }
         rig
     }
@@ -110,7 +113,7 @@ impl Rig {
 
     pub(super) async fn remove(&self, node: NodeId, parent: NodeId, name: &str) -> Result<Deletion> {
         let remove = Remove { node, parent, name: self::name(name), version: None, now_ns: 9 };
-        self.store.remove(&proof(node, Action::Own), remove, audit("remove")).await
+        self.store.remove(&proof(node, Action::Own), remove, audit("delete")).await
     }
 
     pub(super) async fn rename(
@@ -184,15 +187,16 @@ pub(super) fn proof_as(user: &str, node: NodeId, action: Action) -> Allowed {
     decide(&facts, action, NOW).unwrap()
 }
 
-pub(super) fn audit(action: &'static str) -> AuditRow {
+/// A row of this action.
+pub(super) fn audit(word: &str) -> AuditRow {
     AuditRow {
         time: NOW,
         user: Some(uid("alice")),
         machine: Some("client1".parse().unwrap()),
-        action,
+        action: word.parse().unwrap(),
         document: None,
         path: "@alice/x".into(),
-        outcome: "allowed".into(),
+        outcome: AuditOutcome::allowed(),
         request_id: "r1".into(),
     }
 }

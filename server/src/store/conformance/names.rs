@@ -189,7 +189,7 @@ async fn swapped(rig: &Rig, document: NodeId, version: u64, commit: bool) -> (Sw
         commit,
         version: Version(version),
     };
-    let outcome = rig.store.swap(&proof(document, Action::Own), swap.clone(), audit("swap")).await;
+    let outcome = rig.store.swap(&proof(document, Action::Own), swap.clone(), audit("restore-name")).await;
     (swap, outcome)
 }
 
@@ -198,9 +198,9 @@ pub(super) async fn removing_a_version(rig: Rig) {
     rig.commit(version(file, 0, 1)).await.unwrap();
     let remove = |version| Remove { node: file, parent: home, name: name("a"), version, now_ns: 9 };
     let own = proof(file, Action::Own);
-    let stale = rig.store.remove(&own, remove(Some(Version(0))), audit("remove")).await;
+    let stale = rig.store.remove(&own, remove(Some(Version(0))), audit("delete")).await;
     refused!(stale, StoreError::VersionMoved(Version(1)));
-    rig.store.remove(&own, remove(Some(Version(1))), audit("remove")).await.unwrap();
+    rig.store.remove(&own, remove(Some(Version(1))), audit("delete")).await.unwrap();
 }
 
 pub(super) async fn swapping(rig: Rig) {

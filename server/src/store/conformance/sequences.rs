@@ -193,13 +193,13 @@ impl Run {
                     commit,
                     version,
                 };
-                let outcome = self.rig.store.swap(&own(id), swap, audit("swap")).await;
+                let outcome = self.rig.store.swap(&own(id), swap, audit("restore-name")).await;
                 self.tell(outcome);
             }
             Step::Remove { node } => {
                 let ((parent, name), node) = (self.place(node).await, self.node(node));
                 let remove = Remove { node, parent, name, version: None, now_ns: 9 };
-                let outcome = self.rig.store.remove(&own(node), remove, audit("remove")).await;
+                let outcome = self.rig.store.remove(&own(node), remove, audit("delete")).await;
                 self.tell(outcome);
             }
             Step::Grant { node, grantee, until } => {
@@ -239,7 +239,8 @@ impl Run {
                 self.tell(outcome);
             }
             Step::Disable { user, disabled } => {
-                let outcome = self.rig.store.set_disabled(&uid(USERS[user]), disabled).await;
+                let outcome =
+                    self.rig.store.set_disabled(&uid(USERS[user]), disabled, audit("user-disable")).await;
                 self.tell(outcome);
             }
             Step::Login { user, keep, after } => {
@@ -252,7 +253,7 @@ impl Run {
                     now,
                     expires: Timestamp(now.0 + 1000),
                 };
-                let outcome = self.rig.store.begin_session(new, keep).await;
+                let outcome = self.rig.store.begin_session(new, keep, audit("login")).await;
                 self.tell(
                     outcome.map(|replaced| replaced.into_iter().map(|hash| hash.0[0]).collect::<Vec<_>>()),
                 );

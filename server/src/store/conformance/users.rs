@@ -20,7 +20,7 @@ async fn ended(rig: &Rig, byte: u8) -> Option<Ended> {
 }
 
 pub(super) async fn adding(rig: Rig) {
-    refused!(rig.store.add_user(new_user("bob")).await, StoreError::Exists);
+    refused!(rig.store.add_user(new_user("bob"), audit("user-add")).await, StoreError::Exists);
     let users = rig.store.users().await.unwrap();
     assert_eq!(users.iter().map(|user| user.uid.as_str()).collect::<Vec<_>>(), ["alice", "bob", "carol"]);
     let bob = rig.store.user(&uid("bob")).await.unwrap().unwrap();
@@ -36,8 +36,8 @@ pub(super) async fn adding(rig: Rig) {
 }
 
 pub(super) async fn sessions_replace(rig: Rig) {
-    assert_eq!(rig.store.begin_session(session("alice", 1, NOW), 1).await.unwrap(), []);
-    assert_eq!(rig.store.begin_session(session("bob", 2, NOW), 1).await.unwrap(), []);
+    assert_eq!(rig.store.begin_session(session("alice", 1, NOW), 1, audit("login")).await.unwrap(), []);
+    assert_eq!(rig.store.begin_session(session("bob", 2, NOW), 1, audit("login")).await.unwrap(), []);
     let found = rig.store.session(&token(1)).await.unwrap().unwrap();
     let expected = Session {
         uid: uid("alice"),
@@ -49,60 +49,75 @@ pub(super) async fn sessions_replace(rig: Rig) {
     assert_eq!(found, expected);
 
     let at = Timestamp(NOW.0 + 1);
-    assert_eq!(rig.store.begin_session(session("alice", 3, at), 1).await.unwrap(), [token(1)]);
+    assert_eq!(
+        rig.store.begin_session(session("alice", 3, at), 1, audit("login")).await.unwrap(),
+        [token(1)]
+    );
     assert_eq!(ended(&rig, 1).await, Some(Ended::Replaced { by: "client3".parse().unwrap(), at }));
     assert_eq!((ended(&rig, 2).await, ended(&rig, 3).await), (None, None));
     assert_eq!(rig.store.session(&token(9)).await.unwrap(), None);
-    refused!(rig.store.begin_session(session("alice", 2, at), 1).await, StoreError::Exists);
-    refused!(rig.store.begin_session(session("dave", 4, at), 1).await, StoreError::NotFound);
+    refused!(rig.store.begin_session(session("alice", 2, at), 1, audit("login")).await, StoreError::Exists);
+    refused!(rig.store.begin_session(session("dave", 4, at), 1, audit("login")).await, StoreError::NotFound);
 }
 
 pub(super) async fn sessions_are_kept(rig: Rig) {
     for byte in 1..=3 {
-        rig.store.begin_session(session("alice", byte, NOW), 3).await.unwrap();
+        rig.store.begin_session(session("alice", byte, NOW), 3, audit("login")).await.unwrap();
     }
-    assert_eq!(rig.store.begin_session(session("alice", 4, NOW), 2).await.unwrap(), [token(1), token(2)]);
+    assert_eq!(
+        rig.store.begin_session(session("alice", 4, NOW), 2, audit("login")).await.unwrap(),
+        [token(1), token(2)]
+    );
     assert_eq!((ended(&rig, 3).await, ended(&rig, 4).await), (None, None));
     // One that has run out is none of the live ones; 0 means 1.
     let late = Timestamp(NOW.0 + 100_000);
-    assert_eq!(rig.store.begin_session(session("alice", 5, late), 0).await.unwrap(), []);
-    assert_eq!(rig.store.begin_session(session("alice", 6, late), 0).await.unwrap(), [token(5)]);
+    assert_eq!(rig.store.begin_session(session("alice", 5, late), 0, audit("login")).await.unwrap(), []);
+    assert_eq!(
+        rig.store.begin_session(session("alice", 6, late), 0, audit("login")).await.unwrap(),
+        [token(5)]
+    );
 }
 
 pub(super) async fn sessions_end(rig: Rig) {
-    rig.store.begin_session(session("alice", 1, NOW), 1).await.unwrap();
-    rig.store.end_session(&token(1), NOW).await.unwrap();
-    rig.store.end_session(&token(7), NOW).await.unwrap();
+    rig.store.begin_session(session("alice", 1, NOW), 1, audit("login")).await.unwrap();
+    rig.store.end_session(&token(1), NOW, audit("logout")).await.unwrap();
+    rig.store.end_session(&token(7), NOW, audit("logout")).await.unwrap();
     assert_eq!(ended(&rig, 1).await, Some(Ended::Logout));
-    rig.store.begin_session(session("alice", 2, NOW), 1).await.unwrap();
-    rig.store.begin_session(session("alice", 3, NOW), 1).await.unwrap();
-    rig.store.end_session(&token(2), LATER).await.unwrap();
+    rig.store.begin_session(session("alice", 2, NOW), 1, audit("login")).await.unwrap();
+    rig.store.begin_session(session("alice", 3, NOW), 1, audit("login")).await.unwrap();
+    rig.store.end_session(&token(2), LATER, audit("logout")).await.unwrap();
     assert!(matches!(ended(&rig, 2).await, Some(Ended::Replaced { .. })), "the first reason stays");
 }
 
 pub(super) async fn disabling(rig: Rig) {
-    rig.store.begin_session(session("alice", 1, NOW), 1).await.unwrap();
-    rig.store.begin_session(session("bob", 2, NOW), 1).await.unwrap();
-    rig.store.set_disabled(&uid("alice"), true).await.unwrap();
+    rig.store.begin_session(session("alice", 1, NOW), 1, audit("login")).await.unwrap();
+    rig.store.begin_session(session("bob", 2, NOW), 1, audit("login")).await.unwrap();
+    rig.store.set_disabled(&uid("alice"), true, audit("user-disable")).await.unwrap();
     assert!(rig.store.user(&uid("alice")).await.unwrap().unwrap().disabled);
     assert_eq!((ended(&rig, 1).await, ended(&rig, 2).await), (Some(Ended::Disabled), None));
-    refused!(rig.store.begin_session(session("alice", 3, NOW), 1).await, StoreError::NotFound);
-    rig.store.set_disabled(&uid("alice"), false).await.unwrap();
+    refused!(
+        rig.store.begin_session(session("alice", 3, NOW), 1, audit("login")).await,
+        StoreError::NotFound
+    );
+    rig.store.set_disabled(&uid("alice"), false, audit("user-disable")).await.unwrap();
     assert_eq!(ended(&rig, 1).await, Some(Ended::Disabled), "it does not come back");
-    rig.store.begin_session(session("alice", 3, NOW), 1).await.unwrap();
-    refused!(rig.store.set_disabled(&uid("dave"), true).await, StoreError::NotFound);
+    rig.store.begin_session(session("alice", 3, NOW), 1, audit("login")).await.unwrap();
+    refused!(rig.store.set_disabled(&uid("dave"), true, audit("user-disable")).await, StoreError::NotFound);
 }
 
 pub(super) async fn forgetting_sessions(rig: Rig) {
     let day = 24 * 3600 * 1000;
-    rig.store.begin_session(session("alice", 1, NOW), 1).await.unwrap();
-    rig.store.end_session(&token(1), NOW).await.unwrap();
-    rig.store.begin_session(session("alice", 2, NOW), 1).await.unwrap(); // expires 100 s later
-    rig.store.begin_session(session("bob", 3, Timestamp(NOW.0 + day)), 1).await.unwrap();
+    rig.store.begin_session(session("alice", 1, NOW), 1, audit("login")).await.unwrap();
+    rig.store.end_session(&token(1), NOW, audit("logout")).await.unwrap();
+    rig.store.begin_session(session("alice", 2, NOW), 1, audit("login")).await.unwrap(); // expires 100 s later
+    rig.store.begin_session(session("bob", 3, Timestamp(NOW.0 + day)), 1, audit("login")).await.unwrap();
     assert!(rig.store.session(&token(1)).await.unwrap().is_some(), "a day ago, not more");
-    rig.store.begin_session(session("bob", 4, Timestamp(NOW.0 + day + 1)), 1).await.unwrap();
+    rig.store.begin_session(session("bob", 4, Timestamp(NOW.0 + day + 1)), 1, audit("login")).await.unwrap();
     assert_eq!(rig.store.session(&token(1)).await.unwrap(), None);
     assert!(rig.store.session(&token(2)).await.unwrap().is_some());
-    rig.store.begin_session(session("bob", 5, Timestamp(NOW.0 + day + 100_001)), 1).await.unwrap();
+    rig.store
+        .begin_session(session("bob", 5, Timestamp(NOW.0 + day + 100_001)), 1, audit("login"))
+        .await
+        .unwrap();
     assert_eq!(rig.store.session(&token(2)).await.unwrap(), None);
 }

@@ -16,7 +16,7 @@ impl State {
             let below = self.nodes.values().filter(|other| other.id != id && self.is_above(id, other.id));
             facts.below = below.map(|other| self.bears(other, user, now)).max().unwrap_or_default();
         }
-        Some(Seen { node, facts })
+        Some(Seen { node, facts, path: self.path(id)? })
     }
 
     fn level(&self, node: &Node, user: &Uid) -> Level {

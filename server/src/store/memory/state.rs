@@ -6,8 +6,8 @@ use sss_common::{Grantee, NodeId, PackId, Timestamp, Uid, Version, XattrMode};
 
 use crate::store::rules::{self, nanos};
 use crate::store::{
-    AuditRow, Deletion, Ended, GrantRow, NewGrant, NewSession, NewUser, Node, PackRow, Result, Session,
-    StoreError, StoredVersion, TokenHash, User,
+    Deletion, Ended, GrantRow, NewGrant, NewSession, NewUser, Node, PackRow, Result, Session, StoreError,
+    StoredVersion, TokenHash, User,
 };
 use sss_policy::Grant;
 use sss_vault::sealed::{KeyImage, KeyPosition};
@@ -37,7 +37,7 @@ pub(super) struct State {
     /// Each with the document whose removal queued it.
     pub(super) erasures: Vec<(u64, Option<NodeId>)>,
     pub(super) trash: Vec<PackId>,
-    pub(super) audit: Vec<AuditRow>,
+    pub(super) audit: super::audit::AuditLog,
     /// In the order of their numbers.
     pub(super) deletions: Vec<Deletion>,
     pub(super) last_deletion: u64,

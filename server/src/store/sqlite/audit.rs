@@ -1,25 +1,152 @@
-//! The audit log's rows.
+//! The audit log's rows, and what keeps them a chain.
+//!
+//! The head is read inside each transaction that appends: so it follows what was committed and never what was rolled back,
+//! and another process that writes to the same file goes on where this one stopped. It is the last row of an index: no
+//! page more is read or written for it.
 
-use rusqlite::{Connection, params};
+use rusqlite::{Connection, Row, params};
+use sss_common::{Clock, SystemClock, Timestamp};
 
-use crate::store::{AuditRow, Result};
+use super::rows::{all, change, get, int, limit, one, unsigned};
+use crate::store::{AuditEntry, AuditHead, AuditRow, Result, StoreError};
 
-/// Appends one row.
-pub(super) fn append(connection: &Connection, row: &AuditRow) -> Result<()> {
-    connection
-        .prepare_cached(
-            "INSERT INTO audit (time, user, node, action, document, path, outcome, request_id)
-             VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-        )?
-        .execute(params![
-            row.time.millis(),
-            row.user.as_ref().map(|user| user.as_str()),
-            row.machine.as_ref().map(|node| node.as_str()),
-            row.action,
-            row.document.as_ref().map(|id| id.as_bytes()),
-            row.path,
-            row.outcome,
-            row.request_id,
-        ])?;
+const COLUMNS: &str =
+    "seq, time, user, machine, action, document, path, outcome, detail, request_id, previous, hash";
+
+/// Appends one row as the chain's next link.
+pub(super) fn append(c: &Connection, row: &AuditRow) -> Result<()> {
+    insert(c, row).map(drop).map_err(|error| match error {
+        StoreError::Full => StoreError::Full,
+        other => StoreError::Unlogged(other.to_string()),
+    })
+}
+
+fn insert(c: &Connection, row: &AuditRow) -> Result<AuditEntry> {
+    // Numbers are given once, even where rows at the end were cut off: the gap shows.
+    let entry = AuditEntry::link(row, given(c)? + 1, &head(c)?.hash);
+    write(c, &entry)?;
+    Ok(entry)
+}
+
+fn write(c: &Connection, entry: &AuditEntry) -> Result<()> {
+    change(
+        c,
+        "INSERT INTO audit (seq, time, user, machine, action, document, path, outcome, detail, request_id, previous, hash)
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        params![
+            int(entry.seq)?,
+            entry.time.millis(),
+            entry.user,
+            entry.machine,
+            entry.action,
+            entry.document,
+            entry.path,
+            entry.outcome,
+            entry.detail,
+            entry.request_id,
+            entry.previous,
+            entry.hash,
+        ],
+    )?;
     Ok(())
 }
+
+/// Up to `most` rows behind `seq`, in order.
+pub(super) fn after(c: &Connection, seq: u64, most: usize) -> Result<Vec<AuditEntry>> {
+    let sql = format!("SELECT {COLUMNS} FROM audit WHERE seq > ? ORDER BY seq LIMIT ?");
+    all(c, &sql, params![i64::try_from(seq).unwrap_or(i64::MAX), limit(most)], entry)
+}
+
+fn entry(row: &Row<'_>) -> Result<AuditEntry> {
+    Ok(AuditEntry {
+        seq: unsigned(row, 0)?,
+        time: Timestamp(get(row, 1)?),
+        user: get(row, 2)?,
+        machine: get(row, 3)?,
+        action: get(row, 4)?,
+        document: get(row, 5)?,
+        path: get(row, 6)?,
+        outcome: get(row, 7)?,
+        detail: get(row, 8)?,
+        request_id: get(row, 9)?,
+        previous: get(row, 10)?,
+        hash: get(row, 11)?,
+    })
+}
+
+/// The last row; where there is none, the last that was pruned.
+pub(super) fn head(c: &Connection) -> Result<AuditHead> {
+    match one(c, "SELECT seq, hash FROM audit ORDER BY seq DESC LIMIT 1", [], numbered)? {
+        Some(head) => Ok(head),
+        None => start(c),
+    }
+}
+
+/// The last row that was pruned; [`AuditHead::NONE`] where none was.
+pub(super) fn start(c: &Connection) -> Result<AuditHead> {
+    let start = one(c, "SELECT seq, hash FROM audit_start", [], numbered)?;
+    start.ok_or_else(|| StoreError::Damaged("the audit log has no start".into()))
+}
+
+/// The last number that a row got.
+pub(super) fn given(c: &Connection) -> Result<u64> {
+    let given = one(c, "SELECT seq FROM sqlite_sequence WHERE name = 'audit'", [], |row| unsigned(row, 0))?;
+    Ok(given.unwrap_or(0))
+}
+
+fn numbered(row: &Row<'_>) -> Result<AuditHead> {
+    Ok(AuditHead { seq: unsigned(row, 0)?, hash: get(row, 1)? })
+}
+
+/// Removes up to `most` of the oldest rows that are from before that time, behind a row that says so. Says how many.
+pub(super) fn prune(c: &Connection, before: Timestamp, most: usize, now: Timestamp) -> Result<u64> {
+    let start = start(c)?;
+    // A young row keeps what lies behind it, except the one that only says that the chain begins: it goes with what follows.
+    let kept = one(
+        c,
+        "SELECT seq FROM audit WHERE time >= ? AND action <> 'begin' ORDER BY seq LIMIT 1",
+        [before.millis()],
+        |row| unsigned(row, 0),
+    )?;
+    let oldest = kept.map_or(head(c)?.seq, |seq| seq - 1).min(start.seq.saturating_add(most as u64));
+    let last = one(
+        c,
+        "SELECT seq, hash FROM audit WHERE seq <= ? AND time < ? ORDER BY seq DESC LIMIT 1",
+        params![int(oldest)?, before.millis()],
+        numbered,
+    )?;
+    let Some(last) = last else { return Ok(0) };
+    insert(c, &AuditRow::prune(now, start.seq + 1, last, before))?;
+    change(c, "UPDATE audit_start SET seq = ?, hash = ?", params![int(last.seq)?, last.hash])?;
+    Ok(change(c, "DELETE FROM audit WHERE seq <= ?", [int(last.seq)?])? as u64)
+}
+
+/// Makes the chain's first row, and chains the rows of the time before it, with their words in today's spelling.
+pub(super) fn begin_chain(c: &Connection) -> Result<()> {
+    let earlier = one(c, "SELECT count(*) FROM audit_unchained", [], |row| unsigned(row, 0))?.unwrap_or(0);
+    let mut last = insert(c, &AuditRow::begin(SystemClock.now(), earlier))?;
+    let mut rows = c.prepare(
+        "SELECT 0, time, user, node,
+             CASE action WHEN 'checkin by rename' THEN 'checkin-by-rename' WHEN 'rotate_key' THEN 'rotate-key'
+                 ELSE action END,
+             document, path,
+             CASE WHEN outcome LIKE 'refused: %' OR action = 'login' AND outcome <> 'allowed' THEN 'refused'
+                 WHEN action IN ('integrity', 'scrub') THEN 'damaged' ELSE 'allowed' END,
+             CASE WHEN outcome LIKE 'refused: %' THEN substr(outcome, 10) WHEN outcome = 'allowed' THEN ''
+                 ELSE outcome END,
+             request_id, zeroblob(32), zeroblob(32)
+         FROM audit_unchained ORDER BY seq",
+    )?;
+    let mut rows = rows.query([])?;
+    while let Some(row) = rows.next()? {
+        let mut next = AuditEntry { seq: last.seq + 1, previous: last.hash, ..entry(row)? };
+        next.hash = next.computed_hash();
+        write(c, &next)?;
+        last = next;
+    }
+    drop(rows);
+    Ok(c.execute_batch("DROP TABLE audit_unchained")?)
+}
+
+#[cfg(test)]
+mod tests;

@@ -31,6 +31,7 @@ pub(super) fn again(error: &StoreError) -> StoreError {
     match error {
         StoreError::Full => StoreError::Full,
         StoreError::Damaged(what) => StoreError::Damaged(what.clone()),
+        StoreError::Unlogged(why) => StoreError::Unlogged(why.clone()),
         other => StoreError::Backend(other.to_string().into()),
     }
 }

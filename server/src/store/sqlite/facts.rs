@@ -1,6 +1,6 @@
 //! The facts that a decision about one user rests on.
 //!
-//! The levels are one walk up. What lies below a folder is found from the other end: from the few rows that
+//! The levels are one walk up, and so is the path. What lies below a folder is found from the other end: from the few rows that
 //! concern the user (grants to it or to ALL in this home, its own nodes as a guest there) upwards, so the cost
 //! follows their number and not the size of the home.
 
@@ -43,12 +43,12 @@ macro_rules! live {
 
 /// From `:id` up to the home. No walk goes further than folders can be nested, whatever the rows say.
 const LEVELS: &str = concat!(
-    "WITH RECURSIVE up (step, id, parent, owner) AS (
-         SELECT 0, id, parent, owner FROM nodes WHERE id = :id
+    "WITH RECURSIVE up (step, id, parent, owner, name) AS (
+         SELECT 0, id, parent, owner, name FROM nodes WHERE id = :id
          UNION ALL
-         SELECT up.step + 1, f.id, f.parent, f.owner FROM up JOIN nodes f ON f.id = up.parent WHERE up.step < 256
+         SELECT up.step + 1, f.id, f.parent, f.owner, f.name FROM up JOIN nodes f ON f.id = up.parent WHERE up.step < 256
      )
-     SELECT n.owner, ",
+     SELECT n.owner, n.name, ",
     grant_columns!(),
     " FROM up n ",
     grant_joins!(),
@@ -114,13 +114,13 @@ pub(super) fn child(
 }
 
 fn seen(c: &Connection, node: Node, user: &Uid, now: Timestamp) -> Result<Seen> {
-    let levels = levels(c, node.id, user)?;
+    let (levels, path) = way_up(c, node.id, &node.home, user)?;
     let mut facts = Facts { user: user.clone(), node: node.id, levels, below: Below::Nothing };
     if asks_below(&node, &facts, now) {
         facts.below =
             below(c, Under::Itself(node.id), &node.home, user, now)?.remove(&node.id).unwrap_or_default();
     }
-    Ok(Seen { node, facts })
+    Ok(Seen { node, facts, path })
 }
 
 /// A page of a folder: one query for its own levels, one for the page with its grants, at most one for what
@@ -134,7 +134,7 @@ pub(super) fn children(
     now: Timestamp,
 ) -> Result<Vec<Seen>> {
     let home = nodes::folder(c, folder)?.home;
-    let above = levels(c, folder, user)?;
+    let (above, folder_path) = way_up(c, folder, &home, user)?;
     let values = rusqlite::named_params! {
         ":user": user.as_str(),
         ":folder": folder.0,
@@ -146,7 +146,11 @@ pub(super) fn children(
         let level = level(row, node.owner.clone(), NODE_COLUMNS)?;
         let levels = std::iter::once(level).chain(above.iter().cloned()).collect();
         let facts = Facts { user: user.clone(), node: node.id, levels, below: Below::Nothing };
-        Ok(Seen { node, facts })
+        let path = match &node.name {
+            Some(name) => format!("{folder_path}/{name}"),
+            None => folder_path.clone(),
+        };
+        Ok(Seen { node, facts, path })
     })?;
     if page.iter().any(|seen| asks_below(&seen.node, &seen.facts, now)) {
         let mut below = below(c, Under::ChildrenOf(folder), &home, user, now)?;
@@ -157,9 +161,14 @@ pub(super) fn children(
     Ok(page)
 }
 
-fn levels(c: &Connection, id: NodeId, user: &Uid) -> Result<Vec<Level>> {
+/// The levels from a node up to its home, and its path: one walk for both.
+fn way_up(c: &Connection, id: NodeId, home: &Uid, user: &Uid) -> Result<(Vec<Level>, String)> {
     let values = rusqlite::named_params! { ":id": id.0, ":user": user.as_str() };
-    all(c, LEVELS, values, |row| level(row, text(row, 0)?, 1))
+    let steps =
+        all(c, LEVELS, values, |row| Ok((level(row, text(row, 0)?, 2)?, get::<Option<String>>(row, 1)?)))?;
+    let (levels, names): (Vec<Level>, Vec<Option<String>>) = steps.into_iter().unzip();
+    let path = names.iter().rev().flatten().fold(format!("@{home}"), |path, name| path + "/" + name);
+    Ok((levels, path))
 }
 
 fn level(row: &Row<'_>, owner: Uid, grants_at: usize) -> Result<Level> {

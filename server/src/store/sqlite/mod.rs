@@ -97,8 +97,8 @@ impl Drop for SqliteStore {
 
 #[async_trait]
 impl Users for SqliteStore {
-    async fn add_user(&self, user: NewUser) -> Result<()> {
-        self.write(move |c| users::add(c, &user)).await
+    async fn add_user(&self, user: NewUser, audit: AuditRow) -> Result<()> {
+        self.write_audited(audit, move |c| users::add(c, &user)).await
     }
 
     async fn user(&self, uid: &Uid) -> Result<Option<User>> {
@@ -110,13 +110,18 @@ impl Users for SqliteStore {
         self.read(|c| users::list(c)).await
     }
 
-    async fn set_disabled(&self, uid: &Uid, disabled: bool) -> Result<()> {
+    async fn set_disabled(&self, uid: &Uid, disabled: bool, audit: AuditRow) -> Result<()> {
         let uid = uid.clone();
-        self.write(move |c| users::set_disabled(c, &uid, disabled)).await
+        self.write_audited(audit, move |c| users::set_disabled(c, &uid, disabled)).await
     }
 
-    async fn begin_session(&self, session: NewSession, keep: usize) -> Result<Vec<TokenHash>> {
-        self.write(move |c| users::begin_session(c, &session, keep)).await
+    async fn begin_session(
+        &self,
+        session: NewSession,
+        keep: usize,
+        audit: AuditRow,
+    ) -> Result<Vec<TokenHash>> {
+        self.write_audited(audit, move |c| users::begin_session(c, &session, keep)).await
     }
 
     async fn session(&self, token: &TokenHash) -> Result<Option<Session>> {
@@ -124,16 +129,36 @@ impl Users for SqliteStore {
         self.read(move |c| users::session(c, &token)).await
     }
 
-    async fn end_session(&self, token: &TokenHash, now: Timestamp) -> Result<()> {
+    async fn end_session(&self, token: &TokenHash, now: Timestamp, audit: AuditRow) -> Result<()> {
         let token = *token;
-        self.write(move |c| users::end_session(c, &token, now)).await
+        self.write_audited(audit, move |c| users::end_session(c, &token, now)).await
     }
 }
 
 #[async_trait]
 impl Audit for SqliteStore {
-    async fn audit(&self, rows: Vec<AuditRow>) -> Result<()> {
+    fn audit(&self, rows: Vec<AuditRow>) -> Result<()> {
         self.writer.audit(rows)
+    }
+
+    fn audit_works(&self) -> Result<()> {
+        self.writer.audit_works()
+    }
+
+    async fn audit_after(&self, seq: u64, limit: usize) -> Result<Vec<AuditEntry>> {
+        self.read(move |c| audit::after(c, seq, limit)).await
+    }
+
+    async fn audit_head(&self) -> Result<AuditHead> {
+        self.read(|c| audit::head(c)).await
+    }
+
+    async fn audit_start(&self) -> Result<AuditHead> {
+        self.read(|c| audit::start(c)).await
+    }
+
+    async fn prune_audit(&self, before: Timestamp, most: usize, now: Timestamp) -> Result<u64> {
+        self.write(move |c| audit::prune(c, before, most, now)).await
     }
 
     /// A call that does nothing but wait for its transaction, which takes the held rows along.

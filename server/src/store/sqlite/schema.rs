@@ -8,13 +8,18 @@ use std::time::Duration;
 
 use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 
+use super::audit;
 use crate::store::{Result, StoreError};
 
 /// `3SMD`: says that a file is 3S metadata.
 const APPLICATION_ID: i32 = i32::from_be_bytes(*b"3SMD");
 
 /// Each takes the schema from its index to the next number. Released ones never change.
-const MIGRATIONS: &[&str] = &[include_str!("migrations/001.sql"), include_str!("migrations/002.sql")];
+const MIGRATIONS: &[&str] = &[
+    include_str!("migrations/001.sql"),
+    include_str!("migrations/002.sql"),
+    include_str!("migrations/003.sql"),
+];
 
 /// How long to wait for another process that writes (`3s-server user add` beside a running server).
 const BUSY: Duration = Duration::from_secs(15);
@@ -105,6 +110,9 @@ fn schema(connection: &Connection) -> Result<u32> {
 fn migrate(connection: &Connection, found: u32) -> Result<()> {
     for (number, script) in (1u32..).zip(MIGRATIONS).skip(found as usize) {
         connection.execute_batch(script)?;
+        if number == 3 {
+            audit::begin_chain(connection)?; // SQL has no SHA-256
+        }
         connection.pragma_update(None, "user_version", number)?;
     }
     Ok(())

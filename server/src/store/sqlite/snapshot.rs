@@ -13,8 +13,8 @@ use rusqlite::backup::{Backup, StepResult};
 use sss_common::{NodeId, PackId};
 
 use super::rows::{all, change, get, limit, one, pack_id, unsigned};
-use super::{deletions, facts, keys, schema};
-use crate::store::{Contents, Deletion, MetaSnapshot, Result, StoreError};
+use super::{audit, deletions, facts, keys, schema};
+use crate::store::{AuditEntry, AuditHead, Contents, Deletion, MetaSnapshot, Result, StoreError};
 use sss_vault::sealed::{KeyImage, KeyPosition};
 
 /// Pages that are copied between two reports: 4 MiB.
@@ -34,6 +34,19 @@ impl Snapshot {
         // The first read fixes the moment.
         schema::recognise(&connection)?;
         Ok(Snapshot(connection))
+    }
+
+    /// The last row of the audit log that was pruned, and the last number that a row got. `NotFound` where the schema is of a
+    /// time before the chain.
+    pub fn audit_ends(&self) -> Result<(AuditHead, u64)> {
+        let sql = "SELECT 1 FROM sqlite_schema WHERE name = 'audit_start'";
+        one(&self.0, sql, [], |_| Ok(()))?.ok_or(StoreError::NotFound)?;
+        Ok((audit::start(&self.0)?, audit::given(&self.0)?))
+    }
+
+    /// Up to `limit` rows of the audit log behind `seq`, in order.
+    pub fn audit_after(&self, seq: u64, limit: usize) -> Result<Vec<AuditEntry>> {
+        audit::after(&self.0, seq, limit)
     }
 
     fn has_log(&self) -> Result<()> {

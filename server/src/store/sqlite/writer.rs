@@ -6,15 +6,19 @@
 //! now and then a checkpoint).
 //!
 //! Audit rows that nobody waits for are held for up to [`GATHER`], or go with the next call's transaction; their
-//! order among themselves and towards the calls' own rows is that of arrival.
+//! order among themselves and towards the calls' own rows is that of arrival. Where they cannot be written they are held,
+//! every transaction tries them again, and [`Writer::audit_works`] says so meanwhile; of those that would not fit any more
+//! a row tells how many they were.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use parking_lot::Mutex;
 use rusqlite::Connection;
+use sss_common::{Clock, SystemClock};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
 use super::audit;
@@ -27,7 +31,7 @@ const QUEUE: usize = 1024;
 /// Most calls in one transaction.
 const GROUP: usize = 256;
 
-/// How long audit rows are held when nothing else is written.
+/// How long audit rows are held when nothing else is written; the contract with the log's readers is a second.
 const GATHER: Duration = Duration::from_millis(100);
 
 /// Rows at which they are written at once.
@@ -40,8 +44,19 @@ pub(super) const HELD_MAX: usize = 64 * 1024;
 pub(super) struct Writer {
     queue: Option<mpsc::Sender<Item>>,
     room: Arc<Semaphore>,
-    held: Arc<AtomicUsize>,
+    log: Arc<Log>,
     thread: Option<JoinHandle<()>>,
+}
+
+/// What both sides know of the audit rows that nobody waits for.
+#[derive(Default)]
+struct Log {
+    /// Rows handed over and not yet durable.
+    held: AtomicUsize,
+    /// Rows that were not taken, and that no row tells of yet.
+    lost: AtomicU64,
+    /// Why the last attempt to write rows failed.
+    failure: Mutex<Option<StoreError>>,
 }
 
 enum Item {
@@ -53,13 +68,13 @@ impl Writer {
     /// Starts the thread.
     pub(super) fn start(connection: Connection) -> Result<Self> {
         let (queue, items) = mpsc::channel();
-        let held = Arc::new(AtomicUsize::new(0));
-        let desk = Desk { connection, pending: Vec::new(), since: None, held: held.clone() };
+        let log = Arc::new(Log::default());
+        let desk = Desk { connection, pending: Vec::new(), since: None, log: log.clone() };
         let thread = std::thread::Builder::new()
             .name("meta-writer".into())
             .spawn(move || desk.serve(&items))
             .map_err(|error| StoreError::Backend(Box::new(error)))?;
-        Ok(Writer { queue: Some(queue), room: Arc::new(Semaphore::new(QUEUE)), held, thread: Some(thread) })
+        Ok(Writer { queue: Some(queue), room: Arc::new(Semaphore::new(QUEUE)), log, thread: Some(thread) })
     }
 
     /// Runs `work` in a transaction and returns once it is durable, or failed and undone. Once queued it runs even
@@ -78,11 +93,17 @@ impl Writer {
     /// Hands over audit rows without waiting; `Full` when too many could not be written.
     pub(super) fn audit(&self, rows: Vec<AuditRow>) -> Result<()> {
         let count = rows.len();
-        if self.held.fetch_add(count, Ordering::Relaxed) + count > HELD_MAX {
-            self.held.fetch_sub(count, Ordering::Relaxed);
+        if self.log.held.fetch_add(count, Ordering::Relaxed) + count > HELD_MAX {
+            self.log.held.fetch_sub(count, Ordering::Relaxed);
+            self.log.lost.fetch_add(count as u64, Ordering::Relaxed);
             return Err(StoreError::Full);
         }
         self.send(Item::Audit(rows))
+    }
+
+    /// The failure of the last attempt to write audit rows, until one succeeds.
+    pub(super) fn audit_works(&self) -> Result<()> {
+        self.log.failure.lock().as_ref().map_or(Ok(()), |failure| Err(again(failure)))
     }
 
     fn send(&self, item: Item) -> Result<()> {
@@ -158,7 +179,7 @@ struct Desk {
     pending: Vec<AuditRow>,
     /// Since when the oldest of them waits.
     since: Option<Instant>,
-    held: Arc<AtomicUsize>,
+    log: Arc<Log>,
 }
 
 impl Desk {
@@ -208,21 +229,38 @@ impl Desk {
     fn transaction(&mut self, group: &mut std::vec::IntoIter<Item>) {
         let mut calls = Vec::new();
         let mut written = 0;
-        let committed = self.gather(group, &mut calls, &mut written);
+        let lost = self.log.lost.load(Ordering::Relaxed);
+        let committed = self.gather(group, &mut calls, &mut written, lost);
         if committed.is_ok() {
             self.pending.drain(..written);
-            self.held.fetch_sub(written, Ordering::Relaxed);
+            self.log.held.fetch_sub(written, Ordering::Relaxed);
+            self.log.lost.fetch_sub(lost, Ordering::Relaxed);
         } else if !self.connection.is_autocommit()
             && let Err(error) = self.connection.execute_batch("ROLLBACK")
         {
             tracing::error!(%error, "a failed metadata transaction could not be rolled back");
         }
         self.since = (!self.pending.is_empty()).then(Instant::now);
-        if let Err(error) = &committed {
-            tracing::error!(%error, calls = calls.len(), held = self.pending.len(), "metadata was not committed");
-        }
+        self.note(&committed, calls.len());
         for (call, _room) in calls {
             call.answer(committed.as_ref().err());
+        }
+    }
+
+    /// Tells of a failure: one that rows wait for once, as it is tried again and again.
+    fn note(&self, committed: &Result<()>, calls: usize) {
+        let mut failure = self.log.failure.lock();
+        let held = self.pending.len();
+        match committed {
+            Ok(()) => *failure = None,
+            Err(error) => {
+                if calls > 0 || failure.is_none() {
+                    tracing::error!(%error, calls, held, "metadata was not committed");
+                }
+                if held > 0 {
+                    *failure = Some(again(error));
+                }
+            }
         }
     }
 
@@ -231,6 +269,7 @@ impl Desk {
         group: &mut std::vec::IntoIter<Item>,
         calls: &mut Vec<(Box<dyn Call>, OwnedSemaphorePermit)>,
         written: &mut usize,
+        lost: u64,
     ) -> Result<()> {
         let begun = self.connection.prepare_cached("BEGIN IMMEDIATE").and_then(|mut begin| begin.execute([]));
         if let Err(error) = begun {
@@ -263,6 +302,9 @@ impl Desk {
             }
         }
         self.write_held(written)?;
+        if lost > 0 {
+            audit::append(&self.connection, &AuditRow::gap(SystemClock.now(), lost))?;
+        }
         self.connection.prepare_cached("COMMIT")?.execute([])?;
         Ok(())
     }

@@ -17,7 +17,7 @@ use tokio::runtime::Runtime;
 use super::super::*;
 use crate::admin::backup;
 use crate::run::compose::{self, Paths};
-use crate::store::{AuditRow, Commit, NewNode, NewUser, PackRow, Remove};
+use crate::store::{AuditAction, AuditRow, Commit, NewNode, NewUser, PackRow, Remove};
 use sss_policy::{Action, Allowed, Below, Facts, Level, decide};
 use sss_vault::{RecordBody, Vault, VaultError, sealed_block};
 
@@ -49,16 +49,7 @@ pub(super) fn proof(node: NodeId, action: Action) -> Allowed {
 }
 
 pub(super) fn audit() -> AuditRow {
-    AuditRow {
-        time: SystemClock.now(),
-        user: Some(alice()),
-        machine: None,
-        action: "test",
-        document: None,
-        path: String::new(),
-        outcome: "allowed".into(),
-        request_id: String::new(),
-    }
+    AuditRow { user: Some(alice()), ..AuditRow::administrative(SystemClock.now(), AuditAction::Checkin, "") }
 }
 
 /// A data directory with one user, opened as a server does.
@@ -79,7 +70,7 @@ impl Store {
         let runtime = Runtime::new().unwrap();
         let meta = compose::open_meta(&data).unwrap();
         let user = NewUser { uid: alice(), public_key: "key".into(), now: Timestamp(1) };
-        runtime.block_on(meta.add_user(user)).unwrap();
+        runtime.block_on(meta.add_user(user, audit())).unwrap();
         drop(meta);
         Store::open(folder, &data, runtime)
     }

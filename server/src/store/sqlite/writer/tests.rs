@@ -6,6 +6,7 @@ use tempfile::TempDir;
 use tokio::task::JoinHandle;
 
 use super::*;
+use crate::store::AuditAction;
 use crate::store::conformance::audit as audit_row;
 use crate::store::sqlite::schema;
 
@@ -60,7 +61,11 @@ impl Bench {
 
     fn audited(&self) -> i64 {
         let reader = schema::open_reader(&self.path()).unwrap();
-        reader.query_row("SELECT count(*) FROM audit", [], |row| row.get(0)).unwrap()
+        reader
+            .query_row("SELECT count(*) FROM audit WHERE action NOT IN ('begin', 'gap')", [], |row| {
+                row.get(0)
+            })
+            .unwrap()
     }
 
     fn path(&self) -> std::path::PathBuf {
@@ -115,7 +120,7 @@ async fn a_transaction_that_was_rolled_back_fails_those_in_it() {
     let (release, held) = bench.hold_up().await;
     let before = bench.queue(|c| put(c, 1)).await;
     let culprit = bench.queue(|c| Ok(c.execute_batch("ROLLBACK")?)).await;
-    bench.writer.audit(vec![audit_row("kept")]).unwrap();
+    bench.writer.audit(vec![audit_row("open")]).unwrap();
     let after = bench.queue(|c| put(c, 2)).await;
     drop(release);
     held.await.unwrap().unwrap(); // was a transaction of its own
@@ -132,7 +137,7 @@ async fn a_database_that_stays_busy_fails_the_call_and_keeps_the_audit_rows() {
     bench.writer.run(|c| Ok(c.busy_timeout(Duration::ZERO)?)).await.unwrap();
     let other = Connection::open(bench.path()).unwrap();
     other.execute_batch("BEGIN IMMEDIATE").unwrap();
-    bench.writer.audit(vec![audit_row("kept")]).unwrap();
+    bench.writer.audit(vec![audit_row("open")]).unwrap();
     assert!(matches!(bench.writer.run(|c| put(c, 1)).await, Err(StoreError::Backend(_))));
     other.execute_batch("COMMIT").unwrap();
     bench.writer.run(|c| put(c, 2)).await.unwrap();
@@ -142,28 +147,62 @@ async fn a_database_that_stays_busy_fails_the_call_and_keeps_the_audit_rows() {
 #[tokio::test]
 async fn audit_rows_are_written_soon_without_any_call() {
     let bench = Bench::new().await;
-    bench.writer.audit(vec![audit_row("alone")]).unwrap();
+    bench.writer.audit(vec![audit_row("open")]).unwrap();
     let written = async {
         while bench.audited() == 0 {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     };
     tokio::time::timeout(Duration::from_secs(20), written).await.unwrap();
-    assert_eq!(bench.writer.held.load(Ordering::Relaxed), 0);
+    assert_eq!(bench.writer.log.held.load(Ordering::Relaxed), 0);
 }
 
 #[tokio::test]
 async fn audit_rows_that_cannot_be_written_are_refused_at_the_limit() {
     let bench = Bench::new().await;
     let (release, held) = bench.hold_up().await;
-    bench.writer.audit(vec![audit_row("many"); HELD_MAX]).unwrap();
-    assert!(matches!(bench.writer.audit(vec![audit_row("one more")]), Err(StoreError::Full)));
+    bench.writer.audit(vec![audit_row("open"); HELD_MAX]).unwrap();
+    assert!(matches!(bench.writer.audit(vec![audit_row("open")]), Err(StoreError::Full)));
     drop(release);
     held.await.unwrap().unwrap();
     bench.writer.run(|_| Ok(())).await.unwrap();
-    bench.writer.audit(vec![audit_row("again")]).unwrap();
+    bench.writer.audit(vec![audit_row("open")]).unwrap();
     bench.writer.run(|_| Ok(())).await.unwrap();
     assert_eq!(bench.audited(), HELD_MAX as i64 + 1);
+    let told = "SELECT detail FROM audit WHERE action = 'gap'";
+    let told: String =
+        schema::open_reader(&bench.path()).unwrap().query_row(told, [], |row| row.get(0)).unwrap();
+    assert_eq!(told, "1 rows were lost while the log could not be written");
+}
+
+/// A log that takes nothing is told of until it takes rows again; those that waited are then in it, in order.
+#[tokio::test]
+async fn a_log_that_cannot_be_written_is_known_until_it_can() {
+    let bench = Bench::new().await;
+    assert!(bench.writer.audit_works().is_ok());
+    let other = Connection::open(bench.path()).unwrap();
+    let stuck = "CREATE TRIGGER stuck BEFORE INSERT ON audit BEGIN SELECT raise(ABORT, 'stuck'); END";
+    other.execute_batch(stuck).unwrap();
+    let rows = [AuditAction::Open, AuditAction::Own, AuditAction::Checkout];
+    for action in rows {
+        bench.writer.audit(vec![audit_row(action.word())]).unwrap();
+    }
+    let turned = async |works: bool| {
+        while bench.writer.audit_works().is_ok() != works {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), turned(false)).await.unwrap();
+    assert!(matches!(bench.writer.run(|c| put(c, 1)).await, Err(StoreError::Unlogged(_))));
+    assert_eq!((bench.values(), bench.audited()), (vec![], 0));
+    other.execute_batch("DROP TRIGGER stuck").unwrap();
+    tokio::time::timeout(Duration::from_secs(20), turned(true)).await.unwrap();
+    let reader = schema::open_reader(&bench.path()).unwrap();
+    let written = crate::store::sqlite::audit::after(&reader, 1, 10).unwrap();
+    assert_eq!(
+        written.iter().map(|row| row.action.as_str()).collect::<Vec<_>>(),
+        rows.map(AuditAction::word)
+    );
 }
 
 #[tokio::test]
