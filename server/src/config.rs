@@ -1,19 +1,20 @@
 //! The configuration file: limits and habits, each with a default that fits most. `3s-server.example.toml` lists every
 //! key with its meaning, default, unit and range, and a test holds it to this file.
 
+mod measures;
+
 use std::fmt;
 use std::ops::RangeInclusive;
 use std::path::Path;
-use std::str::FromStr;
 use std::time::Duration;
 
-use serde::de::{self, Deserializer, Visitor};
-use serde::{Deserialize, Serialize, Serializer};
-use sss_common::When;
+use serde::{Deserialize, Serialize};
 use sss_common::limits::DOCUMENT_MAX;
 
 use crate::service::Settings;
 use crate::{routes, tls};
+pub use measures::Size;
+use measures::{Keep, Span};
 
 /// Everything that a configuration file can say. What it does not say has its default.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -24,6 +25,7 @@ pub struct Config {
     documents: Documents,
     requests: Requests,
     connections: Connections,
+    audit: Audit,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -71,6 +73,12 @@ struct Connections {
     unread: Span,
     requests_at_once: u32,
     stop_timeout: Span,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct Audit {
+    keep: Keep,
 }
 
 /// Why a configuration cannot be used. The second line says what to do.
@@ -123,7 +131,7 @@ impl Config {
     }
 
     fn check(&self) -> Result<(), ConfigError> {
-        let Config { grants, sessions, documents, requests, connections } = self;
+        let Config { grants, sessions, documents, requests, connections, audit } = self;
         let (second, minute, hour, day) = (Span::of(1), Span::of(60), Span::of(3600), Span::of(86_400));
         let decade = Span::of(3660 * 86_400);
         within("grants.max_ttl", grants.max_ttl, second..=decade)?;
@@ -138,6 +146,9 @@ impl Config {
         within("documents.keep_superseded", documents.keep_superseded, second..=decade)?;
         within("documents.erase_delay", documents.erase_delay, Span(Duration::ZERO)..=minute)?;
         within("documents.min_free", documents.min_free, Size(1 << 20)..=Size(1 << 50))?;
+        if let Keep::For(span) = audit.keep {
+            within("audit.keep", span, day..=Span::of(100 * 366 * 86_400))?;
+        }
         within("requests.timeout", requests.timeout, second..=hour)?;
         within("requests.idle", requests.idle, second..=hour)?;
         within("connections.max", connections.max, 1..=100_000)?;
@@ -152,7 +163,7 @@ impl Config {
 
     /// What the service is to keep to.
     pub fn settings(&self) -> Settings {
-        let Config { grants, sessions, documents, .. } = self;
+        let Config { grants, sessions, documents, audit, .. } = self;
         // Settings that no key stands for keep their defaults, also those still to come.
         #[allow(clippy::needless_update)]
         Settings {
@@ -168,6 +179,10 @@ impl Config {
             keep_superseded: documents.keep_superseded.0,
             erase_delay: documents.erase_delay.0,
             min_free: documents.min_free.0,
+            audit_keep: match audit.keep {
+                Keep::Forever => None,
+                Keep::For(span) => Some(span.0),
+            },
             ..Settings::default()
         }
     }
@@ -262,109 +277,6 @@ impl Default for Connections {
             requests_at_once: limits.streams,
             stop_timeout: Span(limits.stop),
         }
-    }
-}
-
-/// `"200ms"`, `"30s"`, `"10m"`, `"24h"`, `"7d"`, as in a grant; a bare number is seconds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct Span(Duration);
-
-impl Span {
-    fn of(seconds: u64) -> Self {
-        Span(Duration::from_secs(seconds))
-    }
-}
-
-impl fmt::Display for Span {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0.subsec_millis() {
-            0 => write!(f, "{}s", self.0.as_secs()),
-            _ => write!(f, "{}ms", self.0.as_millis()),
-        }
-    }
-}
-
-impl Serialize for Span {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
-    }
-}
-
-impl<'de> Deserialize<'de> for Span {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let parse = |text: &str| match (text.strip_suffix("ms"), text.parse()) {
-            (Some(digits), _) => {
-                digits.parse().ok().map(|digits: u32| Span(Duration::from_millis(digits.into())))
-            }
-            (None, _) if matches!(text, "0" | "0s") => Some(Span(Duration::ZERO)),
-            (None, Ok(When::Seconds(seconds))) => Some(Span::of(seconds)),
-            _ => None,
-        };
-        deserializer
-            .deserialize_any(Measure("a time like \"200ms\", \"30s\", \"10m\", \"24h\" or \"7d\"", parse))
-    }
-}
-
-/// `"64MiB"`, `"1TiB"`; a bare number is bytes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Size(pub u64);
-
-/// What a size looks like, for who wrote something else.
-const SIZE: &str = "a size like \"64MiB\" or \"1TiB\", or a number of bytes";
-
-const UNITS: [(&str, u64); 5] =
-    [("TiB", 1 << 40), ("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10), ("", 1)];
-
-impl FromStr for Size {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let read = || {
-            let (digits, unit) =
-                UNITS.iter().find_map(|(name, unit)| Some((text.strip_suffix(name)?, unit)))?;
-            let plain = !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit());
-            plain.then(|| digits.parse::<u64>().ok()?.checked_mul(*unit)).flatten().map(Size)
-        };
-        read().ok_or_else(|| format!("this is not {SIZE}"))
-    }
-}
-
-impl fmt::Display for Size {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let whole = |&&(_, unit): &&(&str, u64)| self.0 >= unit && self.0.is_multiple_of(unit);
-        let (name, unit) = UNITS.iter().find(whole).unwrap_or(&("", 1));
-        write!(f, "{}{name}", self.0 / unit)
-    }
-}
-
-impl Serialize for Size {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
-    }
-}
-
-impl<'de> Deserialize<'de> for Size {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(Measure(SIZE, |text: &str| text.parse().ok()))
-    }
-}
-
-/// Reads a measure from its text or from a bare number: what is expected, and how it is read.
-struct Measure<F>(&'static str, F);
-
-impl<T, F: Fn(&str) -> Option<T>> Visitor<'_> for Measure<F> {
-    type Value = T;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.0)
-    }
-
-    fn visit_str<E: de::Error>(self, text: &str) -> Result<T, E> {
-        (self.1)(text).ok_or_else(|| E::invalid_value(de::Unexpected::Str(text), &self))
-    }
-
-    fn visit_i64<E: de::Error>(self, number: i64) -> Result<T, E> {
-        self.visit_str(&number.to_string())
     }
 }
 

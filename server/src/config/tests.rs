@@ -54,6 +54,21 @@ fn measures() {
 }
 
 #[test]
+fn the_audit_log_is_kept_for_ever_or_as_long_as_asked() {
+    let keep = |value: &str| parse(&format!("[audit]\nkeep = {value}"));
+    assert_eq!(keep("\"forever\"").unwrap().settings().audit_keep, None);
+    let year = Duration::from_secs(365 * 86_400);
+    assert_eq!(keep("\"365d\"").unwrap().settings().audit_keep, Some(year));
+    assert_eq!(keep("31536000").unwrap().settings().audit_keep, Some(year));
+    for (value, word) in
+        [("\"12h\"", "audit.keep"), ("\"0s\"", "audit.keep"), ("\"ever\"", "forever"), ("true", "forever")]
+    {
+        let words = keep(value).unwrap_err();
+        assert!(words.contains(word) && words.lines().count() >= 2, "{value}: {words}");
+    }
+}
+
+#[test]
 fn what_cannot_be_is_refused_with_a_second_line() {
     for (text, word) in [
         ("[grants]\ndefault = \"1h\"", "default_ttl"),
