@@ -9,7 +9,7 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("3s-server: {}", sss_server::run::advised(&error));
-            ExitCode::FAILURE
+            ExitCode::from(sss_server::cli::exit_code(&error))
         }
     }
 }

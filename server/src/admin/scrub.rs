@@ -25,6 +25,7 @@ use anyhow::Context;
 use parking_lot::Mutex;
 use sss_common::{Clock, NodeId, SystemClock, Version};
 
+use super::shown;
 use crate::run::Advice;
 use crate::run::compose::Beside;
 use crate::store::{AuditAction, AuditOutcome, AuditRow, BlobStore, MetaStore, Stores, Totals};
@@ -172,18 +173,4 @@ impl Scrub {
     fn blobs(&self) -> &dyn BlobStore {
         &*self.stores.blobs
     }
-}
-
-/// A path on one line of a terminal: what would move its cursor or turn its writing round is escaped, as is `\`.
-fn shown(path: &str) -> String {
-    let mut shown = String::with_capacity(path.len());
-    for c in path.chars() {
-        match c {
-            '\\' => shown.push_str("\\\\"),
-            '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => shown.extend(c.escape_unicode()),
-            c if c.is_control() => shown.extend(c.escape_default()),
-            c => shown.push(c),
-        }
-    }
-    shown
 }

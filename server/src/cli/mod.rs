@@ -1,5 +1,6 @@
 //! The command line: one file for each family of commands.
 
+mod audit;
 mod backup;
 mod drill;
 mod rotate;
@@ -13,6 +14,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::config::Config;
 use crate::run::{self, compose};
+use audit::AuditArgs;
 use backup::{BackupArgs, RestoreArgs};
 use drill::DrillArgs;
 use rotate::RotateArgs;
@@ -48,6 +50,9 @@ enum Command {
     /// Add, list, disable and enable users. Works while the server runs.
     #[command(subcommand, after_help = "Example: 3s-server user add /var/lib/3s alice alice/user.pub")]
     User(UserCommand),
+    /// Read the audit log, follow it, or check that it is whole. Works while the server runs.
+    #[command(after_help = audit::EXAMPLES)]
+    Audit(AuditArgs),
     /// Prove that what is removed stays closed: an attack on a scratch copy, with all that was ever on the disk.
     #[command(after_help = "Examples:
   3s-server drill /var/lib/3s
@@ -130,6 +135,7 @@ impl Cli {
         match self.command {
             Command::Init { data_dir, keyring } => init(&data_dir, keyring),
             Command::User(command) => user::user(command),
+            Command::Audit(args) => args.execute(),
             Command::Drill(args) => args.execute(),
             #[cfg(debug_assertions)]
             Command::Failpoints => {
@@ -155,6 +161,11 @@ impl Cli {
             }
         }
     }
+}
+
+/// What a command that failed ends with: 3 where `audit --verify` found the log broken, else 1.
+pub fn exit_code(error: &anyhow::Error) -> u8 {
+    if error.is::<audit::Broken>() { 3 } else { 1 }
 }
 
 fn init(data_dir: &Path, keyring: Option<PathBuf>) -> anyhow::Result<()> {
