@@ -1,5 +1,5 @@
 //! A power cut at every place that has a name (`3s-server failpoints`): whatever was confirmed is there, whatever was removed is
-//! gone for good, and the server comes up again and finishes by itself.
+//! gone for good, the server comes up again and finishes by itself, and the audit log is whole and has what was confirmed.
 
 #![allow(clippy::unwrap_used)]
 
@@ -68,6 +68,21 @@ fn overwrite(path: &Path, content: &[u8]) -> bool {
     write().is_ok()
 }
 
+/// What was confirmed and what the audit log says of it since it had `before` rows.
+fn check_log(store: &Store, before: usize, place: &str, confirmed: &[(bool, &str, &str)]) {
+    let rows = store.audit_log();
+    for (confirmed, action, path) in confirmed {
+        let of_it = |row: &&serde_json::Value| {
+            row["action"] == *action && row["path"] == *path && row["outcome"] == "allowed"
+        };
+        let found = rows[before..].iter().filter(of_it).count();
+        assert!(
+            found > 0 || !confirmed,
+            "{place}: {action} of {path} was confirmed and is not in the audit log"
+        );
+    }
+}
+
 fn is_gone(path: &Path) -> bool {
     match fs::read(path) {
         Ok(_) => false,
@@ -92,14 +107,24 @@ fn a_power_cut_anywhere_loses_nothing_and_revives_nothing() {
         let _ = fs::remove_dir_all(&old);
         copy(&data, &old);
 
+        let logged = store.audit_log().len();
         store.fail_at(Some(place));
         store.start_server();
         let alice = store.mount_with("alice", &["-o", "timeout=2"]);
         let changed = overwrite(&alice.at("changed"), &round.new);
+        let granted = alice.try_set("kept", "user.3s.grant.bob", "checkout,1h").is_ok();
         let removed = ["doomed", "doomed-large"].map(|name| fs::remove_file(alice.at(name)).is_ok());
         store.await_end(&format!("it never comes to {place}"));
+        let acts = [
+            (changed, "checkin", "@alice/changed"),
+            (granted, "grant", "@alice/kept"),
+            (removed[0], "delete", "@alice/doomed"),
+            (removed[1], "delete", "@alice/doomed-large"),
+        ];
+        check_log(&store, logged, place, &acts);
         store.fail_at(None);
         store.start_server();
+        check_log(&store, logged, place, &acts);
         drop(alice);
 
         let alice = store.mount("alice");

@@ -83,6 +83,7 @@ fn a_rotation_that_is_killed_anywhere_loses_nothing_and_then_goes_through() {
         let name = at.split(':').next().unwrap();
         assert!(killed.err().contains(&format!("failpoint {name}")), "{}", killed.account());
         assert_eq!(packs(&store), before, "{at}");
+        store.audit_log();
         store.start_server();
         let alice = store.mount("alice");
         documents.check(&alice, &at);
@@ -106,6 +107,10 @@ fn a_rotation_that_is_killed_anywhere_loses_nothing_and_then_goes_through() {
     assert_ne!(old, new);
     rotated.says(&old).says(&new).says("cat server.pub >> ID_DIR/server.pub");
     assert_ne!(fs::read(data.join("server.key")).unwrap(), private);
+    let log = store.audit_log();
+    let told = log.last().unwrap();
+    assert_eq!((told["action"].as_str(), told["user"].is_null()), (Some("rotate-key"), true), "{told}");
+    assert_eq!(told["detail"], format!("from {old} to {new}"));
     assert_eq!(packs(&store), before, "no pack was touched");
     let retired = fs::read(data.join("retired.pub")).unwrap();
     assert!(retired.starts_with(&first_key), "oldest first");
