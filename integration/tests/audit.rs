@@ -59,6 +59,22 @@ fn who_did_what_is_read_with_filters() {
     assert!(refused.err().lines().count() >= 2, "{}", refused.account());
 }
 
+/// The program in the log's documentation computes the same hashes from nothing but the exported lines.
+#[test]
+fn an_export_can_be_checked_with_what_the_documentation_says() {
+    const PAGE: &str = include_str!("../../server/docs/AUDIT.md");
+    let program = PAGE.split("```python\n").nth(1).unwrap().split("```").next().unwrap();
+    let store = Store::start();
+    let alice = store.mount("alice");
+    alice.write("r\u{e9}port", "x");
+    alice.unmount();
+    let head = audit(&store).arg("--verify").ok().out();
+    let rows = audit(&store).arg("--json").ok().out();
+    let check = |rows: &str| Cmd::new("python3").args(["-c", program]).stdin(rows);
+    check(&rows).ok().says(head.lines().last().unwrap());
+    check(&rows.replace("@alice/r\u{e9}port", "@alice/report")).fails();
+}
+
 #[test]
 fn rows_that_come_are_followed() {
     let store = Store::start();
