@@ -115,8 +115,9 @@ pub struct Url {
 }
 
 impl Url {
-    /// The path with each `{…}` replaced by one of `values`, in their order.
+    /// The path with each `{…}` replaced by one of `values`, in their order; as many as there are.
     pub fn path_to(&self, values: &[&dyn std::fmt::Display]) -> String {
+        debug_assert_eq!(self.path.matches('{').count(), values.len(), "{}", self.path);
         let mut values = values.iter();
         let segments = self.path.split('/').map(|segment| match segment.starts_with('{') {
             true => values.next().map(ToString::to_string).unwrap_or_default(),
