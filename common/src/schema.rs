@@ -1,6 +1,6 @@
 //! The wire's types as JSON schemas, for `openapi.json`. Their descriptions are the types' doc comments.
 //!
-//! `schemars` derives them; [`tidy`] brings them into the shape that OpenAPI tools expect and people read: an
+//! `schemars` derives them; `tidy` brings them into the shape that OpenAPI tools expect and people read: an
 //! optional field is one that may be missing, an `enum` is a list of words, and numbers have the formats that
 //! OpenAPI names.
 

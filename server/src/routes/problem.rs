@@ -12,7 +12,7 @@ use tracing::Level;
 
 use crate::service::Failure;
 
-/// The answer's body is written by [`render`], which knows the request's id; here the failure only travels.
+/// The answer's body is written by `render`, which knows the request's id; here the failure only travels.
 impl IntoResponse for Failure {
     fn into_response(self) -> Response {
         let mut response = Response::new(Body::empty());
