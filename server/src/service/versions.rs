@@ -125,6 +125,7 @@ impl Service {
         audit: (AuditAction, &str),
     ) -> Outcome<Node> {
         let (node, base) = (new.node, new.base);
+        let by_rename = new.consumes.is_some();
         let blob = blob_of(new.pack.as_ref());
         let committed = self.commit_version(caller, allowed, new, &sealer, audit).await;
         // Where the storage itself failed, the transaction may have happened: its pack and its key stay until the
@@ -145,7 +146,10 @@ impl Service {
             }
         };
         self.vault.committed(sealer);
-        self.pins.carry(caller.token, node, base, made.version);
+        // Who wrote the version goes on from it; who had open what a rename replaced keeps what was open.
+        if !by_rename {
+            self.pins.carry(caller.token, node, base, made.version);
+        }
         if !self.pins.is_pinned(node, base) {
             self.contents.forget_version(node, base);
         }

@@ -11,6 +11,8 @@ pub mod blobs;
 mod conformance;
 mod content;
 mod deletions;
+#[cfg(any(test, feature = "twins"))]
+pub mod faulty;
 mod keys;
 #[cfg(any(test, feature = "twins"))]
 pub mod memory;

@@ -14,7 +14,7 @@ fn a_version_of_somebody_else_is_never_taken_for_a_check_in_without_an_answer() 
         let bob: Arc<dyn Remote> = world.server.login("bob", "client2");
         let alice: Arc<dyn Remote> = world.shared.remote.clone();
         // Each differs from what was sent, "mine" at its nanosecond, in one thing alone.
-        let others: [(&str, &Arc<dyn Remote>, usize, i64, usize); 4] = [
+        let others = [
             ("author", &bob, 4, 0, 1),
             ("size", &alice, 5, 0, 1),
             ("time", &alice, 4, 1, 1),

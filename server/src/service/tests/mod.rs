@@ -4,6 +4,7 @@
 mod damage;
 mod editors;
 mod erasing;
+mod faults;
 mod names;
 mod receipts;
 mod room;
