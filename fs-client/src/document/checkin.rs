@@ -29,7 +29,7 @@ impl Document {
     /// [`Document::lost`]). When the server is not reached the draft stays dirty.
     pub async fn checkin(&self) -> Result<Option<Attr>> {
         let _turn = self.commit.lock().await;
-        let settled = self.settle().await?;
+        let mut settled = self.settle().await?;
         for tries in 1.. {
             let Some((node, base, snapshot, running)) = self.begin()? else {
                 return Ok(settled.then(|| self.attr()));
@@ -48,10 +48,16 @@ impl Document {
                     if !streamed || tries == STREAM.tries {
                         return Err(error.into());
                     }
-                    self.settle().await?;
+                    settled |= self.settle().await?;
                 }
                 // A program that pauses for long breaks the upload that began while it wrote.
                 Err(error) if early && tries < STREAM.tries && is_mended_by_repeating(&error) => {}
+                // The server's storage failed: the version may be there all the same, and be followed by more
+                // writes.
+                Err(error @ RemoteError::Refused { code: Code::Internal, .. }) => {
+                    self.doubt(&snapshot);
+                    return Err(error.into());
+                }
                 // Its own repetition, or a server that was started anew, may have taken an own version for a
                 // foreign one.
                 Err(error @ RemoteError::Refused { code: Code::VersionMoved, .. }) => {

@@ -156,9 +156,11 @@ impl Document {
         self.state().is_dirty()
     }
 
-    /// Whether the server is needed for a permission that it gave earlier.
+    /// Whether nobody can take the right away: the user made the document. Who owns a folder above it is an owner for as
+    /// long as it stays there.
     pub fn is_owned(&self) -> bool {
-        self.state().attr.right.owner
+        let state = self.state();
+        state.attr.right.owner && state.attr.owner == *self.shared.remote.uid()
     }
 
     /// When the right to read ends.

@@ -4,9 +4,11 @@
 //! It follows the contract's rules in the shortest way that is right; the real server's own tests hold the
 //! golden tables.
 
+mod names;
 mod remote;
+mod rights;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -16,7 +18,7 @@ use sss_common::receipt::{Numbers, Receipt};
 use sss_common::wire::calls::*;
 use sss_common::wire::documents::GrantInfo;
 use sss_common::{
-    Clock, Code, Effective, Flag, Grantee, Kind, MachineName, Name, NodeId, Right, Timestamp, Uid, Version,
+    Clock, Code, Flag, Grantee, Kind, MachineName, Name, NodeId, Right, Timestamp, Uid, Version,
 };
 use tokio::sync::broadcast;
 
@@ -37,15 +39,38 @@ struct State {
     grants: Vec<Grant>,
     /// Live session of each user, and what ended the others.
     sessions: HashMap<Uid, u64>,
-    ended: HashMap<u64, MachineName>,
+    ended: HashMap<u64, (Code, String)>,
+    disabled: BTreeSet<Uid>,
     pins: HashMap<(u64, Pin), usize>,
-    /// Documents that were renamed to a backup's name: from where.
-    moved: HashMap<(NodeId, Name), NodeId>,
+    /// Names that were vacated for a backup a moment ago.
+    vacated: Vec<Vacated>,
     /// What was deleted, as its receipt says.
     deleted: HashMap<NodeId, Receipt>,
     counter: u64,
     /// The check-in quota in bytes, if there is one.
     quota: Option<u64>,
+    fault: Option<CommitFault>,
+    /// Users are added before they are named; else whoever is named may log in later.
+    knows_its_users: bool,
+}
+
+/// What goes wrong with the next version that is about to be committed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CommitFault {
+    /// What the check-in is answered with.
+    pub code: Code,
+    /// Whether the version was committed all the same.
+    pub late: bool,
+}
+
+/// A document that its session renamed to the backup of its own name.
+struct Vacated {
+    session: u64,
+    folder: NodeId,
+    name: Name,
+    backup: Name,
+    document: NodeId,
+    at: Timestamp,
 }
 
 struct Node {
@@ -67,7 +92,8 @@ struct Grant {
     grantee: Grantee,
     right: Right,
     until: Timestamp,
-    seq: u64,
+    /// Taken back, or replaced by one to ALL: it rules nothing, but its holder knows of the document.
+    over: bool,
 }
 
 fn refuse<T>(code: Code, detail: &str) -> Result<T> {
@@ -80,24 +106,68 @@ impl MemoryServer {
         Arc::new(MemoryServer { clock, state: Mutex::default(), events: broadcast::channel(64).0 })
     }
 
-    /// A login; it ends the user's earlier one.
+    /// A user with an empty home; one that is there stays. From now on nobody else can be granted anything.
+    pub fn add_user(&self, uid: &str) {
+        self.make_home(uid);
+        self.state.lock().knows_its_users = true;
+    }
+
+    fn make_home(&self, uid: &str) {
+        let uid: Uid = uid.parse().expect("a test names a user");
+        let mut state = self.state.lock();
+        if !state.homes.contains_key(&uid) {
+            let home = state.add(None, Kind::Folder, uid.clone(), 0o700, self.now_ns());
+            state.homes.insert(uid, home);
+        }
+    }
+
+    /// A login of a user who is there from now on; it ends the user's earlier one.
     pub fn login(self: &Arc<Self>, uid: &str, node: &str) -> Arc<MemoryRemote> {
+        self.make_home(uid);
+        self.log_in(uid, node).expect("a test logs in who may")
+    }
+
+    /// A login; it ends the user's earlier one. Refused for a user who is disabled.
+    pub fn log_in(self: &Arc<Self>, uid: &str, node: &str) -> Result<Arc<MemoryRemote>> {
         let uid: Uid = uid.parse().expect("a test names a user");
         let node: MachineName = node.parse().expect("a test names a node");
         let mut state = self.state.lock();
+        if state.disabled.contains(&uid) {
+            return refuse(Code::SessionRevoked, "the user is disabled");
+        }
         state.counter += 1;
         let session = state.counter;
-        let now_ns = self.now_ns();
-        if !state.homes.contains_key(&uid) {
-            let home = state.add(None, Kind::Folder, uid.clone(), 0o700, now_ns);
-            state.homes.insert(uid.clone(), home);
-        }
         if let Some(before) = state.sessions.insert(uid.clone(), session) {
-            state.ended.insert(before, node.clone());
+            state.end(before, Code::SessionReplaced, format!("session replaced by node {node}"));
             let _ = self.events.send((before, Event::SessionReplaced { by_node: node.clone() }));
         }
         drop(state);
-        Arc::new(MemoryRemote { server: self.clone(), uid, session })
+        Ok(Arc::new(MemoryRemote { server: self.clone(), uid, session }))
+    }
+
+    /// Disables a user, whose session ends, or enables one.
+    pub fn set_disabled(&self, uid: &str, disabled: bool) {
+        let uid: Uid = uid.parse().expect("a test names a user");
+        let mut state = self.state.lock();
+        if !disabled {
+            state.disabled.remove(&uid);
+            return;
+        }
+        if let Some(session) = state.sessions.remove(&uid) {
+            state.end(session, Code::SessionRevoked, format!("user {uid} was disabled"));
+            let _ = self.events.send((session, Event::SessionEnded));
+        }
+        state.disabled.insert(uid);
+    }
+
+    /// What a server that is started anew has forgotten. Pins stay here: the mounts would take them up again.
+    pub fn restart(&self) {
+        self.state.lock().vacated.clear();
+    }
+
+    /// The next version fails to be committed; `None` takes it back.
+    pub fn fail_next_commit(&self, fault: Option<CommitFault>) {
+        self.state.lock().fault = fault;
     }
 
     /// Check-ins beyond so many bytes are refused.
@@ -202,98 +272,23 @@ impl State {
         self.levels(id).last().copied()
     }
 
-    fn bears_on(&self, node: NodeId, user: &Uid) -> bool {
-        let user = Grantee::User(user.clone());
-        self.grants
-            .iter()
-            .any(|grant| grant.node == node && (grant.grantee == user || grant.grantee == Grantee::All))
-    }
-
-    fn owns(&self, id: NodeId, user: &Uid) -> bool {
-        self.levels(id).iter().any(|level| self.nodes.get(level).is_some_and(|node| node.owner == *user))
-    }
-
-    /// The latest grant is the rule; the nearest level with a live one decides.
-    fn ruling(&self, id: NodeId, user: &Uid, now: Timestamp) -> Option<(Right, Timestamp)> {
-        self.levels(id).into_iter().find_map(|level| {
-            let last = |grantee: &Grantee| {
-                let here =
-                    self.grants.iter().filter(|grant| grant.node == level && grant.grantee == *grantee);
-                here.max_by_key(|grant| grant.seq)
-            };
-            let all = last(&Grantee::All);
-            let own =
-                last(&Grantee::User(user.clone())).filter(|own| all.is_none_or(|all| own.seq > all.seq));
-            own.or(all).filter(|grant| now < grant.until).map(|grant| (grant.right, grant.until))
-        })
-    }
-
-    fn effective(&self, id: NodeId, user: &Uid, now: Timestamp) -> Effective {
-        if self.owns(id, user) {
-            return Effective { owner: true, checkout: true, checkin: true, ends_in_ms: None };
-        }
-        self.ruling(id, user, now).map_or_else(Effective::default, |(right, until)| Effective {
-            owner: false,
-            checkout: right.reads(),
-            checkin: right.writes(),
-            ends_in_ms: Some(until.since(now).as_millis() as u64),
-        })
-    }
-
-    fn below_is_visible(&self, id: NodeId, user: &Uid) -> bool {
-        self.nodes.keys().any(|other| {
-            self.levels(*other).contains(&id)
-                && (self.bears_on(*other, user) || self.nodes[other].owner == *user)
-        })
-    }
-
-    fn visible(&self, id: NodeId, user: &Uid) -> bool {
-        self.owns(id, user)
-            || self.levels(id).iter().any(|level| self.bears_on(*level, user))
-            || self.below_is_visible(id, user)
-    }
-
-    fn allow(&self, id: NodeId, user: &Uid, now: Timestamp, want: Right) -> Result<()> {
-        self.node(id)?;
-        let right = self.effective(id, user, now);
-        if (!want.reads() || right.checkout) && (!want.writes() || right.checkin) {
-            return Ok(());
-        }
-        match self.visible(id, user) {
-            true if self.ruling(id, user, now).is_none() => refuse(Code::GrantEnded, "the grant ended"),
-            true => refuse(Code::NoRight, "your grant does not give you this right"),
-            false => refuse(Code::NotFound, "no such document"),
-        }
-    }
-
-    fn own(&self, id: NodeId, user: &Uid) -> Result<()> {
-        self.node(id)?;
-        match (self.owns(id, user), self.visible(id, user)) {
-            (true, _) => Ok(()),
-            (_, true) => refuse(Code::NoRight, "only the owner may do this"),
-            (_, false) => refuse(Code::NotFound, "no such document"),
-        }
-    }
-
     fn attr(&self, id: NodeId, user: &Uid, now: Timestamp) -> Result<Attr> {
         let node = self.node(id)?;
-        if !self.visible(id, user) {
-            return refuse(Code::NotFound, "no such document");
-        }
-        let right = self.effective(id, user, now);
+        self.see(id, user)?;
+        let shown = self.listed(id, user, now);
         let size = self.content(id, node.version).map_or(0, |content| content.len() as u64);
         Ok(Attr {
             node: id,
             kind: node.kind,
-            size: if right.checkout || right.checkin { size } else { 0 },
+            size: if shown { size } else { 0 },
             mode: node.mode,
-            mtime_ns: node.mtime_ns,
-            ctime_ns: node.ctime_ns,
-            version: node.version,
+            mtime_ns: if shown { node.mtime_ns } else { 0 },
+            ctime_ns: if shown { node.ctime_ns } else { 0 },
+            version: if shown { node.version } else { Version::NONE },
             owner: node.owner.clone(),
-            author: node.author.clone(),
-            flag: node.flag,
-            right,
+            author: node.author.clone().filter(|_| shown),
+            flag: node.flag.filter(|_| shown),
+            right: self.effective(id, user, now),
         })
     }
 
@@ -328,6 +323,15 @@ impl State {
         if self.quota.is_some_and(|quota| content.len() as u64 > quota) {
             return refuse(Code::Quota, "your quota is used up");
         }
+        let fault = self.fault.take();
+        if let Some(CommitFault { code, late: false }) = fault {
+            return refuse(code, "the storage failed");
+        }
+        self.put(id, content, author, mtime_ns)?;
+        fault.map_or(Ok(()), |fault| refuse(fault.code, "the storage failed"))
+    }
+
+    fn put(&mut self, id: NodeId, content: Bytes, author: &Uid, mtime_ns: i64) -> Result<()> {
         let pinned: Vec<Version> =
             self.pins.keys().filter(|(_, pin)| pin.node == id).map(|(_, pin)| pin.version).collect();
         let node = self.node_mut(id)?;
@@ -338,6 +342,12 @@ impl State {
         node.mtime_ns = mtime_ns;
         node.ctime_ns = mtime_ns;
         Ok(())
+    }
+
+    /// A session holds nothing any more, and hears why from now on.
+    fn end(&mut self, session: u64, code: Code, detail: String) {
+        self.pins.retain(|(of, _), _| *of != session);
+        self.ended.insert(session, (code, detail));
     }
 
     /// The session that held `from` checked in on top of it: its pins move on.
@@ -368,20 +378,6 @@ impl State {
         {
             node.versions.remove(&pin.version);
         }
-    }
-
-    /// The editors' rule: `id`, which lies under a backup's name, goes back, and a copy takes its place.
-    fn swap(&mut self, id: NodeId, back: (NodeId, Name), user: &Uid, now: Timestamp) -> Result<Swapped> {
-        let node = self.node(id)?;
-        let (content, mtime_ns) = (self.content(id, node.version)?, node.mtime_ns);
-        let (owner, mode) = (node.owner.clone(), node.mode);
-        let Some((folder, name)) = node.parent.clone() else {
-            return refuse(Code::Internal, "a home has no backup");
-        };
-        let copy = self.add(Some((folder, name.clone())), Kind::File, owner, mode, mtime_ns);
-        self.commit(copy, content, user, mtime_ns)?;
-        self.node_mut(id)?.parent = Some(back);
-        Ok(Swapped { backup: self.attr(copy, user, now)?, folder, name })
     }
 }
 

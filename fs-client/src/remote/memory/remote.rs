@@ -21,9 +21,8 @@ pub struct MemoryRemote {
 impl MemoryRemote {
     fn enter(&self) -> Result<(parking_lot::MutexGuard<'_, State>, Timestamp)> {
         let state = self.server.state.lock();
-        if let Some(node) = state.ended.get(&self.session) {
-            let detail = format!("session replaced by node {node}");
-            return Err(RemoteError::refused(Code::SessionReplaced, detail));
+        if let Some((code, detail)) = state.ended.get(&self.session) {
+            return Err(RemoteError::refused(*code, detail.clone()));
         }
         Ok((state, self.server.clock.now()))
     }
@@ -41,13 +40,8 @@ impl Calls for MemoryRemote {
 
     async fn homes(&self, _: Empty) -> Result<HomesResponse> {
         let (state, now) = self.enter()?;
-        let live = |home: &NodeId| {
-            state
-                .nodes
-                .keys()
-                .any(|id| state.home_of(*id) == Some(*home) && state.ruling(*id, &self.uid, now).is_some())
-        };
-        let others = state.homes.iter().filter(|(uid, home)| **uid != self.uid && live(home));
+        let others = state.homes.iter().filter(|(uid, _)| **uid != self.uid);
+        let others = others.filter(|(_, home)| state.listed(**home, &self.uid, now));
         Ok(HomesResponse { uids: others.map(|(uid, _)| uid.clone()).collect() })
     }
 
@@ -66,12 +60,17 @@ impl Calls for MemoryRemote {
 
     async fn list(&self, request: ListRequest) -> Result<ListResponse> {
         let (state, now) = self.enter()?;
+        state.see(request.folder, &self.uid)?;
+        if state.node(request.folder)?.kind != Kind::Folder {
+            return refuse(Code::NotFolder, "it is no folder");
+        }
         let mut entries: Vec<Entry> = Vec::new();
         for (name, id) in state.children(request.folder) {
             if request.after.as_ref().is_some_and(|after| name <= *after) {
                 continue;
             }
-            if let Ok(attr) = state.attr(id, &self.uid, now) {
+            if state.listed(id, &self.uid, now) {
+                let attr = state.attr(id, &self.uid, now)?;
                 entries.push(Entry { name, attr });
             }
         }
@@ -82,20 +81,23 @@ impl Calls for MemoryRemote {
 
     async fn create(&self, request: CreateRequest) -> Result<CreateResponse> {
         let (mut state, now) = self.enter()?;
-        state.allow(request.parent, &self.uid, now, Right::Checkin)?;
+        state.may_fill(request.parent, &self.uid, now)?;
+        let place = (request.parent, request.name.clone());
+        if request.kind == Kind::File
+            && let Some((id, swapped)) = state.refill(self.session, &place, None, &self.uid, now)?
+        {
+            return Ok(CreateResponse { attr: state.attr(id, &self.uid, now)?, swapped: Some(swapped) });
+        }
         if state.child(request.parent, &request.name).is_some() {
             return refuse(Code::Exists, "the name is taken");
         }
-        let place = (request.parent, request.name.clone());
-        if let Some(id) = state.moved.remove(&place).filter(|id| state.nodes.contains_key(id)) {
-            let swapped = state.swap(id, place, &self.uid, now)?;
-            return Ok(CreateResponse { attr: state.attr(id, &self.uid, now)?, swapped: Some(swapped) });
-        }
+        let inherited = state.node(request.parent)?.flag;
         let now_ns = self.server.now_ns();
         let id = state.add(Some(place), request.kind, self.uid.clone(), request.mode, now_ns);
-        if request.kind == Kind::File {
-            state.node_mut(id)?.flag = Some(request.flag.unwrap_or_default());
-        }
+        state.node_mut(id)?.flag = match request.kind {
+            Kind::Folder => inherited,
+            _ => Some(inherited.or(request.flag).unwrap_or_default()),
+        };
         if let Some(target) = request.target {
             state.commit(id, target.into(), &self.uid, now_ns)?;
         }
@@ -105,9 +107,13 @@ impl Calls for MemoryRemote {
     async fn open(&self, request: OpenRequest) -> Result<Attr> {
         let (mut state, now) = self.enter()?;
         state.allow(request.node, &self.uid, now, request.want)?;
-        let attr = state.attr(request.node, &self.uid, now)?;
+        if state.node(request.node)?.kind == Kind::Folder {
+            return refuse(Code::IsFolder, "it is a folder");
+        }
+        let mut attr = state.attr(request.node, &self.uid, now)?;
         let version = request.version.unwrap_or(attr.version);
-        state.content(request.node, version)?;
+        attr.size = state.content(request.node, version)?.len() as u64;
+        attr.version = version;
         *state.pins.entry((self.session, Pin { node: request.node, version })).or_default() += 1;
         Ok(attr)
     }
@@ -120,10 +126,10 @@ impl Calls for MemoryRemote {
 
     async fn setattr(&self, request: SetAttrRequest) -> Result<Attr> {
         let (mut state, now) = self.enter()?;
-        if request.mode.is_some() {
-            state.own(request.node, &self.uid)?;
+        match request.mode {
+            Some(_) => state.own(request.node, &self.uid)?,
+            None => state.allow(request.node, &self.uid, now, Right::Checkin)?,
         }
-        state.allow(request.node, &self.uid, now, Right::Checkin)?;
         let node = state.node_mut(request.node)?;
         node.mode = request.mode.unwrap_or(node.mode);
         node.mtime_ns = request.mtime_ns.unwrap_or(node.mtime_ns);
@@ -132,52 +138,28 @@ impl Calls for MemoryRemote {
 
     async fn rename(&self, request: RenameRequest) -> Result<RenameResponse> {
         let (mut state, now) = self.enter()?;
-        let Some(id) = state.child(request.parent, &request.name) else {
+        let from = (request.parent, request.name.clone());
+        let to = (request.new_parent, request.new_name.clone());
+        let Some(id) = state.child(from.0, &from.1) else {
             return refuse(Code::NotFound, "no such document");
         };
         state.own(id, &self.uid)?;
-        if state.home_of(request.new_parent) != state.home_of(id) {
+        state.may_fill(to.0, &self.uid, now)?;
+        if state.home_of(to.0) != state.home_of(id) {
             return refuse(Code::OtherHome, "documents stay in their home");
         }
-        state.allow(request.new_parent, &self.uid, now, Right::Checkin)?;
-        let to = (request.new_parent, request.new_name.clone());
-        let from = (request.parent, request.name.clone());
         let mut swapped = None;
         let mut target = state.child(to.0, &to.1);
-        let backup =
-            state.moved.remove(&to).filter(|backup| *backup != id && state.nodes.contains_key(backup));
-        if let Some(backup) = backup.filter(|_| target.is_none()) {
-            swapped = Some(state.swap(backup, to.clone(), &self.uid, now)?);
-            target = Some(backup);
+        if target.is_none() && state.node(id)?.kind == Kind::File && !request.no_replace {
+            swapped = state.refill(self.session, &to, Some(id), &self.uid, now)?;
+            target = swapped.as_ref().map(|(document, _)| *document);
         }
         let stands = match target {
-            Some(_) if request.no_replace => return refuse(Code::Exists, "the name is taken"),
             Some(target) if target == id => id,
-            Some(target) if state.node(target)?.kind == Kind::File && state.node(id)?.kind == Kind::File => {
-                let source = state.node(id)?;
-                let (content, mtime_ns, mode) =
-                    (state.content(id, source.version)?, source.mtime_ns, source.mode);
-                state.commit(target, content, &self.uid, mtime_ns)?;
-                state.node_mut(target)?.mode = mode;
-                state.nodes.remove(&id);
-                target
-            }
-            Some(target) => {
-                if !state.children(target).is_empty() {
-                    return refuse(Code::NotEmpty, "the folder has entries");
-                }
-                state.nodes.remove(&target);
-                state.node_mut(id)?.parent = Some(to);
-                id
-            }
-            None => {
-                if from.1.has_backup(&to.1) {
-                    state.moved.insert(from, id);
-                }
-                state.node_mut(id)?.parent = Some(to);
-                id
-            }
+            Some(_) if request.no_replace => return refuse(Code::Exists, "the name is taken"),
+            target => state.put_in_place(self, id, from, to, target, now)?,
         };
+        let swapped = swapped.map(|(_, swapped)| swapped);
         Ok(RenameResponse { attr: state.attr(stands, &self.uid, now)?, swapped })
     }
 
@@ -195,8 +177,7 @@ impl Calls for MemoryRemote {
         }
         let receipt = state.receipt(id, &self.uid, now)?;
         state.deleted.insert(id, receipt);
-        state.nodes.remove(&id);
-        state.grants.retain(|grant| grant.node != id);
+        state.forget(id);
         drop(state);
         self.server.rights_changed();
         Ok(Empty {})
@@ -204,7 +185,10 @@ impl Calls for MemoryRemote {
 
     async fn xattrs(&self, NodeRequest { node }: NodeRequest) -> Result<XattrsResponse> {
         let (state, now) = self.enter()?;
-        state.attr(node, &self.uid, now)?;
+        let right = state.attr(node, &self.uid, now)?.right;
+        if !right.checkout && !right.checkin {
+            return Ok(XattrsResponse::default());
+        }
         let all = state.node(node)?.xattrs.iter();
         let xattrs = all.map(|(name, value)| Xattr { name: name.clone(), value: value.clone() }).collect();
         Ok(XattrsResponse { xattrs })
@@ -236,7 +220,8 @@ impl Calls for MemoryRemote {
         state.attr(node, &self.uid, now)?;
         let own = Grantee::User(self.uid.clone());
         let owns = state.owns(node, &self.uid);
-        let mut grants: Vec<&Grant> = state.grants.iter().filter(|grant| grant.node == node).collect();
+        let mut grants: Vec<&Grant> =
+            state.grants.iter().filter(|grant| grant.node == node && !grant.over).collect();
         grants.retain(|grant| owns || grant.grantee == own || grant.grantee == Grantee::All);
         let info = |grant: &&Grant| GrantInfo {
             grantee: grant.grantee.clone(),
@@ -249,45 +234,57 @@ impl Calls for MemoryRemote {
     async fn grant(&self, request: SetGrantRequest) -> Result<GrantInfo> {
         let (mut state, now) = self.enter()?;
         state.own(request.node, &self.uid)?;
-        state.counter += 1;
-        let seq = state.counter;
         let (node, grantee, right) = (request.node, request.grantee, request.right);
         let until = request.when.unwrap_or(When::Seconds(86_400)).end(now);
         if until.since(now) > Duration::from_secs(366 * 86_400) {
             return refuse(Code::BadGrant, "the end is past the server's max_ttl");
         }
-        state
-            .grants
-            .retain(|other| other.node != node || (grantee != Grantee::All && other.grantee != grantee));
+        if let Grantee::User(uid) = &grantee
+            && state.knows_its_users
+            && !state.homes.contains_key(uid)
+        {
+            return refuse(Code::BadGrant, "there is no such user");
+        }
+        for other in state.grants.iter_mut().filter(|other| other.node == node) {
+            other.over |= grantee == Grantee::All || other.grantee == grantee;
+        }
         let info = GrantInfo { grantee: grantee.clone(), right, until };
-        state.grants.push(Grant { node, grantee, right, until, seq });
+        state.grants.push(Grant { node, grantee, right, until, over: false });
         drop(state);
         self.server.rights_changed();
         Ok(info)
     }
 
     async fn revoke(&self, RevokeRequest { node, grantee }: RevokeRequest) -> Result<Empty> {
-        let (mut state, now) = self.enter()?;
+        let (mut state, _) = self.enter()?;
         state.own(node, &self.uid)?;
-        let mut found = false;
-        // Its holder still knows of the document: the grant ends rather than goes.
-        for grant in state.grants.iter_mut().filter(|grant| grant.node == node && grant.grantee == grantee) {
-            grant.until = now;
-            found = true;
+        let mut here = state.grants.iter_mut().filter(|grant| grant.node == node && !grant.over);
+        match here.find(|grant| grant.grantee == grantee) {
+            Some(grant) => grant.over = true,
+            None => return refuse(Code::NotFound, "no such grant"),
         }
         drop(state);
         self.server.rights_changed();
-        if found { Ok(Empty {}) } else { refuse(Code::NotFound, "no such grant") }
+        Ok(Empty {})
     }
 
     async fn setflag(&self, SetFlagRequest { node, flag }: SetFlagRequest) -> Result<Attr> {
         let (mut state, now) = self.enter()?;
         state.own(node, &self.uid)?;
         let document = state.node(node)?;
-        if document.kind == Kind::File && document.version != Version::NONE {
-            let (content, mtime_ns) = (state.content(node, document.version)?, document.mtime_ns);
-            state.commit(node, content, &self.uid, mtime_ns)?;
+        let (before, same) = (document.version, document.flag == Some(flag));
+        let mut committed = Ok(());
+        if !same && document.kind == Kind::File && before != Version::NONE {
+            let (content, mtime_ns) = (state.content(node, before)?, document.mtime_ns);
+            committed = state.commit(node, content, &self.uid, mtime_ns);
+            let made = state.node(node)?.version;
+            if made != before {
+                state.node_mut(node)?.flag = Some(flag);
+            }
+            committed.clone()?;
+            state.carry(self.session, Pin { node, version: before }, made);
         }
+        committed?;
         state.node_mut(node)?.flag = Some(flag);
         state.attr(node, &self.uid, now)
     }
@@ -350,12 +347,15 @@ impl Remote for MemoryRemote {
         }
         let (content, end) = apply(&state.content(node, base)?, chunks)?;
         let mtime_ns = end.mtime_ns.unwrap_or_else(|| self.server.now_ns());
-        state.commit(node, content.into(), &self.uid, mtime_ns)?;
+        let committed = state.commit(node, content.into(), &self.uid, mtime_ns);
         let made = state.node(node)?.version;
-        state.carry(self.session, Pin { node, version: base }, made);
-        if let Some(mode) = end.mode {
+        if made != base
+            && let Some(mode) = end.mode.filter(|_| state.owns(node, &self.uid))
+        {
             state.node_mut(node)?.mode = mode;
         }
+        committed?;
+        state.carry(self.session, Pin { node, version: base }, made);
         state.attr(node, &self.uid, now)
     }
 
@@ -377,8 +377,8 @@ impl Remote for MemoryRemote {
 
     async fn logout(&self) -> Result<()> {
         let (mut state, _) = self.enter()?;
-        state.pins.retain(|(session, _), _| *session != self.session);
         state.sessions.remove(&self.uid);
+        state.end(self.session, Code::SessionExpired, "the session was logged out".into());
         Ok(())
     }
 }

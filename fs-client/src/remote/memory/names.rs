@@ -1,0 +1,130 @@
+//! Renames on the server in this process, and the editors' rule.
+
+use std::time::Duration;
+
+use sss_common::wire::fs::Swapped;
+use sss_common::{Code, Kind, Name, NodeId, Right, Timestamp, Uid, Version};
+
+use super::remote::MemoryRemote;
+use super::{Result, State, Vacated, refuse};
+
+/// How long a vacated name is remembered.
+const EDITORS_WINDOW: Duration = Duration::from_secs(10);
+
+impl State {
+    /// Whether something may be put into a folder.
+    pub(super) fn may_fill(&self, folder: NodeId, user: &Uid, now: Timestamp) -> Result<()> {
+        self.see(folder, user)?;
+        if self.node(folder)?.kind != Kind::Folder {
+            return refuse(Code::NotFolder, "it is no folder");
+        }
+        self.allow(folder, user, now, Right::Checkin)
+    }
+
+    /// A node is gone, with its grants.
+    pub(super) fn forget(&mut self, id: NodeId) {
+        self.nodes.remove(&id);
+        self.grants.retain(|grant| grant.node != id);
+    }
+
+    /// A rename, once it is known that it may be. Answers what stands under the new name.
+    pub(super) fn put_in_place(
+        &mut self,
+        session: &MemoryRemote,
+        id: NodeId,
+        from: (NodeId, Name),
+        to: (NodeId, Name),
+        target: Option<NodeId>,
+        now: Timestamp,
+    ) -> Result<NodeId> {
+        let is_folder = self.node(id)?.kind == Kind::Folder;
+        let is_backup = from.0 == to.0 && from.1.has_backup(&to.1);
+        if let Some(target) = target {
+            let target_is_file = self.node(target)?.kind == Kind::File;
+            match (is_folder, self.node(target)?.kind == Kind::Folder) {
+                (true, false) => return refuse(Code::NotFolder, "the new name is no folder"),
+                (false, true) => return refuse(Code::IsFolder, "the new name is a folder"),
+                _ => {}
+            }
+            if !is_backup && target_is_file && self.node(id)?.kind == Kind::File {
+                return self.check_in_onto(session, id, target, now);
+            }
+            self.own(target, &session.uid)?;
+            if !self.children(target).is_empty() {
+                return refuse(Code::NotEmpty, "the folder has entries");
+            }
+        }
+        if self.levels(to.0).contains(&id) {
+            return refuse(Code::Loop, "a folder cannot be moved into itself");
+        }
+        if let Some(target) = target {
+            self.forget(target);
+        }
+        if is_backup && !is_folder {
+            let (folder, name) = from;
+            let (session, backup) = (session.session, to.1.clone());
+            self.vacated.retain(|old| (old.folder, &old.name) != (folder, &name));
+            self.vacated.push(Vacated { session, folder, name, backup, document: id, at: now });
+        }
+        self.node_mut(id)?.parent = Some(to);
+        Ok(id)
+    }
+
+    /// What stands under the new name gets the content, and the source is gone.
+    fn check_in_onto(
+        &mut self,
+        session: &MemoryRemote,
+        id: NodeId,
+        target: NodeId,
+        now: Timestamp,
+    ) -> Result<NodeId> {
+        self.allow(target, &session.uid, now, Right::Checkin)?;
+        let source = self.node(id)?;
+        let (content, mtime_ns, mode) = (self.content(id, source.version)?, source.mtime_ns, source.mode);
+        let before = self.node(target)?.version;
+        let committed = self.commit(target, content, &session.uid, mtime_ns);
+        let made = self.node(target)?.version;
+        if made != before {
+            if self.owns(target, &session.uid) {
+                self.node_mut(target)?.mode = mode;
+            }
+            self.forget(id);
+        }
+        // Who had the target open keeps what it had: no pin moves on.
+        committed?;
+        Ok(target)
+    }
+
+    /// The editors' rule: the document that was moved away from this name a moment ago goes back, and a copy takes its
+    /// place. `filler` is what the name is to be filled with, if that is there already.
+    pub(super) fn refill(
+        &mut self,
+        session: u64,
+        at: &(NodeId, Name),
+        filler: Option<NodeId>,
+        user: &Uid,
+        now: Timestamp,
+    ) -> Result<Option<(NodeId, Swapped)>> {
+        let is = |v: &Vacated| v.session == session && v.folder == at.0 && v.name == at.1;
+        let Some(found) = self.vacated.iter().position(is) else { return Ok(None) };
+        let vacated = self.vacated.remove(found);
+        let id = vacated.document;
+        let fresh = now.since(vacated.at) <= EDITORS_WINDOW;
+        let there = self.child(at.0, &vacated.backup) == Some(id) && self.child(at.0, &at.1).is_none();
+        if !fresh || !there || filler == Some(id) {
+            return Ok(None);
+        }
+        self.own(id, user)?;
+        let node = self.node(id)?;
+        let (content, mtime_ns) = (self.content(id, node.version)?, node.mtime_ns);
+        let (mode, flag, version, author) = (node.mode, node.flag, node.version, node.author.clone());
+        let copy = self.add(Some((at.0, vacated.backup.clone())), Kind::File, user.clone(), mode, mtime_ns);
+        self.node_mut(copy)?.flag = flag;
+        if version != Version::NONE {
+            self.put(copy, content, &author.unwrap_or_else(|| user.clone()), mtime_ns)?;
+        }
+        self.node_mut(id)?.parent = Some(at.clone());
+        let backup = self.attr(copy, user, now)?;
+        Ok(Some((id, Swapped { backup, folder: at.0, name: vacated.backup })))
+    }
+}
