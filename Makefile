@@ -3,11 +3,12 @@
 CARGO ?= cargo
 TEST_TOOLS = cc mkfs.ext4 losetup fusermount3 setfattr getfattr rsync vim openssl curl python3 pip git pgrep runuser
 
-.PHONY: help demo build test check fmt bench bench-erase deny
+.PHONY: help demo build test soak check fmt bench bench-erase deny
 
 help:
 	@echo "make demo    a store, three users, one document: shows what 3S does and cleans up"
 	@echo "make test    all tests, with real mounts and real tools"
+	@echo "make soak    fresh sequences on a model and the whole system (MINUTES=60)"
 	@echo "make check   what CI runs: formatting, clippy, all tests"
 	@echo "make bench   measures against a plain folder and sshfs (BENCH='--rounds 1 --size 256')"
 	@echo "make bench-erase  what erasing a key costs, by the number of keys (BENCH='--keys 1000,10000')"
@@ -23,6 +24,9 @@ build:
 test:
 	@integration/setup.sh $(TEST_TOOLS)
 	$(CARGO) test --workspace
+
+soak:
+	SSS_SOAK_MINUTES=$(or $(MINUTES),60) $(CARGO) test -p sss-model --test soak -- --ignored --nocapture
 
 check:
 	$(CARGO) fmt --all --check

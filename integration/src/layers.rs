@@ -51,7 +51,9 @@ const ROOM_CRATES: &[(&str, &str)] = &[
     ("sss_failpoint", "failpoint"),
 ];
 
-/// What each of our crates may depend on among our crates; the client's tests depend on it with its twins. Nothing may depend on `sss-integration`.
+/// What each of our crates may depend on among our crates; the client's tests depend on it with its twins.
+/// Nothing may depend on `sss-integration` or `sss-model`: they are tests. `sss-model` alone sees both the client
+/// and the server, which never see each other: it plays the one on the other, in one process, with one clock.
 pub const CRATES: &[(&str, &str, &[&str])] = &[
     ("common", "sss-common", &[]),
     ("certs", "sss-certs", &["sss-common"]),
@@ -60,6 +62,11 @@ pub const CRATES: &[(&str, &str, &[&str])] = &[
     ("vault", "sss-vault", &["sss-common", "sss-policy", "sss-failpoint"]),
     ("server", "sss-server", &["sss-common", "sss-certs", "sss-policy", "sss-vault", "sss-failpoint"]),
     ("fs-client", "sss-fs-client", &["sss-common", "sss-certs", "sss-fs-client"]),
+    (
+        "model",
+        "sss-model",
+        &["sss-common", "sss-certs", "sss-policy", "sss-vault", "sss-server", "sss-fs-client"],
+    ),
     ("integration", "sss-integration", &["sss-common", "sss-certs"]),
 ];
 

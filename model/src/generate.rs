@@ -1,0 +1,163 @@
+//! Sequences, as they are generated and shrunk: few users, few names, short grants, so that they meet.
+
+use proptest::prelude::*;
+use proptest::sample::select;
+use sss_common::Right;
+
+use crate::step::*;
+
+fn seat() -> impl Strategy<Value = Seat> {
+    // Alice's second seat only takes her session away; it need not come often.
+    prop_oneof![4 => Just(Seat(0)), 1 => Just(Seat(1)), 4 => Just(Seat(2)), 2 => Just(Seat(3))]
+}
+
+fn user() -> impl Strategy<Value = usize> {
+    prop_oneof![4 => Just(0), 3 => Just(1), 1 => Just(2)]
+}
+
+fn path() -> impl Strategy<Value = Path> {
+    let name = || select(NAMES.to_vec());
+    let names = prop_oneof![
+        5 => name().prop_map(|one| vec![one]),
+        3 => name().prop_map(|one| vec!["d", one]),
+        1 => (name(), name()).prop_map(|(one, two)| vec![one, two]),
+        1 => name().prop_map(|one| vec!["d", "d", one]),
+    ];
+    (home(), names).prop_map(|(home, names)| Path { home, names })
+}
+
+/// Mostly alice's: three users in one home meet more often than in three.
+fn home() -> impl Strategy<Value = usize> {
+    prop_oneof![6 => Just(0), 2 => Just(1), 1 => Just(2)]
+}
+
+fn path_or_home() -> impl Strategy<Value = Path> {
+    prop_oneof![6 => path(), 1 => home().prop_map(|home| Path { home, names: Vec::new() })]
+}
+
+fn data() -> impl Strategy<Value = Data> {
+    let length = prop_oneof![
+        12 => 1usize..40,
+        1 => select(vec![65_535usize, 65_536, 65_537, 70_000]),
+        1 => select(vec![131_072usize, 150_000, 200_001]),
+    ];
+    (any::<u8>(), length).prop_map(|(seed, length)| Data { seed, length })
+}
+
+fn place() -> impl Strategy<Value = usize> {
+    prop_oneof![8 => 0usize..48, 1 => select(vec![65_530usize, 65_536, 131_000])]
+}
+
+fn mode() -> impl Strategy<Value = Mode> {
+    let flags = (any::<bool>(), prop::bool::weighted(0.2));
+    prop_oneof![
+        3 => Just(READ),
+        2 => Just(Mode { truncate: false, create: false, ..REDIRECT }),
+        3 => flags.prop_map(|(create, truncate)| Mode { read: true, write: true, truncate, create }),
+        2 => Just(REDIRECT),
+    ]
+}
+
+fn right() -> impl Strategy<Value = Right> {
+    select(vec![Right::Checkin, Right::Checkout, Right::Both, Right::Both])
+}
+
+fn to() -> impl Strategy<Value = To> {
+    prop_oneof![10 => user().prop_map(To::User), 6 => Just(To::All), 1 => Just(To::Nobody)]
+}
+
+fn end() -> impl Strategy<Value = End> {
+    let seconds = select(vec![5u64, 10, 60, 100, 3600]);
+    prop_oneof![12 => seconds.prop_map(End::In), 2 => Just(End::Unsaid), 1 => Just(End::TooLate)]
+}
+
+fn handle() -> impl Strategy<Value = u8> {
+    0u8..2
+}
+
+fn written() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        4 => (seat(), path(), data()).prop_map(|(seat, path, data)| Step::Put { seat, path, data }),
+        3 => (seat(), handle()).prop_map(|(seat, handle)| Step::Close { seat, handle }),
+        2 => (seat(), handle()).prop_map(|(seat, handle)| Step::Sync { seat, handle }),
+        2 => (seat(), path(), path(), prop::bool::weighted(0.1))
+            .prop_map(|(seat, from, to, keep)| Step::Rename { seat, from, to, keep }),
+        1 => (seat(), path(), place())
+            .prop_map(|(seat, path, size)| Step::Truncate { seat, path, size }),
+        1 => (seat(), path_or_home(), any::<bool>())
+            .prop_map(|(seat, path, integrity)| Step::Flag { seat, path, integrity }),
+    ]
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let fault = select(vec![Fault::Full, Fault::Backend, Fault::Late]);
+    let files = prop_oneof![
+        5 => (seat(), handle(), path(), mode())
+            .prop_map(|(seat, handle, path, mode)| Step::Open { seat, handle, path, mode }),
+        4 => (seat(), handle(), place(), data())
+            .prop_map(|(seat, handle, at, data)| Step::Write { seat, handle, at, data }),
+        1 => (seat(), handle(), data()).prop_map(|(seat, handle, data)| Step::Append { seat, handle, data }),
+        1 => (seat(), handle(), place()).prop_map(|(seat, handle, size)| Step::Resize { seat, handle, size }),
+        4 => (seat(), handle(), place(), select(vec![10usize, 100, 300_000]))
+            .prop_map(|(seat, handle, at, length)| Step::Read { seat, handle, at, length }),
+        4 => (seat(), path()).prop_map(|(seat, path)| Step::Cat { seat, path }),
+    ];
+    let names = prop_oneof![
+        3 => (seat(), path()).prop_map(|(seat, path)| Step::Mkdir { seat, path }),
+        1 => (seat(), path()).prop_map(|(seat, path)| Step::Rmdir { seat, path }),
+        2 => (seat(), path()).prop_map(|(seat, path)| Step::Unlink { seat, path }),
+        1 => (seat(), path_or_home()).prop_map(|(seat, path)| Step::Stat { seat, path }),
+        1 => (seat(), path_or_home()).prop_map(|(seat, path)| Step::List { seat, path }),
+        1 => (seat(), path(), select(vec![0o644u32, 0o600, 0o400, 0o200]))
+            .prop_map(|(seat, path, mode)| Step::Chmod { seat, path, mode }),
+    ];
+    let sharing = prop_oneof![
+        6 => (seat(), path_or_home(), to(), right(), end())
+            .prop_map(|(seat, path, to, right, end)| Step::Grant { seat, path, to, right, end }),
+        2 => (seat(), path_or_home(), to()).prop_map(|(seat, path, to)| Step::Revoke { seat, path, to }),
+        1 => (seat(), path_or_home()).prop_map(|(seat, path)| Step::Grants { seat, path }),
+    ];
+    let rest = prop_oneof![
+        6 => select(vec![1u64, 4, 5, 11, 60, 100, 4000]).prop_map(Step::Wait),
+        3 => seat().prop_map(Step::Mount),
+        1 => seat().prop_map(Step::Unmount),
+        1 => seat().prop_map(Step::Retry),
+        1 => user().prop_map(Step::Disable),
+        2 => user().prop_map(Step::Enable),
+        1 => Just(Step::Restart),
+        2 => Just(Step::Maintain),
+        3 => (fault, written()).prop_map(|(fault, step)| Step::Failing(fault, Box::new(step))),
+    ];
+    prop_oneof![10 => written(), 12 => files, 8 => names, 8 => sharing, 5 => rest]
+}
+
+/// Something that is there, and shared, when a sequence begins.
+fn beginning() -> impl Strategy<Value = Vec<Step>> {
+    let owner = Seat(0);
+    let put = |names: Vec<&'static str>, seed| {
+        let path = Path { home: 0, names };
+        Step::Put { seat: owner, path, data: Data { seed, length: 20 } }
+    };
+    let folder = Path { home: 0, names: vec!["d"] };
+    let made = [Step::Mkdir { seat: owner, path: folder.clone() }, put(vec!["a"], 1), put(vec!["d", "a"], 2)];
+    let grants = (select(vec![vec!["d"], vec!["a"], vec!["d", "a"], vec![]]), to(), right(), end());
+    let shared = grants.prop_map(move |(names, to, right, end)| Step::Grant {
+        seat: owner,
+        path: Path { home: 0, names },
+        to,
+        right,
+        end,
+    });
+    prop_oneof![
+        1 => Just(Vec::new()),
+        4 => prop::collection::vec(shared, 1..3)
+            .prop_map(move |grants| made.iter().cloned().chain(grants).collect()),
+    ]
+}
+
+/// Sequences of up to so many steps. All seats but alice's second are mounted first.
+pub fn sequence(length: usize) -> impl Strategy<Value = Vec<Step>> {
+    let mounts = [Step::Mount(Seat(0)), Step::Mount(Seat(2)), Step::Mount(Seat(3))];
+    (beginning(), prop::collection::vec(step(), 1..length))
+        .prop_map(move |(first, then)| mounts.iter().cloned().chain(first).chain(then).collect())
+}

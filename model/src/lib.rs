@@ -1,0 +1,38 @@
+//! The model test: generated sequences of several users on several mounts, on a small reference and on the whole system.
+//!
+//! `step` says what may happen, `generate` makes sequences of it; `reference` is what the contract says about it, in a few hundred lines that know
+//! nothing of the programs; `driver` plays it on mounts (`Fs`, called as the kernel would) of a `site`: the client's `memory`
+//! twin, or the `real` server behind TLS. `compare` plays one sequence on all of them and finds the first difference: in an
+//! answer, in what any user is shown in any listing, in what a lookup finds, in content, in an errno.
+//!
+//! Nothing waits for a time: the clock is the servers', moved by hand, and what the event stream tells a mount is told to it
+//! before the next step. A server that was started anew is waited for until it answers.
+//!
+//! What may differ, and why:
+//!
+//! | where | what | why |
+//! |---|---|---|
+//! | conflict copies | the time and number in the name; permission bits and flag | the name has the client's own clock; the copy takes what the draft knew of its document, or the folder's flag |
+//! | times | not compared | an mtime is the client's clock at the last write |
+//! | `read`, a document that this mount deleted | its bytes or ESTALE | what is here may be read on; what is not is gone |
+//! | `read`, an owner's document, deleted by somebody else, or the owner logged out | its bytes or the refusal | what an owner has read is in the owner's memory; no right of anybody ended |
+//! | `stat`, a document that is visible and on which no right is live | not its size | the mount shows the size that it saw while there was a right |
+//! | a mount whose session is over | names that it knows are shown; anything that opens or changes fails, with whichever error comes first | `user.3s.why` must be readable there |
+//! | `unmount` of such a mount | not compared | the logout of a session that is over |
+//! | `disable` and `enable` | the server is started anew behind them | a running one believes a session for a second, by the machine's clock |
+//! | rights and sessions | told to all mounts between steps | the event stream does it within moments |
+//! | superseded versions | the server drops them at once if nobody pins them, until its first restart; then it keeps them | a restart forgets pins, and mounts take them up again only when they read |
+//! | a version that its maker has open since before it was made, once somebody else has saved | the sequence ends where it is read or copied | a known fault: nobody holds that version (`Model::lost_track`) |
+//! | packs without a row | looked for only where no commit failed in doubt | the sweeper deletes those after an hour |
+//!
+//! The reference speaks of owners as `docs/SEMANTICS.md` does: who owns an enclosing folder owns what is below it.
+
+pub mod answer;
+pub mod compare;
+pub mod driver;
+pub mod generate;
+pub mod memory;
+pub mod real;
+pub mod reference;
+pub mod site;
+pub mod step;

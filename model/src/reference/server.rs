@@ -1,0 +1,238 @@
+//! What a server does when it is asked. The user and the session are the caller's.
+
+use std::rc::Rc;
+
+use sss_common::{Name, Right};
+
+use super::policy::Want;
+use super::{Grant, Id, Model, Node, Refused, Vacated};
+use crate::step::{Fault, USERS};
+
+/// How long a vacated name is remembered.
+const EDITORS_WINDOW: i64 = 10_000;
+
+/// An editor's save put `document` back under its name and left `copy` under the backup's.
+pub(super) struct Swapped {
+    pub(super) document: Id,
+    /// The version that both have.
+    pub(super) was: u64,
+    pub(super) copy: Id,
+}
+
+impl Model {
+    pub(super) fn child(&self, folder: Id, name: &str) -> Option<Id> {
+        let here = |node: &Node| node.place.as_ref().is_some_and(|(at, of)| *at == folder && of == name);
+        self.nodes.iter().find(|(_, node)| here(node)).map(|(id, _)| *id)
+    }
+
+    pub(super) fn children(&self, folder: Id) -> Vec<(String, Id)> {
+        let at = |node: &Node| node.place.clone().filter(|(at, _)| *at == folder);
+        self.nodes.iter().filter_map(|(id, node)| Some((at(node)?.1, *id))).collect()
+    }
+
+    fn add(&mut self, place: (Id, String), folder: bool, owner: usize, mode: u32) -> Id {
+        let id = self.next;
+        self.next += 1;
+        let inherited = self.nodes[&place.0].integrity;
+        let integrity = if folder { inherited } else { Some(inherited.unwrap_or(false)) };
+        let node = Node {
+            place: Some(place),
+            folder,
+            owner,
+            author: None,
+            mode,
+            integrity,
+            version: 0,
+            content: Rc::default(),
+            grants: Vec::new(),
+        };
+        self.nodes.insert(id, node);
+        id
+    }
+
+    pub(super) fn create(
+        &mut self,
+        user: usize,
+        session: usize,
+        folder: Id,
+        name: &str,
+        is_folder: bool,
+        mode: u32,
+    ) -> Refused<(Id, Option<Swapped>)> {
+        self.may_fill(user, folder)?;
+        if !is_folder && let Some(swapped) = self.refill(user, session, folder, name, None) {
+            return Ok((swapped.document, Some(swapped)));
+        }
+        if self.child(folder, name).is_some() {
+            return Err(libc::EEXIST);
+        }
+        Ok((self.add((folder, name.into()), is_folder, user, mode), None))
+    }
+
+    fn may_fill(&self, user: usize, folder: Id) -> Refused<()> {
+        if self.nodes.contains_key(&folder) && self.visible(folder, user) && !self.nodes[&folder].folder {
+            return Err(libc::ENOTDIR);
+        }
+        self.decide(folder, user, Want::Write)
+    }
+
+    /// The editors' rule.
+    fn refill(
+        &mut self,
+        user: usize,
+        session: usize,
+        folder: Id,
+        name: &str,
+        filler: Option<Id>,
+    ) -> Option<Swapped> {
+        let matches = |v: &Vacated| v.session == session && v.folder == folder && v.name == name;
+        let vacated = self.vacated.remove(self.vacated.iter().position(matches)?);
+        let document = vacated.document;
+        let fresh = self.now - vacated.at <= EDITORS_WINDOW;
+        let still_there = self.child(folder, &vacated.backup) == Some(document);
+        if !fresh || filler == Some(document) || !still_there || self.child(folder, name).is_some() {
+            return None;
+        }
+        let (mode, was) = (self.nodes[&document].mode, self.nodes[&document].version);
+        let copy = self.add((folder, vacated.backup.clone()), false, user, mode);
+        let (author, integrity, content) = {
+            let node = &self.nodes[&document];
+            (node.author, node.integrity, node.content.clone())
+        };
+        if let Some(copied) = self.nodes.get_mut(&copy) {
+            (copied.author, copied.integrity, copied.content) = (author, integrity, content);
+            copied.version = u64::from(was > 0);
+        }
+        if let Some(node) = self.nodes.get_mut(&document) {
+            node.place = Some((folder, name.into()));
+        }
+        Some(Swapped { document, was, copy })
+    }
+
+    /// Makes a version current, unless the database fails.
+    pub(super) fn commit(
+        &mut self,
+        user: usize,
+        id: Id,
+        content: Rc<Vec<u8>>,
+        consumes: Option<Id>,
+    ) -> Refused<u64> {
+        let fault = self.fault.take();
+        match fault {
+            Some(Fault::Full) => return Err(libc::ENOSPC),
+            Some(Fault::Backend) => return Err(libc::EIO),
+            Some(Fault::Late) | None => {}
+        }
+        let Some(node) = self.nodes.get_mut(&id) else { return Err(libc::ENOENT) };
+        node.version += 1;
+        node.author = Some(user);
+        node.content = content;
+        let version = node.version;
+        if let Some(consumed) = consumes {
+            self.nodes.remove(&consumed);
+        }
+        if fault.is_some() { Err(libc::EIO) } else { Ok(version) }
+    }
+
+    pub(super) fn remove(&mut self, user: usize, id: Id) -> Refused<()> {
+        self.decide(id, user, Want::Own)?;
+        if !self.children(id).is_empty() {
+            return Err(libc::ENOTEMPTY);
+        }
+        self.nodes.remove(&id);
+        Ok(())
+    }
+
+    /// A rename, once the kernel has found that its kinds fit. Answers the node that stands under the new name.
+    pub(super) fn move_node(
+        &mut self,
+        user: usize,
+        session: usize,
+        id: Id,
+        to: (Id, &str),
+    ) -> Refused<(Id, Option<Swapped>)> {
+        self.decide(id, user, Want::Own)?;
+        self.may_fill(user, to.0)?;
+        if self.home_of(id) != self.home_of(to.0) {
+            return Err(libc::EXDEV);
+        }
+        let is_folder = self.nodes[&id].folder;
+        let Some(from) = self.nodes[&id].place.clone() else { return Err(libc::EACCES) };
+        let backup = from.0 == to.0 && is_backup(&from.1, to.1);
+        let mut target = self.child(to.0, to.1);
+        let mut swapped = None;
+        if target.is_none() && !is_folder {
+            swapped = self.refill(user, session, to.0, to.1, Some(id));
+            target = swapped.as_ref().map(|swapped| swapped.document);
+        }
+        if let Some(target) = target.filter(|_| !is_folder && !backup) {
+            self.decide(target, user, Want::Write)?;
+            let (content, mode) = (self.nodes[&id].content.clone(), self.nodes[&id].mode);
+            let owns = self.owns(target, user);
+            let committed = self.commit(user, target, content, Some(id));
+            if owns
+                && !self.nodes.contains_key(&id)
+                && let Some(node) = self.nodes.get_mut(&target)
+            {
+                node.mode = mode;
+            }
+            return committed.map(|_| (target, swapped));
+        }
+        if let Some(target) = target {
+            self.decide(target, user, Want::Own)?;
+            if !self.children(target).is_empty() {
+                return Err(libc::ENOTEMPTY);
+            }
+            self.nodes.remove(&target);
+        }
+        if let Some(node) = self.nodes.get_mut(&id) {
+            node.place = Some((to.0, to.1.into()));
+        }
+        if backup && !is_folder {
+            self.vacated.retain(|v| (v.folder, &v.name) != (from.0, &from.1));
+            let (folder, name) = from;
+            let backup = to.1.to_string();
+            self.vacated.push(Vacated { session, folder, name, backup, document: id, at: self.now });
+        }
+        Ok((id, swapped))
+    }
+
+    pub(super) fn set_grant(&mut self, user: usize, id: Id, grant: Grant) -> Refused<()> {
+        self.decide(id, user, Want::Own)?;
+        if let Some(node) = self.nodes.get_mut(&id) {
+            node.grants.push(grant);
+        }
+        Ok(())
+    }
+
+    /// Takes the grant back that is listed for somebody.
+    pub(super) fn revoke(&mut self, user: usize, id: Id, to: Option<usize>) -> Refused<()> {
+        self.decide(id, user, Want::Own)?;
+        let Some(node) = self.nodes.get_mut(&id) else { return Err(libc::ENOENT) };
+        let last = node.grants.iter().rposition(|grant| grant.to.is_none()).unwrap_or(0);
+        let found = node.grants.iter_mut().skip(last).rev().find(|grant| grant.to == to);
+        match found.filter(|grant| !grant.revoked) {
+            Some(grant) => grant.revoked = true,
+            None => return Err(libc::ENODATA),
+        }
+        Ok(())
+    }
+
+    /// The grants on a node as its owner sees them, or one of those whom they concern.
+    pub(super) fn grants_shown(&self, user: usize, id: Id) -> Vec<(Option<usize>, Right, i64)> {
+        let grants = &self.nodes[&id].grants;
+        let since = grants.iter().rposition(|grant| grant.to.is_none()).unwrap_or(0);
+        let everyone = [None].into_iter().chain((0..USERS.len()).map(Some));
+        let listed = everyone.filter(|to| to.is_none() || *to == Some(user) || self.owns(id, user));
+        let last = |to: Option<usize>| grants.iter().skip(since).rev().find(move |grant| grant.to == to);
+        let kept = listed.filter_map(last).filter(|grant| !grant.revoked);
+        kept.map(|grant| (grant.to, grant.right, grant.until)).collect()
+    }
+}
+
+fn is_backup(name: &str, backup: &str) -> bool {
+    match (name.parse::<Name>(), backup.parse::<Name>()) {
+        (Ok(name), Ok(backup)) => name.has_backup(&backup),
+        _ => false,
+    }
+}

@@ -1,0 +1,456 @@
+//! Plays a step.
+
+use std::rc::Rc;
+
+use sss_common::{Right, Timestamp};
+
+use super::policy::Want;
+use super::{Grant, Model, Refused};
+use crate::answer::{Answer, Expected};
+use crate::step::{End, Mode, Path, READ, REDIRECT, Seat, Step, To, USERS};
+
+/// A grant's length when none is given, and the longest, on this server.
+const DEFAULT_TTL: i64 = 24 * 3600 * 1000;
+
+impl Model {
+    /// What a step changes, and what it must be answered with.
+    pub fn play(&mut self, step: &Step) -> Expected {
+        if let Step::Failing(fault, step) = step {
+            self.fault = Some(*fault);
+            let expected = self.play(step);
+            self.fault = None;
+            return expected;
+        }
+        let Some(seat) = seat_of(step) else { return self.play_outside(step) };
+        if let Step::Mount(seat) = step {
+            return is(self.log_in(*seat));
+        }
+        let Some(mount) = self.mounts.get(&seat) else { return Expected::Is(Answer::Skipped) };
+        let dead = mount.dead;
+        match step {
+            Step::Unmount(_) => {
+                let answer = self.unmount(seat);
+                if dead.is_some() { Expected::Anything } else { is(answer) }
+            }
+            Step::Retry(_) => {
+                self.retry(seat);
+                Expected::Is(Answer::Done)
+            }
+            _ if handle_of(step).is_some() => self.play_on_handle(seat, dead, step),
+            // A mount whose session is over shows the names that it knows, and opens nothing.
+            Step::Stat { .. } | Step::Rename { .. } if dead.is_some() => Expected::Anything,
+            _ if dead.is_some() => Expected::SomeFailure,
+            _ => self.play_on_path(seat, step),
+        }
+    }
+
+    fn play_outside(&mut self, step: &Step) -> Expected {
+        match step {
+            Step::Wait(seconds) => self.now += *seconds as i64 * 1000,
+            Step::Disable(user) => {
+                self.disabled[*user] = true;
+                self.end_session(*user, libc::EKEYEXPIRED);
+            }
+            Step::Enable(user) => self.disabled[*user] = false,
+            Step::Restart => self.vacated.clear(),
+            _ => {}
+        }
+        Expected::Is(Answer::Done)
+    }
+
+    fn end_session(&mut self, user: usize, errno: i32) {
+        let Some(session) = self.live[user].take() else { return };
+        for mount in self.mounts.values_mut().filter(|mount| mount.session == session) {
+            mount.dead = Some(errno);
+        }
+    }
+
+    fn log_in(&mut self, seat: Seat) -> Refused<Answer> {
+        self.mounts.remove(&seat);
+        let user = seat.user();
+        if self.disabled[user] {
+            return Err(libc::EKEYEXPIRED);
+        }
+        self.end_session(user, libc::EKEYREVOKED);
+        self.sessions += 1;
+        self.live[user] = Some(self.sessions);
+        let session = self.sessions;
+        self.mount(seat).session = session;
+        Ok(Answer::Done)
+    }
+
+    /// Answers what could not be saved.
+    fn unmount(&mut self, seat: Seat) -> Refused<Answer> {
+        let dirty = |mount: &super::Mount| {
+            let unsaved = mount.docs.iter().filter(|(_, doc)| doc.dirty && !doc.unlinked);
+            unsaved.map(|(at, _)| *at).collect::<Vec<_>>()
+        };
+        let unsaved = self.mounts.get(&seat).map(dirty).unwrap_or_default();
+        let failed = unsaved.into_iter().filter_map(|at| self.check_in(seat, at).err());
+        let mut failed: Vec<String> = failed.map(|errno| errno.to_string()).collect();
+        failed.sort();
+        if let Some(mount) = self.mounts.remove(&seat)
+            && self.live[seat.user()] == Some(mount.session)
+        {
+            self.live[seat.user()] = None;
+        }
+        Ok(Answer::Lines(failed))
+    }
+
+    fn retry(&mut self, seat: Seat) {
+        let mount = self.mount(seat);
+        let open: Vec<usize> = mount.handles.values().map(|handle| handle.doc).collect();
+        let closed: Vec<usize> = mount.docs.keys().copied().filter(|at| !open.contains(at)).collect();
+        for at in closed {
+            let _ = self.check_in(seat, at);
+            self.left(seat, at);
+        }
+    }
+
+    fn play_on_handle(&mut self, seat: Seat, dead: Option<i32>, step: &Step) -> Expected {
+        let number = handle_of(step).unwrap_or_default();
+        let there = self.mount(seat).handles.get(&number).cloned();
+        if let Step::Open { path, mode, .. } = step {
+            if there.is_some() {
+                return Expected::Is(Answer::Skipped);
+            }
+            if dead.is_some() {
+                return Expected::SomeFailure;
+            }
+            let opened = self.open(seat, path, *mode);
+            return is(opened.map(|handle| {
+                self.mount(seat).handles.insert(number, handle);
+                Answer::Done
+            }));
+        }
+        let Some(handle) = there else { return Expected::Is(Answer::Skipped) };
+        let revoked = dead.filter(|errno| *errno == libc::EKEYREVOKED);
+        match step {
+            Step::Sync { .. } => is(self.check_in(seat, handle.doc).map(|()| Answer::Done)),
+            Step::Close { .. } => {
+                self.mount(seat).handles.remove(&number);
+                is(self.close(seat, &handle).map(|()| Answer::Done))
+            }
+            Step::Read { .. } if !handle.mode.read => Expected::Is(Answer::Failed(libc::EBADF)),
+            Step::Read { at, length, .. } => match revoked {
+                Some(errno) => Expected::Is(Answer::Failed(errno)),
+                None => self.read(seat, &handle, *at, *length),
+            },
+            _ if !handle.mode.write => Expected::Is(Answer::Failed(libc::EBADF)),
+            _ => match revoked {
+                Some(errno) => Expected::Is(Answer::Failed(errno)),
+                None => is(self.change(seat, handle.doc, step)),
+            },
+        }
+    }
+
+    /// Into the draft; nobody is asked.
+    fn change(&mut self, seat: Seat, at: usize, step: &Step) -> Refused<Answer> {
+        let Some(doc) = self.mount(seat).docs.get_mut(&at) else { return Err(libc::EBADF) };
+        doc.usable()?;
+        match step {
+            Step::Write { at, data, .. } => doc.write(*at, &data.bytes()),
+            Step::Append { data, .. } => doc.write(doc.content.len(), &data.bytes()),
+            Step::Resize { size, .. } => doc.resize(*size),
+            _ => {}
+        }
+        Ok(Answer::Done)
+    }
+
+    fn read(&mut self, seat: Seat, handle: &super::mounts::Handle, at: usize, length: usize) -> Expected {
+        let failed = |errno| Answer::Failed(errno);
+        let dead = self.mount(seat).dead;
+        let Some(doc) = self.mount(seat).docs.get(&handle.doc).cloned() else { return Expected::Anything };
+        self.lost_track |= self.nodes.get(&doc.node).is_some_and(|node| doc.may_be_gone(node.version));
+        let from = at.min(doc.content.len());
+        let bytes = Answer::Bytes(doc.content[from..(at + length).min(doc.content.len()).max(from)].to_vec());
+        let right = match dead {
+            Some(errno) => Err(errno),
+            None => self.decide(doc.node, seat.user(), Want::Read),
+        };
+        let right = right.map_err(|errno| if errno == libc::ENOENT { libc::ESTALE } else { errno });
+        let unsaid = doc.usable().err();
+        match (right, unsaid) {
+            // What is here of a document that was deleted, or whose owner is logged out, may be read on.
+            _ if doc.unlinked => Expected::Either(bytes, failed(libc::ESTALE)),
+            (Err(errno), None) if doc.own && (dead.is_some() || errno == libc::ESTALE) => {
+                Expected::Either(bytes, failed(errno))
+            }
+            (_, Some(errno)) if doc.own => Expected::Is(failed(errno)),
+            (Err(errno), _) => Expected::Is(failed(errno)),
+            (Ok(()), Some(errno)) => Expected::Is(failed(errno)),
+            (Ok(()), None) => Expected::Is(bytes),
+        }
+    }
+
+    fn play_on_path(&mut self, seat: Seat, step: &Step) -> Expected {
+        match step {
+            Step::Cat { path, .. } => self.cat(seat, path),
+            Step::Put { path, data, .. } => is(self.put(seat, path, &data.bytes())),
+            Step::Truncate { path, size, .. } => is(self.truncate(seat, path, *size)),
+            Step::Mkdir { path, .. } => is(self.mkdir(seat, path)),
+            Step::Rmdir { path, .. } => is(self.unlink(seat, path, true)),
+            Step::Unlink { path, .. } => is(self.unlink(seat, path, false)),
+            Step::Rename { from, to, keep, .. } => is(self.rename(seat, from, to, *keep)),
+            Step::Stat { path, .. } => self.stat(seat, path),
+            Step::List { path, .. } => is(self.list(seat, path)),
+            Step::Chmod { path, mode, .. } => is(self.chmod(seat, path, *mode)),
+            Step::Flag { path, integrity, .. } => is(self.flag(seat, path, *integrity)),
+            Step::Grant { path, to, right, end, .. } => is(self.grant(seat, path, *to, *right, *end)),
+            Step::Revoke { path, to, .. } => is(self.take_back(seat, path, *to)),
+            Step::Grants { path, .. } => is(self.grants(seat, path)),
+            _ => Expected::Anything,
+        }
+    }
+
+    fn cat(&mut self, seat: Seat, path: &Path) -> Expected {
+        match self.open(seat, path, READ) {
+            Err(errno) => Expected::Is(Answer::Failed(errno)),
+            Ok(handle) => {
+                let answer = self.read(seat, &handle, 0, usize::MAX / 2);
+                let _ = self.close(seat, &handle);
+                answer
+            }
+        }
+    }
+
+    fn put(&mut self, seat: Seat, path: &Path, bytes: &[u8]) -> Refused<Answer> {
+        let handle = self.open(seat, path, REDIRECT)?;
+        if let Some(doc) = self.mount(seat).docs.get_mut(&handle.doc) {
+            doc.write(0, bytes);
+        }
+        self.close(seat, &handle).map(|()| Answer::Done)
+    }
+
+    /// Nobody could be told later what became of it: what is refused is dropped, unless it is not this call's alone.
+    fn truncate(&mut self, seat: Seat, path: &Path, size: usize) -> Refused<Answer> {
+        let id = self.walk(seat, path)?;
+        let mode = Mode { truncate: false, create: false, ..REDIRECT };
+        let handle = self.check_out(seat, id, mode)?;
+        let at = handle.doc;
+        let mount = self.mount(seat);
+        let alone = !mount.handles.values().any(|other| other.doc == at);
+        let before = mount.docs.get(&at).cloned();
+        if let Some(doc) = mount.docs.get_mut(&at) {
+            doc.resize(size);
+        }
+        let answer = self.check_in(seat, at);
+        if let Some(before) = before.filter(|before| answer.is_err() && alone && !before.dirty) {
+            self.mount(seat).docs.insert(at, before);
+        }
+        self.left(seat, at);
+        answer.map(|()| Answer::Done)
+    }
+
+    fn mkdir(&mut self, seat: Seat, path: &Path) -> Refused<Answer> {
+        let (folder, name) = self.walk_above(seat, path)?;
+        if self.look_up(seat, folder, &name).is_ok() {
+            return Err(libc::EEXIST);
+        }
+        let session = self.mount(seat).session;
+        self.create(seat.user(), session, folder, &name, true, 0o755)?;
+        Ok(Answer::Done)
+    }
+
+    fn unlink(&mut self, seat: Seat, path: &Path, folder: bool) -> Refused<Answer> {
+        let place = self.walk_above(seat, path)?;
+        let id = self.look_up(seat, place.0, &place.1)?;
+        match (self.nodes[&id].folder, folder) {
+            (true, false) => return Err(libc::EISDIR),
+            (false, true) => return Err(libc::ENOTDIR),
+            _ => {}
+        }
+        self.remove(seat.user(), id)?;
+        self.removed(seat, id, &place);
+        Ok(Answer::Done)
+    }
+
+    fn rename(&mut self, seat: Seat, from: &Path, to: &Path, keep: bool) -> Refused<Answer> {
+        let (above, below) = (self.walk_above(seat, from)?, self.walk_above(seat, to)?);
+        let id = self.look_up(seat, above.0, &above.1)?;
+        let there = self.look_up(seat, below.0, &below.1).ok();
+        if keep && there.is_some() {
+            return Err(libc::EEXIST);
+        }
+        if from.is_above(to) {
+            return Err(libc::EINVAL);
+        }
+        if to.is_above(from) {
+            return Err(libc::ENOTEMPTY);
+        }
+        match there.map(|there| (self.nodes[&id].folder, self.nodes[&there].folder)) {
+            Some((true, false)) => return Err(libc::ENOTDIR),
+            Some((false, true)) => return Err(libc::EISDIR),
+            _ if there == Some(id) => return Ok(Answer::Done),
+            _ => {}
+        }
+        let open = self.mount(seat).docs.iter().find(|(_, doc)| doc.is_current_of(id)).map(|(at, _)| *at);
+        if let Some(at) = open {
+            self.check_in(seat, at)?;
+        }
+        let was = self.nodes[&id].version;
+        let session = self.mount(seat).session;
+        let (stands, swapped) = self.move_node(seat.user(), session, id, (below.0, &below.1))?;
+        if let Some(swapped) = &swapped {
+            self.swapped(seat, swapped);
+        }
+        self.renamed(seat, id, was, &above, below, stands);
+        Ok(Answer::Done)
+    }
+
+    fn stat(&mut self, seat: Seat, path: &Path) -> Expected {
+        let id = match self.walk(seat, path) {
+            Ok(id) => id,
+            Err(errno) => return Expected::Is(Answer::Failed(errno)),
+        };
+        let (node, listed) = (&self.nodes[&id], self.listed(id, seat.user()));
+        let (folder, size) = (node.folder, node.content.len() as u64);
+        let open = self.mount(seat).current(id).map(|doc| doc.content.len() as u64).next();
+        match open {
+            // The size that the mount saw last, or none.
+            None if !listed => Expected::Anything,
+            open => Expected::Is(Answer::File { folder, size: open.unwrap_or(size) }),
+        }
+    }
+
+    fn list(&mut self, seat: Seat, path: &Path) -> Refused<Answer> {
+        let (user, id) = (seat.user(), self.walk(seat, path)?);
+        if !self.nodes[&id].folder {
+            return Err(libc::ENOTDIR);
+        }
+        let shown = self.children(id).into_iter().filter(|(_, child)| self.listed(*child, user));
+        let mut names: Vec<String> = shown.map(|(name, _)| crate::answer::without_time(&name)).collect();
+        if id == user {
+            names.extend(self.homes(user).into_iter().map(|home| format!("@{}", USERS[home])));
+        }
+        names.sort();
+        Ok(Answer::Lines(names))
+    }
+
+    fn chmod(&mut self, seat: Seat, path: &Path, mode: u32) -> Refused<Answer> {
+        let id = self.walk(seat, path)?;
+        if let Some(doc) = self.mount(seat).current(id).find(|doc| doc.dirty && doc.owned) {
+            doc.mode = Some(mode);
+            return Ok(Answer::Done);
+        }
+        self.decide(id, seat.user(), Want::Own)?;
+        if let Some(node) = self.nodes.get_mut(&id) {
+            node.mode = mode;
+        }
+        Ok(Answer::Done)
+    }
+
+    fn flag(&mut self, seat: Seat, path: &Path, integrity: bool) -> Refused<Answer> {
+        let (user, id) = (seat.user(), self.walk(seat, path)?);
+        self.decide(id, user, Want::Own)?;
+        let node = &self.nodes[&id];
+        let (was, content) = (node.version, node.content.clone());
+        if node.integrity == Some(integrity) {
+            return Ok(Answer::Done);
+        }
+        let committed = match node.folder || was == 0 {
+            true => Ok(was),
+            false => self.commit(user, id, Rc::clone(&content), None),
+        };
+        if let Some(node) = self.nodes.get_mut(&id)
+            && (committed.is_ok() || node.version > was)
+        {
+            node.integrity = Some(integrity);
+        }
+        committed?;
+        self.reflagged(seat, id, was);
+        Ok(Answer::Done)
+    }
+
+    fn grant(&mut self, seat: Seat, path: &Path, to: To, right: Right, end: End) -> Refused<Answer> {
+        let id = self.walk(seat, path)?;
+        self.decide(id, seat.user(), Want::Own)?;
+        let until = match end {
+            End::In(seconds) => self.now + seconds as i64 * 1000,
+            End::Unsaid => self.now + DEFAULT_TTL,
+            End::TooLate => return Err(libc::EINVAL),
+        };
+        let to = match to {
+            To::User(user) => Some(user),
+            To::All => None,
+            To::Nobody => return Err(libc::EINVAL),
+        };
+        self.set_grant(seat.user(), id, Grant { to, right, until, revoked: false })?;
+        Ok(Answer::Done)
+    }
+
+    fn take_back(&mut self, seat: Seat, path: &Path, to: To) -> Refused<Answer> {
+        let id = self.walk(seat, path)?;
+        self.decide(id, seat.user(), Want::Own)?;
+        let to = match to {
+            To::User(user) => Some(user),
+            To::All => None,
+            To::Nobody => return Err(libc::ENODATA),
+        };
+        self.revoke(seat.user(), id, to).map(|()| Answer::Done)
+    }
+
+    fn grants(&mut self, seat: Seat, path: &Path) -> Refused<Answer> {
+        let id = self.walk(seat, path)?;
+        let line = |(to, right, until): (Option<usize>, Right, i64)| {
+            format!("{} {right},{}", to.map_or("ALL", |to| USERS[to]), Timestamp(until))
+        };
+        let mut lines: Vec<String> = self.grants_shown(seat.user(), id).into_iter().map(line).collect();
+        lines.sort();
+        Ok(Answer::Lines(lines))
+    }
+}
+
+impl super::mounts::Doc {
+    fn is_current_of(&self, id: super::Id) -> bool {
+        self.node == id && !self.is_retired()
+    }
+}
+
+fn is(answer: Refused<Answer>) -> Expected {
+    Expected::Is(answer.unwrap_or_else(Answer::Failed))
+}
+
+/// Who does it; nobody, where it happens outside of all mounts.
+pub(crate) fn seat_of(step: &Step) -> Option<Seat> {
+    match step {
+        Step::Mount(seat) | Step::Unmount(seat) | Step::Retry(seat) => Some(*seat),
+        Step::Open { seat, .. }
+        | Step::Write { seat, .. }
+        | Step::Append { seat, .. }
+        | Step::Resize { seat, .. }
+        | Step::Read { seat, .. }
+        | Step::Sync { seat, .. }
+        | Step::Close { seat, .. }
+        | Step::Put { seat, .. }
+        | Step::Cat { seat, .. }
+        | Step::Truncate { seat, .. }
+        | Step::Mkdir { seat, .. }
+        | Step::Rmdir { seat, .. }
+        | Step::Unlink { seat, .. }
+        | Step::Rename { seat, .. }
+        | Step::Stat { seat, .. }
+        | Step::List { seat, .. }
+        | Step::Chmod { seat, .. }
+        | Step::Flag { seat, .. }
+        | Step::Grant { seat, .. }
+        | Step::Revoke { seat, .. }
+        | Step::Grants { seat, .. } => Some(*seat),
+        Step::Failing(_, step) => seat_of(step),
+        Step::Wait(_) | Step::Disable(_) | Step::Enable(_) | Step::Restart | Step::Maintain => None,
+    }
+}
+
+/// Which handle it is done with.
+fn handle_of(step: &Step) -> Option<u8> {
+    match step {
+        Step::Open { handle, .. }
+        | Step::Write { handle, .. }
+        | Step::Append { handle, .. }
+        | Step::Resize { handle, .. }
+        | Step::Read { handle, .. }
+        | Step::Sync { handle, .. }
+        | Step::Close { handle, .. } => Some(*handle),
+        _ => None,
+    }
+}

@@ -1,0 +1,176 @@
+#![allow(missing_docs, clippy::unwrap_used)]
+//! Sequences that were worth a test of their own: what the generated ones found once, and what they meet too seldom.
+
+use sss_common::Right;
+use sss_model::compare::{On, compare};
+use sss_model::step::*;
+
+const ALICE: Seat = Seat(0);
+const LAPTOP: Seat = Seat(1);
+const BOB: Seat = Seat(2);
+const RW: Mode = Mode { read: true, write: true, truncate: false, create: true };
+
+/// `@alice/d/a`
+fn path(text: &str) -> Path {
+    let mut names = text.split('/');
+    let home = names
+        .next()
+        .and_then(|home| USERS.iter().position(|uid| home.strip_prefix('@') == Some(uid)))
+        .unwrap();
+    let names = names.map(|name| *NAMES.iter().find(|known| **known == name).unwrap()).collect();
+    Path { home, names }
+}
+
+fn data(seed: u8, length: usize) -> Data {
+    Data { seed, length }
+}
+
+fn put(seat: Seat, at: &str, seed: u8) -> Step {
+    Step::Put { seat, path: path(at), data: data(seed, 20) }
+}
+
+fn mkdir(seat: Seat, at: &str) -> Step {
+    Step::Mkdir { seat, path: path(at) }
+}
+
+fn grant(at: &str, to: usize, right: Right, seconds: u64) -> Step {
+    Step::Grant { seat: ALICE, path: path(at), to: To::User(to), right, end: End::In(seconds) }
+}
+
+fn revoke(at: &str, to: usize) -> Step {
+    Step::Revoke { seat: ALICE, path: path(at), to: To::User(to) }
+}
+
+fn open(seat: Seat, at: &str, mode: Mode) -> Step {
+    Step::Open { seat, handle: 0, path: path(at), mode }
+}
+
+fn write(seat: Seat, at: usize, seed: u8) -> Step {
+    Step::Write { seat, handle: 0, at, data: data(seed, 10) }
+}
+
+fn read(seat: Seat) -> Step {
+    Step::Read { seat, handle: 0, at: 0, length: 100 }
+}
+
+fn sync(seat: Seat) -> Step {
+    Step::Sync { seat, handle: 0 }
+}
+
+fn close(seat: Seat) -> Step {
+    Step::Close { seat, handle: 0 }
+}
+
+fn mv(seat: Seat, from: &str, to: &str) -> Step {
+    Step::Rename { seat, from: path(from), to: path(to), keep: false }
+}
+
+fn failing(fault: Fault, step: Step) -> Step {
+    Step::Failing(fault, Box::new(step))
+}
+
+/// With alice's and bob's mounts, and `@alice/d` shared with bob.
+async fn agree(steps: Vec<Step>) {
+    let before = [
+        Step::Mount(ALICE),
+        Step::Mount(BOB),
+        mkdir(ALICE, "@alice/d"),
+        grant("@alice/d", 1, Right::Both, 3600),
+    ];
+    let steps: Vec<Step> = before.into_iter().chain(steps).collect();
+    if let Err(difference) = compare(&steps, &On::BOTH).await {
+        panic!("{difference}");
+    }
+}
+
+macro_rules! cases {
+    ($($(#[$about:meta])* $name:ident: [$($step:expr),* $(,)?];)*) => {
+        $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+        $(#[$about])*
+        async fn $name() {
+            agree(vec![$($step),*]).await;
+        })*
+    };
+}
+
+cases! {
+    /// The version that a lost answer made is the draft's own, also when the program has written on since.
+    written_on_after_a_lost_answer: [
+        open(ALICE, "@alice/a", RW),
+        write(ALICE, 0, 1),
+        sync(ALICE),
+        write(ALICE, 5, 2),
+        failing(Fault::Late, sync(ALICE)),
+        write(ALICE, 30, 3),
+        close(ALICE),
+    ];
+    /// An owner who is none any more reads nothing more: the document left the folder that was his.
+    moved_out_of_an_owners_folder: [
+        grant("@alice", 1, Right::Both, 3600),
+        mkdir(BOB, "@alice/d/d"),
+        put(ALICE, "@alice/d/d/a", 1),
+        open(BOB, "@alice/d/d/a", READ),
+        read(BOB),
+        revoke("@alice", 1),
+        revoke("@alice/d", 1),
+        mv(ALICE, "@alice/d/d/a", "@alice/b"),
+        read(BOB),
+        close(BOB),
+    ];
+    /// Who had a document open keeps its version, also when the own mount renames another over it.
+    what_is_open_outlives_a_rename_over_it: [
+        put(ALICE, "@alice/a", 1),
+        put(ALICE, "@alice/b", 2),
+        open(ALICE, "@alice/a", READ),
+        mv(ALICE, "@alice/b", "@alice/a"),
+        Step::Maintain,
+        read(ALICE),
+        close(ALICE),
+    ];
+    a_draft_of_a_closed_file_is_tried_again: [
+        put(ALICE, "@alice/a", 1),
+        open(ALICE, "@alice/a", RW),
+        write(ALICE, 0, 2),
+        failing(Fault::Full, sync(ALICE)),
+        failing(Fault::Backend, close(ALICE)),
+        Step::Cat { seat: ALICE, path: path("@alice/a") },
+        Step::Retry(ALICE),
+    ];
+    a_refused_draft_becomes_a_copy_also_at_the_second_try: [
+        put(ALICE, "@alice/d/a", 1),
+        open(BOB, "@alice/d/a", RW),
+        write(BOB, 3, 2),
+        put(ALICE, "@alice/d/a", 3),
+        failing(Fault::Backend, sync(BOB)),
+        read(BOB),
+        sync(BOB),
+        close(BOB),
+    ];
+    a_name_that_was_vacated_by_who_owns_it_no_longer: [
+        put(BOB, "@alice/d/a", 1),
+        mv(BOB, "@alice/d/a", "@alice/d/a~"),
+        revoke("@alice/d", 1),
+        grant("@alice/d", 1, Right::Both, 100),
+        put(BOB, "@alice/d/a", 2),
+        Step::Restart,
+        mv(BOB, "@alice/d/a", "@alice/d/a~"),
+    ];
+    a_session_that_is_taken_away_keeps_its_draft_to_itself: [
+        open(ALICE, "@alice/a", RW),
+        write(ALICE, 0, 1),
+        Step::Mount(LAPTOP),
+        close(ALICE),
+        Step::List { seat: LAPTOP, path: path("@alice") },
+        Step::Mount(ALICE),
+        Step::List { seat: ALICE, path: path("@alice") },
+    ];
+    a_document_is_written_from_two_sides: [
+        Step::Put { seat: ALICE, path: path("@alice/d/a"), data: data(1, 200_001) },
+        open(BOB, "@alice/d/a", RW),
+        Step::Write { seat: BOB, handle: 0, at: 131_000, data: data(2, 1000) },
+        Step::Truncate { seat: ALICE, path: path("@alice/d/a"), size: 70_000 },
+        Step::Maintain,
+        read(BOB),
+        close(BOB),
+    ];
+}
