@@ -12,16 +12,18 @@ fail() { printf '\n%sThe demo failed:%s %s\n' "$red" "$plain" "$*" >&2; exit 1; 
 
 # ---- What is needed -------------------------------------------------------------------------------------------------
 
-title "Setting up (the first build takes a few minutes)"
+title "Setting up (the first build compiles some 250 crates: about five minutes on two cores)"
 integration/setup.sh cc fusermount3 setfattr getfattr
 target=${CARGO_TARGET_DIR:-target}
-# The same selection as the tests', so that both share one build.
-build=(cargo build --workspace --bins --test layering)
+# Just the three programs. The test, which is small, makes cargo choose the dependencies' features as `make test` does, so that
+# this build serves both.
+build=(cargo build --locked --workspace --bin 3s --bin 3s-ca --bin 3s-server --test layering)
 if [ -t 2 ]; then
-    "${build[@]}"
+    "${build[@]}" # cargo shows how far it is
 else
     log=$(mktemp)
-    "${build[@]}" >"$log" 2>&1 || { cat "$log" >&2; rm -f "$log"; fail "the programs could not be built"; }
+    "${build[@]}" 2>&1 | tee "$log" | awk '/^ *Compiling/ && ++n % 25 == 0 { print "   compiled " n " crates"; fflush() }' ||
+        { cat "$log" >&2; rm -f "$log"; fail "the programs could not be built"; }
     rm -f "$log"
 fi
 PATH=$(cd "$target/debug" && pwd):$PATH
