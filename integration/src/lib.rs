@@ -11,6 +11,7 @@ pub mod binaries;
 pub mod circles;
 pub mod command;
 pub mod curl;
+pub mod disk;
 pub mod fixture;
 mod home;
 pub mod layers;
