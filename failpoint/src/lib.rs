@@ -4,8 +4,8 @@
 //! there the third time. `SSS_SKIP=erasing` leaves a step out, so that a test can show that it would notice.
 //! Both work in debug builds only.
 
-/// Every place, in the order in which a check-in, a deletion and what follows come to them. The crash tests go
-/// through this list, so a new one is tested by standing here.
+/// Every place, in the order in which a check-in, a deletion and what follows come to them. The crash tests have one
+/// test for each and fail when one is missing.
 pub const ALL: &[&str] = &[
     "checkin.pack-durable",
     "checkin.committed",
