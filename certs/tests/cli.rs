@@ -1,4 +1,4 @@
-//! The tool's words and exit codes.
+//! What the tool reports when it works; its other words are golden files (`words.rs`).
 #![allow(clippy::unwrap_used)]
 
 mod common;
@@ -6,57 +6,14 @@ mod common;
 use common::{ca, run};
 
 #[test]
-fn every_failure_has_a_second_line_and_exit_code_1() {
+fn wrong_usage_makes_nothing() {
     let dir = tempfile::tempdir().unwrap();
-    let dir = dir.path();
-    ca(dir, "init ca").ok();
-    ca(dir, "issue-server ca --host localhost -o tls").ok();
-    ca(dir, "enroll ca --uid alice --node client1 -o id").ok();
-    std::fs::write(dir.join("text"), "no PEM").unwrap();
-    for (arguments, what, hint) in [
-        ("init ca", "already holds", "another folder"),
-        ("init /proc/nowhere/ca", "cannot make the folder", "folder above"),
-        ("issue-server ca --host localhost -o tls", "already holds a server", "--renew"),
-        (
-            "issue-server nowhere --host localhost -o tls",
-            "holds no certificate authority",
-            "3s-ca init nowhere",
-        ),
-        ("enroll ca --uid bob --node client1 -o id", "identity of alice", "-o"),
-        ("enroll ca --uid bob --node client1 -o ca", "own folder", "-o"),
-        ("revoke ca 0102", "no certificate with serial 0102", "index.tsv"),
-        ("revoke ca what?", "neither a certificate file nor a serial", "client.crt"),
-        ("revoke ca text", "no X.509 certificate", "openssl x509"),
-        ("revoke ca ca/ca.crt", "own certificate", "init"),
-        ("show text", "no certificate, revocation list or key", "PEM"),
-        ("show nowhere", "cannot read nowhere", "check the path"),
-        ("show ca", "cannot read ca", "name a file"),
-    ] {
-        let said = ca(dir, arguments);
-        assert_eq!((said.code, said.out.as_str()), (1, ""), "{arguments}");
-        let [first, second] = said.err.lines().collect::<Vec<_>>()[..] else { panic!("{said:?}") };
-        assert!(first.starts_with("3s-ca: ") && first.contains(what), "{said:?}");
-        assert!(second.starts_with("  hint: ") && second.contains(hint), "{said:?}");
+    for arguments in
+        ["init ca --days 10951", "issue-server ca -o tls", "enroll ca --uid ALL --node client1 -o id"]
+    {
+        assert_eq!(ca(dir.path(), arguments).code, 2, "{arguments}");
     }
-}
-
-#[test]
-fn wrong_usage_has_exit_code_2_and_says_why() {
-    let dir = tempfile::tempdir().unwrap();
-    for (arguments, why) in [
-        ("frobnicate ca", "unrecognized subcommand"),
-        ("issue-server ca -o tls", "--host"),
-        ("issue-server ca --host *.example.org -o tls", "a host is a DNS name"),
-        ("enroll ca --uid ALL --node client1 -o id", "reserved"),
-        ("enroll ca --uid alice --node a/b -o id", "not allowed here"),
-        ("enroll ca --uid alice --node client1 -o id --days 0", "1 to 10950 days"),
-        ("init ca --days 10951", "1 to 10950 days"),
-    ] {
-        let said = ca(dir.path(), arguments);
-        assert_eq!(said.code, 2, "{arguments}");
-        assert!(said.err.contains(why) && said.err.contains("--help"), "{said:?}");
-    }
-    assert!(std::fs::read_dir(dir.path()).unwrap().next().is_none(), "nothing was made");
+    assert!(std::fs::read_dir(dir.path()).unwrap().next().is_none());
 }
 
 #[test]

@@ -1,10 +1,11 @@
-//! The built `3s`: its words, its exit codes, and a mount's life from the command line.
+//! The built `3s`: a mount's life from the command line, and what is said when it goes wrong. Words that need no server
+//! are golden files (`words.rs`).
 #![allow(missing_docs, clippy::unwrap_used)]
 
 mod support;
 
 use std::ffi::OsStr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
@@ -361,54 +362,4 @@ async fn identities_that_cannot_be() {
     write(&id.join("client.key"), "nonsense");
     setup.mount(&[]).await.failed(1, "client.key holds no PEM private key", "openssl");
     assert_eq!(setup.server.count(), 0, "nothing was sent");
-}
-
-// The other commands' words.
-
-#[tokio::test(flavor = "multi_thread")]
-async fn files_that_are_not_on_a_mount() {
-    let setup = Setup::new().await;
-    for args in [
-        &["grant", "/etc/passwd", "bob", "checkout", "50s"][..],
-        &["revoke", "/etc/passwd", "ALL"],
-        &["info", "/etc/passwd"],
-        &["verify", "/etc/passwd"],
-        &["rm", "/etc/passwd"],
-    ] {
-        setup.run(args).await.failed(1, "/etc/passwd is not on a 3S mount", "3s status");
-    }
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn command_lines_that_make_no_sense() {
-    let setup = Setup::new().await;
-    for (args, says) in [
-        (&["mount", "alice", "/mnt"][..], "HOST:PORT"),
-        (&["mount", "alice@h", "/mnt"], "HOST:PORT"),
-        (&["mount", "alice@h:1", "/mnt", "-o", "bogus"], "known are identity=ID_DIR"),
-        (&["grant", "/f", "bob", "read", "50s"], "RIGHT[,WHEN]"),
-        (&["grant", "/f", "bob", "checkout", "soon"], "RIGHT[,WHEN]"),
-        (&["grant", "/f", "a/b", "checkout", "5s"], "not allowed here"),
-        (&["bogus"], "unrecognized subcommand"),
-        (&[], "Usage"),
-    ] {
-        let said = setup.run(args).await;
-        assert_eq!(said.code, Some(2), "{args:?}: {}", said.stderr);
-        assert!(said.stderr.contains(says), "{args:?}: {}", said.stderr);
-    }
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn help_is_there_with_examples() {
-    let setup = Setup::new().await;
-    for command in ["mount", "unmount", "grant", "revoke", "rm", "info", "status", "verify"] {
-        let said = setup.run([command, "--help"]).await.succeeded();
-        assert!(
-            said.stdout.contains("Example") && said.stdout.contains(&format!("3s {command}")),
-            "{}",
-            said.stdout
-        );
-        assert!(!said.stdout.contains("daemon-child"));
-    }
-    assert!(Path::new(env!("CARGO_BIN_EXE_3s")).exists());
 }

@@ -2,11 +2,6 @@
 
 use super::*;
 use clap::CommandFactory;
-use clap::error::ErrorKind;
-
-fn parse(line: &str) -> Result<Cli, ErrorKind> {
-    Cli::try_parse_from(line.split(' ')).map_err(|error| error.kind())
-}
 
 #[test]
 fn the_commands_of_the_contract() {
@@ -35,34 +30,7 @@ fn the_commands_of_the_contract() {
         "3s-server restore out data --key backup.key --keyring k --deletions log",
         "3s-server run data --tls tls --listen [::1]:8443 --http-redirect 0.0.0.0:80 --config c --keyring k --log-format json",
     ] {
-        assert!(parse(line).is_ok(), "{line}");
-    }
-}
-
-#[test]
-fn other_lines_are_refused() {
-    for (line, kind) in [
-        ("3s-server", ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand),
-        ("3s-server rotate-key", ErrorKind::MissingRequiredArgument),
-        ("3s-server user add data ALL x.pub", ErrorKind::ValueValidation),
-        ("3s-server user add data a/b x.pub", ErrorKind::ValueValidation),
-        ("3s-server audit", ErrorKind::MissingRequiredArgument),
-        ("3s-server audit data --action read", ErrorKind::InvalidValue),
-        ("3s-server audit data --since yesterday", ErrorKind::ValueValidation),
-        ("3s-server audit data --path alice/d", ErrorKind::ValueValidation),
-        ("3s-server audit data --head head.txt", ErrorKind::MissingRequiredArgument),
-        ("3s-server audit data --verify --json", ErrorKind::ArgumentConflict),
-        ("3s-server scrub", ErrorKind::MissingRequiredArgument),
-        ("3s-server scrub data --rate fast", ErrorKind::ValueValidation),
-        ("3s-server scrub data --rate 65535", ErrorKind::ValueValidation),
-        ("3s-server restore out data --key k", ErrorKind::MissingRequiredArgument),
-        ("3s-server restore out data --no-deletions", ErrorKind::MissingRequiredArgument),
-        ("3s-server restore out data --key k --no-deletions --deletions log", ErrorKind::ArgumentConflict),
-        ("3s-server run data --listen 127.0.0.1:0", ErrorKind::MissingRequiredArgument),
-        ("3s-server run data --tls tls --listen 127.0.0.1", ErrorKind::ValueValidation),
-        ("3s-server run data --tls tls --listen 127.0.0.1:0 --log-format xml", ErrorKind::InvalidValue),
-    ] {
-        assert_eq!(parse(line).unwrap_err(), kind, "{line}");
+        assert!(Cli::try_parse_from(line.split(' ')).is_ok(), "{line}");
     }
 }
 
