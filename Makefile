@@ -1,9 +1,9 @@
 # `make demo` and `make test` are all that a fresh machine with a Rust toolchain needs.
 
 CARGO ?= cargo
-TEST_TOOLS = cc mkfs.ext4 losetup fusermount3 setfattr getfattr rsync vim openssl curl python3 pip git pgrep runuser
+TEST_TOOLS = cc mkfs.ext4 losetup fusermount3 setfattr getfattr rsync vim openssl curl python3 pip git pgrep runuser mandoc
 
-.PHONY: help demo build test soak check fmt bench bench-erase deny
+.PHONY: help demo build test soak check fmt bench bench-erase deny man
 
 help:
 	@echo "make demo    a store, three users, one document: shows what 3S does and cleans up"
@@ -13,6 +13,7 @@ help:
 	@echo "make bench   measures against a plain folder and sshfs (BENCH='--rounds 1 --size 256')"
 	@echo "make bench-erase  what erasing a key costs, by the number of keys (BENCH='--keys 1000,10000')"
 	@echo "make build   release binaries in target/release"
+	@echo "make man     man pages and completions in target/man and target/completions"
 	@echo "make deny    licences and advisories of the dependencies (needs cargo-deny)"
 
 demo:
@@ -32,6 +33,9 @@ check:
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets -- -D warnings
 	$(MAKE) --no-print-directory test
+
+man:
+	@$(CARGO) run --locked --quiet -p sss-integration --example man -- $(abspath $(or $(CARGO_TARGET_DIR),target))
 
 fmt:
 	$(CARGO) fmt --all

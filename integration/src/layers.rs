@@ -67,7 +67,7 @@ pub const CRATES: &[(&str, &str, &[&str])] = &[
         "sss-model",
         &["sss-common", "sss-certs", "sss-policy", "sss-vault", "sss-server", "sss-fs-client"],
     ),
-    ("integration", "sss-integration", &["sss-common", "sss-certs"]),
+    ("integration", "sss-integration", &["sss-common", "sss-certs", "sss-server", "sss-fs-client"]),
 ];
 
 /// All that points up in a crate's `src` folder, one line each.
