@@ -1,7 +1,7 @@
 # `make demo` and `make test` are all that a fresh machine with a Rust toolchain needs.
 
 CARGO ?= cargo
-TEST_TOOLS = cc mkfs.ext4 losetup fusermount3 setfattr getfattr rsync vim openssl curl python3 pip git pgrep runuser mandoc
+TEST_TOOLS = cc mkfs.ext4 losetup fusermount3 setfattr getfattr rsync vim openssl curl python3 pip git pgrep runuser sqlite3 mandoc
 
 .PHONY: help demo build test soak check fmt bench bench-erase deny man
 

@@ -4,7 +4,8 @@
 //! [`Store::start`] gives a store of its own to each test: a temporary folder with a certificate authority,
 //! identities for the users of [`USERS`], and a server on a free port. [`Store::mount`] mounts it. Both clean up
 //! when they are dropped, also while a test panics, and end only processes that they started.
-//! Nothing here needs root; a test that does says so through [`needs_root`].
+//! Nothing here needs root; a test that does says so through [`needs_root`]. What else may be missing goes through [`needs`];
+//! tools that `make test` installs are not asked for: without them a test fails.
 
 pub mod bench;
 pub mod binaries;
@@ -35,13 +36,25 @@ pub fn is_root() -> bool {
     rustix::process::geteuid().is_root()
 }
 
-/// `true` as root. Otherwise says on the terminal that `test` is skipped, past the test runner's capture.
-pub fn needs_root(test: &str) -> bool {
-    if !is_root() {
-        // Only the print macros are captured: this line is seen.
-        let _ = writeln!(std::io::stderr(), "SKIPPED {test}: it needs root");
+/// What a test needs is there, or the test is left out: loudly, and never in CI. `false` is for the test to return.
+///
+/// In CI (`CI` is set) what is missing is a failure: a test that is skipped there is one that nobody runs.
+#[must_use]
+pub fn needs(test: &str, what: &str, is_there: bool) -> bool {
+    if is_there {
+        return true;
     }
-    is_root()
+    let in_ci = std::env::var("CI").is_ok_and(|ci| !matches!(&*ci, "" | "0" | "false"));
+    assert!(!in_ci, "{test} needs {what}, and nothing is skipped in CI");
+    // Only the print macros are captured: this line is seen.
+    let _ = writeln!(std::io::stderr(), "SKIPPED {test}: it needs {what}");
+    false
+}
+
+/// [`needs`] root.
+#[must_use]
+pub fn needs_root(test: &str) -> bool {
+    needs(test, "root", is_root())
 }
 
 /// `len` bytes that do not repeat and do not compress, the same for the same `seed`.

@@ -5,8 +5,10 @@
 #![allow(missing_docs)]
 
 mod admin;
+mod audit;
 mod backup;
 mod basic;
+mod correlate;
 mod crashes;
 mod docs;
 mod drill;
