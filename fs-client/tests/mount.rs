@@ -23,7 +23,10 @@ struct Mounted {
 
 impl Mounted {
     fn new(server: &Arc<MemoryServer>, uid: &str) -> Option<Mounted> {
-        assert!(Path::new("/dev/fuse").exists(), "nothing can be mounted without /dev/fuse: try modprobe fuse");
+        assert!(
+            Path::new("/dev/fuse").exists(),
+            "nothing can be mounted without /dev/fuse: try modprobe fuse"
+        );
         let folder = tempfile::tempdir().unwrap();
         let plan = Plan {
             target: format!("{uid}@localhost:8443").parse().unwrap(),
