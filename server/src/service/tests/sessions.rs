@@ -83,7 +83,8 @@ async fn a_well_signed_statement_of_something_else_is_refused(world: World) {
     let statement = |machine: &str, uid: &str, challenge: &str| {
         login::statement(&machine.parse().unwrap(), &uid.parse().unwrap(), challenge)
     };
-    let others: [(&str, &dyn Fn(&str) -> String); 6] = [
+    type Signed<'a> = &'a dyn Fn(&str) -> String;
+    let others: [(&str, Signed<'_>); 6] = [
         ("machine", &|challenge| statement("client2", "alice", challenge)),
         ("user", &|challenge| statement("client1", "bob", challenge)),
         ("more behind it", &|challenge| format!("{}\n", statement("client1", "alice", challenge))),
