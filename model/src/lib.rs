@@ -22,7 +22,7 @@
 //! | `disable` and `enable` | the server is started anew behind them | a running one believes a session for a second, by the machine's clock |
 //! | rights and sessions | told to all mounts between steps | the event stream does it within moments |
 //! | superseded versions | the server drops them at once if nobody pins them, until its first restart; then it keeps them | a restart forgets pins, and mounts take them up again only when they read |
-//! | a version that its maker has open since before it was made, once somebody else has saved | the sequence ends where it is read or copied | a known fault: nobody holds that version (`Model::lost_track`) |
+//! | a version whose check-in was in doubt and is open, once somebody else has saved | the sequence ends where it is read or copied | whether the server holds that version is known to nobody until it is read (`Model::lost_track`) |
 //! | packs without a row | looked for only where no commit failed in doubt | the sweeper deletes those after an hour |
 //!
 //! The reference speaks of owners as `docs/SEMANTICS.md` does: who owns an enclosing folder owns what is below it.

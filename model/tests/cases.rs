@@ -127,6 +127,19 @@ cases! {
         read(ALICE),
         close(ALICE),
     ];
+    /// Who made a document and has it open keeps what he saved, whoever saves after him.
+    a_version_is_held_for_who_made_its_document: [
+        open(BOB, "@alice/d/a", RW),
+        write(BOB, 0, 1),
+        sync(BOB),
+        put(ALICE, "@alice/d/a", 2),
+        Step::Maintain,
+        read(BOB),
+        write(BOB, 3, 3),
+        close(BOB),
+        Step::List { seat: ALICE, path: path("@alice/d") },
+        Step::Unmount(BOB),
+    ];
     a_draft_of_a_closed_file_is_tried_again: [
         put(ALICE, "@alice/a", 1),
         open(ALICE, "@alice/a", RW),

@@ -197,6 +197,11 @@ pub struct CheckinEnd {
     /// New permission bits, within `0o7777`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mode: Option<u32>,
+    /// Whether the session holds the version that this makes, as if it had opened it: `close` gives it back. For who made
+    /// the document, or wrote it without having opened its base: otherwise nobody would keep the version for it once
+    /// somebody else's check-in replaces it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub hold: bool,
 }
 
 /// `setattr`: attributes without content. Answers an [`Attr`].

@@ -43,6 +43,8 @@ pub struct Snapshot {
     pub mode: Option<u32>,
     /// The last change that is in it.
     pub seq: u64,
+    /// Whether the server is asked to hold the version for the session.
+    pub hold: bool,
 }
 
 static ZEROES: [u8; BLOCK_SIZE] = [0; BLOCK_SIZE];
@@ -106,7 +108,8 @@ impl Snapshot {
 
     /// The end frame.
     pub fn end(&self) -> Bytes {
-        let end = CheckinEnd { size: self.size, mtime_ns: Some(self.mtime_ns), mode: self.mode };
+        let Snapshot { size, mtime_ns, mode, hold, .. } = *self;
+        let end = CheckinEnd { size, mtime_ns: Some(mtime_ns), mode, hold };
         let json = serde_json::to_vec(&end).unwrap_or_default();
         end_frame(&json).into()
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use futures::StreamExt;
 use futures::stream;
-use sss_common::wire::fs::{Attr, NodeRequest};
+use sss_common::wire::fs::{Attr, NodeRequest, Pin};
 use sss_common::{Code, NodeId, Version};
 
 use super::body::{Snapshot, encode};
@@ -82,8 +82,9 @@ impl Document {
             return Ok(None);
         }
         let running = state.upload.take();
-        let snapshot =
-            state.draft.snapshot(|index, seq| running.as_ref().is_some_and(|up| up.has(index, seq)));
+        let sent = |index, seq| running.as_ref().is_some_and(|up| up.has(index, seq));
+        // The server carries a pin of the base on; without one the new version needs its own.
+        let snapshot = Snapshot { hold: !state.pinned, ..state.draft.snapshot(sent) };
         state.checkin = CheckIn::UnderWay(None);
         Ok(Some((state.attr.node, state.attr.version, snapshot, running)))
     }
@@ -95,7 +96,8 @@ impl Document {
 
     /// Finds out what became of a check-in without an answer, before anything else is sent on top of it. It
     /// happened if the next version is mine and has exactly the size and the nanosecond that I sent; then
-    /// the answer is true.
+    /// the answer is true. Whether the server holds the version for this session stays unknown: it is given back, and
+    /// pinned again by the next read that needs it.
     pub(super) async fn settle(&self) -> Result<bool> {
         let (node, base, attempt) = {
             let state = self.state();
@@ -112,6 +114,9 @@ impl Document {
         state.checkin.settle();
         if happened {
             state.committed(attempt.seq, attr);
+            if std::mem::take(&mut state.pinned) {
+                self.shared.closer.give_back(Pin { node, version: base });
+            }
         }
         Ok(happened)
     }
@@ -120,6 +125,13 @@ impl Document {
         let mut state = self.state();
         state.checkin.settle();
         state.committed(snapshot.seq, Attr { size: snapshot.size, ..attr });
+        if snapshot.hold {
+            let open = state.handles > 0;
+            let pinned_meanwhile = std::mem::replace(&mut state.pinned, open);
+            if pinned_meanwhile || !open {
+                self.shared.closer.give_back(state.base());
+            }
+        }
         state.local_attr()
     }
 

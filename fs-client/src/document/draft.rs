@@ -275,6 +275,7 @@ impl Draft {
             mtime_ns: *self.mtime_ns.get_or_insert_with(|| self.clock.now_ns()),
             mode: self.mode,
             seq: self.seq,
+            hold: false,
         }
     }
 

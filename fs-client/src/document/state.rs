@@ -256,7 +256,7 @@ impl State {
         self.draft.is_changed() && !self.fate.is_unlinked() && self.fate.lost().is_none()
     }
 
-    /// The base is read by its pin; a version of one's own has none until it is needed.
+    /// The base is read by its pin; an own version whose check-in was in doubt has none until it is needed.
     pub(super) fn needs_pin(&self) -> bool {
         self.asks() || (!self.pinned && !self.fate.is_unlinked() && self.attr.version != Version::NONE)
     }

@@ -267,6 +267,24 @@ async fn an_own_check_in_keeps_the_inode_and_a_foreign_one_does_not() {
 }
 
 #[tokio::test]
+async fn what_its_maker_saved_is_held_until_the_last_handle_is_gone() {
+    let site = Site::new();
+    let alice = site.mount("alice");
+    let (_, fh) = alice.create("a").await.unwrap();
+    alice.fs.write(fh, 0, &Bytes::from_static(b"one")).unwrap();
+    alice.fs.fsync(fh).await.unwrap();
+    assert_eq!(site.server.pins(), 1);
+    alice.grant("a", "bob", "both").await;
+    let bob = site.mount("bob");
+    bob.save("@alice/a", "three").await.unwrap();
+    bob.fs.shutdown().await;
+    assert_eq!(alice.fs.read(fh, 0, 100).await.unwrap(), "one");
+    alice.close(fh).await.unwrap();
+    alice.fs.shutdown().await;
+    assert_eq!(site.server.pins(), 0, "every pin is given back");
+}
+
+#[tokio::test]
 async fn vims_save_keeps_the_document() {
     let site = Site::new();
     let alice = site.mount("alice");

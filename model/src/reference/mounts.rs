@@ -252,7 +252,7 @@ impl Model {
         }
         if doc.in_doubt {
             if let Some(doc) = self.mount(seat).docs.get_mut(&at) {
-                (doc.dirty, doc.in_doubt) = (false, false);
+                (doc.dirty, doc.in_doubt, doc.pinned) = (false, false, false);
             }
             return Ok(());
         }
@@ -272,6 +272,7 @@ impl Model {
             doc.base = version;
             doc.written.fill(false);
             (doc.dirty, doc.in_doubt) = (committed.is_err(), committed.is_err());
+            doc.pinned |= committed.is_ok();
             doc.mode = None;
             doc.owned = owned;
         }

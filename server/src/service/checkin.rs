@@ -98,6 +98,10 @@ impl Service {
         new.mode = end.mode.filter(|_| self.attr_of(&seen).right.owner).map(|mode| mode & 0o7777);
         let node =
             self.make_version(caller, &allowed, new, sealer, (AuditAction::Checkin, &seen.path)).await?;
+        if end.hold {
+            // A session that holds too many finds out when it reads.
+            self.pins.hold(caller.token, node.id, node.version);
+        }
         Ok(self.attr(&node, &seen.facts))
     }
 

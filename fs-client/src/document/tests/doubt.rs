@@ -52,7 +52,7 @@ fn a_version_of_somebody_else_is_never_taken_for_a_check_in_without_an_answer() 
 
 /// A whole content with its time, as a mount sends it.
 fn complete(content: &[u8], mtime_ns: i64) -> CheckinBody {
-    let end = CheckinEnd { size: content.len() as u64, mtime_ns: Some(mtime_ns), mode: None };
+    let end = CheckinEnd { size: content.len() as u64, mtime_ns: Some(mtime_ns), ..Default::default() };
     let parts: [&[u8]; 3] =
         [&data_header(0, content.len()).unwrap(), content, &end_frame(&serde_json::to_vec(&end).unwrap())];
     CheckinBody::Whole(parts.map(Bytes::copy_from_slice).into())

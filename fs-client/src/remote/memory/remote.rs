@@ -356,6 +356,9 @@ impl Remote for MemoryRemote {
         }
         committed?;
         state.carry(self.session, Pin { node, version: base }, made);
+        if end.hold {
+            *state.pins.entry((self.session, Pin { node, version: made })).or_default() += 1;
+        }
         state.attr(node, &self.uid, now)
     }
 
