@@ -12,7 +12,7 @@ use clap::CommandFactory;
 fn the_words_are_those_of_the_golden_files() {
     let cases = trycmd::TestCases::new();
     cases.register_bin("3s-ca", Path::new(env!("CARGO_BIN_EXE_3s-ca")));
-    cases.env("XDG_STATE_HOME", "/nowhere").case("tests/cmd/*.trycmd");
+    cases.env("XDG_STATE_HOME", env!("CARGO_TARGET_TMPDIR")).case("tests/cmd/*.trycmd");
 }
 
 #[test]

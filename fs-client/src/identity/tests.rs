@@ -81,7 +81,7 @@ fn keys_of_every_usual_form() {
 
 #[test]
 fn what_is_missing_or_no_pem() {
-    refused(Path::new("/nowhere"), "/nowhere is not a folder", "--identity");
+    refused(Path::new("/proc/nowhere"), "/proc/nowhere is not a folder", "--identity");
     for name in ["ca.crt", "client.crt", "client.key", "user.key"] {
         let dir = id_dir();
         put(dir.path(), name, "nonsense");

@@ -84,8 +84,8 @@ mod tests {
     #[test]
     fn a_log_that_cannot_be_written_is_said() {
         let target: Target = "alice@h:1".parse().unwrap();
-        let failure = file(Some(&Log::File("/nowhere/log".into())), &target).unwrap_err();
-        assert!(failure.to_string().contains("/nowhere/log") && failure.hint.contains("-o log="));
+        let failure = file(Some(&Log::File("/proc/nowhere/log".into())), &target).unwrap_err();
+        assert!(failure.to_string().contains("/proc/nowhere/log") && failure.hint.contains("-o log="));
         assert!(file(Some(&Log::None), &target).unwrap().is_none());
     }
 }
