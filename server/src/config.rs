@@ -93,12 +93,14 @@ pub enum ConfigError {
         error: std::io::Error,
     },
     /// The file is no TOML, or says something that is not known.
-    #[error("{file}: {error}\n3s-server.example.toml lists every key")]
+    #[error("{file}, line {line}: {what}\n3s-server.example.toml lists every key")]
     Malformed {
         /// Which file.
         file: String,
-        /// What and where.
-        error: toml::de::Error,
+        /// Where, from 1 on.
+        line: usize,
+        /// What, on one line.
+        what: String,
     },
     /// A value is out of its range.
     #[error("{key} = {value} is out of range\nit goes from {least} to {most}; see 3s-server.example.toml")]
@@ -125,7 +127,12 @@ impl Config {
     }
 
     fn parse(text: &str, file: String) -> Result<Self, ConfigError> {
-        let config: Config = toml::from_str(text).map_err(|error| ConfigError::Malformed { file, error })?;
+        let malformed = |error: toml::de::Error| {
+            let before = text.get(..error.span().map_or(0, |span| span.start)).unwrap_or_default();
+            let what = error.message().trim_end().replace('\n', ", ");
+            ConfigError::Malformed { file, line: before.matches('\n').count() + 1, what }
+        };
+        let config: Config = toml::from_str(text).map_err(malformed)?;
         config.check()?;
         Ok(config)
     }

@@ -90,7 +90,10 @@ fn what_cannot_be_is_refused_with_a_second_line() {
         let error = parse(text).expect_err(text);
         assert!(error.contains(word), "{text}: {error}");
         assert!(error.contains("3s-server.example.toml"), "{error}");
+        assert_eq!(error.lines().count(), 2, "{error}");
     }
+    let third = parse("[documents]\n\nmax_sise = 1").unwrap_err();
+    assert!(third.starts_with("test.toml, line 3: unknown field `max_sise`"), "{third}");
     let missing = Config::load(Path::new("/nowhere/x.toml")).unwrap_err().to_string();
     assert!(missing.contains("/nowhere/x.toml") && missing.lines().count() == 2, "{missing}");
 }

@@ -171,7 +171,7 @@ impl<T, E: Into<anyhow::Error>> Advice<T> for Result<T, E> {
 pub fn advised(error: &anyhow::Error) -> Advised {
     let words = format!("{error:#}");
     let (what, hint) = words.split_once('\n').unwrap_or((&words, "see `3s-server --help`"));
-    Advised::new(what, hint)
+    Advised::new(what, hint.trim_start())
 }
 
 #[cfg(test)]
