@@ -75,8 +75,9 @@ fn handle() -> impl Strategy<Value = u8> {
     0u8..2
 }
 
-fn written() -> impl Strategy<Value = Step> {
-    prop_oneof![
+/// A save, or what else commits. Boxed, as what is large here: strategies lie on the stack otherwise.
+fn written() -> BoxedStrategy<Step> {
+    let written = prop_oneof![
         4 => (seat(), path(), data()).prop_map(|(seat, path, data)| Step::Put { seat, path, data }),
         3 => (seat(), handle()).prop_map(|(seat, handle)| Step::Close { seat, handle }),
         2 => (seat(), handle()).prop_map(|(seat, handle)| Step::Sync { seat, handle }),
@@ -86,20 +87,57 @@ fn written() -> impl Strategy<Value = Step> {
             .prop_map(|(seat, path, size)| Step::Truncate { seat, path, size }),
         1 => (seat(), path_or_home(), any::<bool>())
             .prop_map(|(seat, path, integrity)| Step::Flag { seat, path, integrity }),
-    ]
+    ];
+    written.boxed()
 }
 
-fn step() -> impl Strategy<Value = Step> {
+/// What is done with a handle that is open.
+fn with_handle(who: BoxedStrategy<(Seat, u8)>) -> BoxedStrategy<Step> {
+    let length = select(vec![10usize, 100, 300_000]);
+    let steps = prop_oneof![
+        4 => (who.clone(), place(), data())
+            .prop_map(|((seat, handle), at, data)| Step::Write { seat, handle, at, data }),
+        1 => (who.clone(), data()).prop_map(|((seat, handle), data)| Step::Append { seat, handle, data }),
+        1 => (who.clone(), place()).prop_map(|((seat, handle), size)| Step::Resize { seat, handle, size }),
+        4 => (who.clone(), place(), length)
+            .prop_map(|((seat, handle), at, length)| Step::Read { seat, handle, at, length }),
+        2 => who.clone().prop_map(|(seat, handle)| Step::Sync { seat, handle }),
+        1 => who.prop_map(|(seat, handle)| Step::Close { seat, handle }),
+    ];
+    steps.boxed()
+}
+
+fn open() -> BoxedStrategy<Step> {
+    let open = (seat(), handle(), path(), mode());
+    open.prop_map(|(seat, handle, path, mode)| Step::Open { seat, handle, path, mode }).boxed()
+}
+
+/// A program at work on one document, with what others do to the same document, and anything else, in between.
+fn work() -> BoxedStrategy<Vec<Step>> {
+    let begun = (seat(), handle(), path(), mode(), any::<bool>());
+    let work = begun.prop_flat_map(|(seat, handle, path, mode, close)| {
+        let put = (self::seat(), data());
+        let same = path.clone();
+        let between = prop_oneof![
+            6 => with_handle(Just((seat, handle)).boxed()),
+            2 => put.prop_map(move |(seat, data)| Step::Put { seat, path: same.clone(), data }),
+            1 => Just(Step::Maintain),
+            2 => step(),
+        ];
+        let open = Step::Open { seat, handle, path, mode };
+        prop::collection::vec(between, 2..8).prop_map(move |between| {
+            let closed = close.then_some(Step::Close { seat, handle });
+            std::iter::once(open.clone()).chain(between).chain(closed).collect()
+        })
+    });
+    work.boxed()
+}
+
+fn step() -> BoxedStrategy<Step> {
     let fault = select(vec![Fault::Full, Fault::Backend, Fault::Late]);
     let files = prop_oneof![
-        5 => (seat(), handle(), path(), mode())
-            .prop_map(|(seat, handle, path, mode)| Step::Open { seat, handle, path, mode }),
-        4 => (seat(), handle(), place(), data())
-            .prop_map(|(seat, handle, at, data)| Step::Write { seat, handle, at, data }),
-        1 => (seat(), handle(), data()).prop_map(|(seat, handle, data)| Step::Append { seat, handle, data }),
-        1 => (seat(), handle(), place()).prop_map(|(seat, handle, size)| Step::Resize { seat, handle, size }),
-        4 => (seat(), handle(), place(), select(vec![10usize, 100, 300_000]))
-            .prop_map(|(seat, handle, at, length)| Step::Read { seat, handle, at, length }),
+        5 => open(),
+        14 => with_handle((seat(), handle()).boxed()),
         4 => (seat(), path()).prop_map(|(seat, path)| Step::Cat { seat, path }),
     ];
     let names = prop_oneof![
@@ -128,7 +166,7 @@ fn step() -> impl Strategy<Value = Step> {
         2 => Just(Step::Maintain),
         3 => (fault, written()).prop_map(|(fault, step)| Step::Failing(fault, Box::new(step))),
     ];
-    prop_oneof![10 => written(), 12 => files, 8 => names, 8 => sharing, 5 => rest]
+    prop_oneof![10 => written(), 12 => files.boxed(), 8 => names.boxed(), 8 => sharing.boxed(), 5 => rest.boxed()].boxed()
 }
 
 /// Something that is there, and shared, when a sequence begins.
@@ -155,9 +193,14 @@ fn beginning() -> impl Strategy<Value = Vec<Step>> {
     ]
 }
 
-/// Sequences of up to so many steps. All seats but alice's second are mounted first.
-pub fn sequence(length: usize) -> impl Strategy<Value = Vec<Step>> {
+/// Sequences of so many steps, or a little more. All seats but alice's second are mounted first.
+pub fn sequence(length: usize) -> BoxedStrategy<Vec<Step>> {
     let mounts = [Step::Mount(Seat(0)), Step::Mount(Seat(2)), Step::Mount(Seat(3))];
-    (beginning(), prop::collection::vec(step(), 1..length))
-        .prop_map(move |(first, then)| mounts.iter().cloned().chain(first).chain(then).collect())
+    let bursts = prop_oneof![3 => step().prop_map(|step| vec![step]), 1 => work()];
+    // A burst has two steps and a half on average.
+    (beginning().boxed(), prop::collection::vec(bursts, 1..length.div_ceil(2)))
+        .prop_map(move |(first, then)| {
+            mounts.iter().cloned().chain(first).chain(then.into_iter().flatten()).collect()
+        })
+        .boxed()
 }

@@ -7,10 +7,11 @@ use sss_model::compare::{On, compare};
 use sss_model::generate::sequence;
 use sss_model::step::Step;
 
-fn config() -> ProptestConfig {
+/// `PROPTEST_CASES` takes the place of `cases`. A sequence takes the server seconds in a build that is not optimised.
+fn config(cases: u32) -> ProptestConfig {
     let persistence =
         FileFailurePersistence::Direct(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/sequences.seeds"));
-    let cases = std::env::var("PROPTEST_CASES").ok().and_then(|text| text.parse().ok()).unwrap_or(24);
+    let cases = std::env::var("PROPTEST_CASES").ok().and_then(|text| text.parse().ok()).unwrap_or(cases);
     ProptestConfig {
         cases,
         max_shrink_iters: 2000,
@@ -28,12 +29,16 @@ fn play(steps: &[Step], on: &[On]) -> Result<(), TestCaseError> {
 }
 
 proptest! {
-    #![proptest_config(config())]
+    #![proptest_config(config(64))]
 
     #[test]
     fn the_memory_twin_does_what_the_model_says(steps in sequence(60)) {
         play(&steps, &[On::Memory])?;
     }
+}
+
+proptest! {
+    #![proptest_config(config(8))]
 
     #[test]
     fn the_server_does_what_the_model_says(steps in sequence(60)) {
