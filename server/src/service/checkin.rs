@@ -29,18 +29,18 @@ impl Service {
         id: Option<CheckinId>,
         body: ByteStream,
     ) -> Outcome<Attr> {
-        if let Some(attr) = self.outcomes.of(caller.token, id) {
+        if let Some(attr) = self.held.outcomes.of(caller.token, id) {
             return Ok(attr);
         }
         let seen = self.seen(caller, node).await?;
         let attr = match self.check_in(caller, &seen, base, Body::Framed(body), None).await {
             // The same check-in, sent twice at once: the other one made it.
             Err(failure) if failure.code == Code::VersionMoved => {
-                return self.outcomes.of(caller.token, id).ok_or(failure);
+                return self.held.outcomes.of(caller.token, id).ok_or(failure);
             }
             outcome => outcome?,
         };
-        self.outcomes.remember(caller.token, id, &attr);
+        self.held.outcomes.remember(caller.token, id, &attr);
         Ok(attr)
     }
 
@@ -100,7 +100,7 @@ impl Service {
             self.make_version(caller, &allowed, new, sealer, (AuditAction::Checkin, &seen.path)).await?;
         if end.hold {
             // A session that holds too many finds out when it reads.
-            self.pins.hold(caller.token, node.id, node.version);
+            self.held.pins.hold(caller.token, node.id, node.version);
         }
         Ok(self.attr(&node, &seen.facts))
     }

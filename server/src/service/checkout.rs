@@ -34,7 +34,7 @@ impl Service {
             attr.size = self.kept_size(caller, &seen, version).await?;
             attr.version = version;
         }
-        if !self.pins.hold(caller.token, request.node, attr.version) {
+        if !self.held.pins.hold(caller.token, request.node, attr.version) {
             return Err(Failure::new(Code::Unavailable, "this session holds too many documents open"));
         }
         let detail = format!("{} version {}", request.want, attr.version);
@@ -45,7 +45,7 @@ impl Service {
     /// Gives pins back.
     pub async fn fs_close(&self, caller: &Caller, request: CloseRequest) -> Outcome<()> {
         for pin in request.pins {
-            self.pins.release(caller.token, pin.node, pin.version);
+            self.held.pins.release(caller.token, pin.node, pin.version);
         }
         self.has_work();
         Ok(())
@@ -66,7 +66,7 @@ impl Service {
         let generation = self.hub.generation();
         let seen = self.seen(caller, node).await?;
         let allowed = self.allow(caller, &seen, Action::Checkout)?;
-        let pinned = self.pins.holds(&caller.token, node, version);
+        let pinned = self.held.pins.holds(&caller.token, node, version);
         if version != seen.node.version && !pinned {
             return Err(Failure::new(Code::VersionGone, "this version is neither current nor pinned"));
         }

@@ -27,7 +27,7 @@ impl Service {
     ) {
         let ((folder, name), (to_folder, backup)) = (from, to);
         if folder == to_folder && name.has_backup(backup) {
-            self.vacated.remember(Vacated {
+            self.held.vacated.remember(Vacated {
                 document: document.id,
                 folder,
                 name: name.clone(),
@@ -47,7 +47,7 @@ impl Service {
         name: &Name,
         filler: Option<NodeId>,
     ) -> Outcome<Option<(Attr, Swapped)>> {
-        let Some(vacated) = self.vacated.take(caller.token, parent.node.id, name, self.now()) else {
+        let Some(vacated) = self.held.vacated.take(caller.token, parent.node.id, name, self.now()) else {
             return Ok(None);
         };
         if filler == Some(vacated.document) {

@@ -94,7 +94,7 @@ impl Service {
         let unread: Vec<(NodeId, Version)> = loop {
             let mut old = self.meta().superseded(before, limit).await?;
             let last = old.len() < limit;
-            old.retain(|(node, version)| !self.pins.is_pinned(*node, *version));
+            old.retain(|(node, version)| !self.held.pins.is_pinned(*node, *version));
             if !old.is_empty() {
                 break old;
             }
@@ -115,10 +115,10 @@ impl Service {
 
     /// Sessions that ran out, or that another process ended, hold nothing.
     async fn drop_pins(&self) -> Outcome<()> {
-        for token in self.pins.sessions() {
+        for token in self.held.pins.sessions() {
             let session = self.meta().session(&token).await?;
             if session.is_none_or(|session| over(&session, self.now()).is_some()) {
-                self.pins.drop_session(&token);
+                self.held.end_session(&token);
             }
         }
         Ok(())

@@ -16,6 +16,7 @@ mod erasing;
 mod events;
 pub mod failure;
 mod grants;
+mod held;
 mod keys;
 mod maintenance;
 mod names;
@@ -45,14 +46,12 @@ use deletion_log::DeletionLog;
 pub use erasing::erase_all;
 use events::Hub;
 pub use failure::{Failure, Outcome};
+use held::Held;
 pub use keys::StoredKeys;
 pub use outcomes::CheckinId;
-use outcomes::Outcomes;
-use pins::Pins;
 use session::SessionCache;
 use sss_vault::Vault;
 use throttle::Throttle;
-use vacated::VacatedNames;
 
 /// A request's body or a check-out's content, as it streams.
 pub type ByteStream = BoxStream<'static, std::io::Result<Bytes>>;
@@ -180,11 +179,9 @@ pub struct Service {
     challenges: Challenges,
     throttle: Throttle,
     sessions: SessionCache,
-    pins: Pins,
-    vacated: VacatedNames,
+    held: Held,
     hub: Hub,
     contents: ContentCache,
-    outcomes: Outcomes,
     /// Something may be there to reclaim.
     work: Notify,
     /// Keys are queued for erasure.
@@ -209,11 +206,9 @@ impl Service {
             challenges: Challenges::default(),
             throttle,
             sessions: SessionCache::default(),
-            pins: Pins::default(),
-            vacated: VacatedNames::default(),
+            held: Held::default(),
             hub: Hub::default(),
             contents: ContentCache::default(),
-            outcomes: Outcomes::default(),
             work: Notify::new(),
             erase: Notify::new(),
             erasing: tokio::sync::Mutex::new(()),

@@ -6,6 +6,7 @@ use lru::LruCache;
 use parking_lot::Mutex;
 use sss_common::wire::fs::Attr;
 
+use super::held::EndsWithSession;
 use crate::store::TokenHash;
 
 /// Most answers that are remembered.
@@ -35,5 +36,51 @@ impl Outcomes {
         if let Some(id) = id {
             self.0.lock().put((session, id), attr.clone());
         }
+    }
+}
+
+impl EndsWithSession for Outcomes {
+    fn end_session(&self, session: &TokenHash) {
+        let mut answers = self.0.lock();
+        let of_session: Vec<_> =
+            answers.iter().map(|(key, _)| *key).filter(|(of, _)| of == session).collect();
+        for key in of_session {
+            answers.pop(&key);
+        }
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use sss_common::{Effective, Kind, NodeId, Version};
+
+    use super::*;
+
+    pub(in crate::service) fn attr() -> Attr {
+        Attr {
+            node: NodeId([1; 16]),
+            kind: Kind::File,
+            size: 1,
+            mode: 0o644,
+            mtime_ns: 0,
+            ctime_ns: 0,
+            version: Version(1),
+            owner: "alice".parse().unwrap(),
+            author: None,
+            flag: None,
+            right: Effective::default(),
+        }
+    }
+
+    #[test]
+    fn an_answer_is_for_the_session_and_the_id_that_it_was_given_to() {
+        let outcomes = Outcomes::default();
+        let (session, id) = (TokenHash([1; 32]), Some(CheckinId([2; 16])));
+        outcomes.remember(session, id, &attr());
+        outcomes.remember(session, None, &attr());
+        assert_eq!(outcomes.of(session, id), Some(attr()));
+        assert_eq!(outcomes.of(TokenHash([3; 32]), id), None);
+        assert_eq!(outcomes.of(session, Some(CheckinId([4; 16]))), None);
+        assert_eq!(outcomes.of(session, None), None);
     }
 }

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use parking_lot::Mutex;
 use sss_common::{NodeId, Version};
 
+use super::held::EndsWithSession;
 use crate::store::TokenHash;
 
 /// Most versions that one session can pin at a time.
@@ -59,11 +60,6 @@ impl Pins {
         self.0.lock().keys().copied().collect()
     }
 
-    /// A session ended.
-    pub(super) fn drop_session(&self, session: &TokenHash) {
-        self.0.lock().remove(session);
-    }
-
     /// Whether this session holds the version.
     pub(super) fn holds(&self, session: &TokenHash, node: NodeId, version: Version) -> bool {
         self.0.lock().get(session).is_some_and(|held| held.contains_key(&(node, version)))
@@ -72,6 +68,12 @@ impl Pins {
     /// Whether anybody holds the version.
     pub(super) fn is_pinned(&self, node: NodeId, version: Version) -> bool {
         self.0.lock().values().any(|held| held.contains_key(&(node, version)))
+    }
+}
+
+impl EndsWithSession for Pins {
+    fn end_session(&self, session: &TokenHash) {
+        self.0.lock().remove(session);
     }
 }
 
@@ -130,7 +132,7 @@ mod tests {
         }
         assert!(!pins.hold(SESSION, NODE, Version(u64::MAX)));
         assert!(pins.hold(SESSION, NODE, Version(0)), "one that is held can be held again");
-        pins.drop_session(&SESSION);
+        pins.end_session(&SESSION);
         assert!(!pins.is_pinned(NODE, Version(0)));
     }
 }

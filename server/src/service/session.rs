@@ -119,7 +119,7 @@ impl Service {
         match over(session, self.now()) {
             None => Ok(()),
             Some(failure) => {
-                self.pins.drop_session(&token);
+                self.held.end_session(&token);
                 Err(failure)
             }
         }
@@ -143,7 +143,7 @@ impl Service {
         let audit = self.session_row(caller, AuditAction::Logout, AuditOutcome::allowed());
         self.meta().end_session(&caller.token, self.now(), audit).await?;
         self.sessions.forget(&caller.token);
-        self.pins.drop_session(&caller.token);
+        self.held.end_session(&caller.token);
         self.hub.ended(caller.token);
         Ok(())
     }
@@ -207,7 +207,7 @@ impl Service {
         let audit = self.login_row(peer, &session.uid);
         for replaced in self.meta().begin_session(session, self.settings.sessions_per_user, audit).await? {
             self.sessions.forget(&replaced);
-            self.pins.drop_session(&replaced);
+            self.held.end_session(&replaced);
             self.hub.replaced(replaced, peer.machine.clone());
         }
         Ok(token)

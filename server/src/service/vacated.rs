@@ -5,6 +5,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use sss_common::{Name, NodeId, Timestamp};
 
+use super::held::EndsWithSession;
 use crate::store::TokenHash;
 
 /// How long a name is remembered. Editors write the new file within moments of moving the old one away.
@@ -52,6 +53,12 @@ impl VacatedNames {
         let mut names = self.0.lock();
         let at = names.iter().position(|v| v.session == session && v.folder == folder && v.name == *name)?;
         names.remove(at).filter(|vacated| now.since(vacated.at) <= WINDOW)
+    }
+}
+
+impl EndsWithSession for VacatedNames {
+    fn end_session(&self, session: &TokenHash) {
+        self.0.lock().retain(|vacated| vacated.session != *session);
     }
 }
 

@@ -148,9 +148,9 @@ impl Service {
         self.vault.committed(sealer);
         // Who wrote the version goes on from it; who had open what a rename replaced keeps what was open.
         if !by_rename {
-            self.pins.carry(caller.token, node, base, made.version);
+            self.held.pins.carry(caller.token, node, base, made.version);
         }
-        if !self.pins.is_pinned(node, base) {
+        if !self.held.pins.is_pinned(node, base) {
             self.contents.forget_version(node, base);
         }
         self.has_work();
