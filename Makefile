@@ -50,7 +50,7 @@ check:
 	$(MAKE) --no-print-directory test
 
 doc:
-	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --workspace --no-deps --lib
+	RUSTDOCFLAGS="-D warnings -A rustdoc::private_intra_doc_links" $(CARGO) doc --locked --workspace --no-deps --lib --document-private-items
 
 unused:
 	@integration/tool.sh $(CARGO_MACHETE) --with-metadata

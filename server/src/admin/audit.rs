@@ -1,6 +1,6 @@
 //! Reading the audit log, and checking its chain. Takes no lock, changes nothing, works beside a running server.
 //!
-//! Costs: both read the log once, in pages of `PAGE` rows; filters look at each row. Checking makes one SHA-256 for each
+//! Costs: both read the log once, in pages of [`PAGE`] rows; filters look at each row. Checking makes one SHA-256 for each
 //! row and reads all rows as of one moment.
 
 use std::path::Path;
