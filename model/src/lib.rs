@@ -36,3 +36,4 @@ pub mod real;
 pub mod reference;
 pub mod site;
 pub mod step;
+mod vfs;

@@ -4,6 +4,7 @@
 //! a server does when asked, `mounts` what a mount adds to that: handles, drafts, conflict copies; `steps` plays a step.
 
 mod mounts;
+mod paths;
 mod policy;
 mod server;
 pub(crate) mod steps;

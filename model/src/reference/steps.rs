@@ -1,16 +1,9 @@
 //! Plays a step.
 
-use std::rc::Rc;
-
-use sss_common::{Right, Timestamp};
-
 use super::policy::Want;
-use super::{Grant, Model, Refused};
+use super::{Model, Refused};
 use crate::answer::{Answer, Expected};
-use crate::step::{End, Mode, Path, READ, REDIRECT, Seat, Step, To, USERS};
-
-/// A grant's length when none is given, and the longest, on this server.
-const DEFAULT_TTL: i64 = 24 * 3600 * 1000;
+use crate::step::{Seat, Step};
 
 impl Model {
     /// What a step changes, and what it must be answered with.
@@ -157,7 +150,13 @@ impl Model {
         Ok(Answer::Done)
     }
 
-    fn read(&mut self, seat: Seat, handle: &super::mounts::Handle, at: usize, length: usize) -> Expected {
+    pub(super) fn read(
+        &mut self,
+        seat: Seat,
+        handle: &super::mounts::Handle,
+        at: usize,
+        length: usize,
+    ) -> Expected {
         let failed = |errno| Answer::Failed(errno);
         let dead = self.mount(seat).dead;
         let Some(doc) = self.mount(seat).docs.get(&handle.doc).cloned() else { return Expected::Anything };
@@ -202,207 +201,10 @@ impl Model {
             _ => Expected::Anything,
         }
     }
-
-    fn cat(&mut self, seat: Seat, path: &Path) -> Expected {
-        match self.open(seat, path, READ) {
-            Err(errno) => Expected::Is(Answer::Failed(errno)),
-            Ok(handle) => {
-                let answer = self.read(seat, &handle, 0, usize::MAX / 2);
-                let _ = self.close(seat, &handle);
-                answer
-            }
-        }
-    }
-
-    fn put(&mut self, seat: Seat, path: &Path, bytes: &[u8]) -> Refused<Answer> {
-        let handle = self.open(seat, path, REDIRECT)?;
-        if let Some(doc) = self.mount(seat).docs.get_mut(&handle.doc) {
-            doc.write(0, bytes);
-        }
-        self.close(seat, &handle).map(|()| Answer::Done)
-    }
-
-    /// Nobody could be told later what became of it: what is refused is dropped, unless it is not this call's alone.
-    fn truncate(&mut self, seat: Seat, path: &Path, size: usize) -> Refused<Answer> {
-        let id = self.walk(seat, path)?;
-        let mode = Mode { truncate: false, create: false, ..REDIRECT };
-        let handle = self.check_out(seat, id, mode)?;
-        let at = handle.doc;
-        let mount = self.mount(seat);
-        let alone = !mount.handles.values().any(|other| other.doc == at);
-        let before = mount.docs.get(&at).cloned();
-        if let Some(doc) = mount.docs.get_mut(&at) {
-            doc.resize(size);
-        }
-        let answer = self.check_in(seat, at);
-        if let Some(before) = before.filter(|before| answer.is_err() && alone && !before.dirty) {
-            self.mount(seat).docs.insert(at, before);
-        }
-        self.left(seat, at);
-        answer.map(|()| Answer::Done)
-    }
-
-    fn mkdir(&mut self, seat: Seat, path: &Path) -> Refused<Answer> {
-        let (folder, name) = self.walk_above(seat, path)?;
-        if self.look_up(seat, folder, &name).is_ok() {
-            return Err(libc::EEXIST);
-        }
-        let session = self.mount(seat).session;
-        self.create(seat.user(), session, folder, &name, true, 0o755)?;
-        Ok(Answer::Done)
-    }
-
-    fn unlink(&mut self, seat: Seat, path: &Path, folder: bool) -> Refused<Answer> {
-        let place = self.walk_above(seat, path)?;
-        let id = self.look_up(seat, place.0, &place.1)?;
-        match (self.nodes[&id].folder, folder) {
-            (true, false) => return Err(libc::EISDIR),
-            (false, true) => return Err(libc::ENOTDIR),
-            _ => {}
-        }
-        self.remove(seat.user(), id)?;
-        self.removed(seat, id, &place);
-        Ok(Answer::Done)
-    }
-
-    fn rename(&mut self, seat: Seat, from: &Path, to: &Path, keep: bool) -> Refused<Answer> {
-        let (above, below) = (self.walk_above(seat, from)?, self.walk_above(seat, to)?);
-        let id = self.look_up(seat, above.0, &above.1)?;
-        let there = self.look_up(seat, below.0, &below.1).ok();
-        if keep && there.is_some() {
-            return Err(libc::EEXIST);
-        }
-        if from.is_above(to) {
-            return Err(libc::EINVAL);
-        }
-        if to.is_above(from) {
-            return Err(libc::ENOTEMPTY);
-        }
-        match there.map(|there| (self.nodes[&id].folder, self.nodes[&there].folder)) {
-            Some((true, false)) => return Err(libc::ENOTDIR),
-            Some((false, true)) => return Err(libc::EISDIR),
-            _ if there == Some(id) => return Ok(Answer::Done),
-            _ => {}
-        }
-        let open = self.mount(seat).docs.iter().find(|(_, doc)| doc.is_current_of(id)).map(|(at, _)| *at);
-        if let Some(at) = open {
-            self.check_in(seat, at)?;
-        }
-        let was = self.nodes[&id].version;
-        let session = self.mount(seat).session;
-        let (stands, swapped) = self.move_node(seat.user(), session, id, (below.0, &below.1))?;
-        if let Some(swapped) = &swapped {
-            self.swapped(seat, swapped);
-        }
-        self.renamed(seat, id, was, &above, below, stands);
-        Ok(Answer::Done)
-    }
-
-    fn stat(&mut self, seat: Seat, path: &Path) -> Expected {
-        let id = match self.walk(seat, path) {
-            Ok(id) => id,
-            Err(errno) => return Expected::Is(Answer::Failed(errno)),
-        };
-        let (node, listed) = (&self.nodes[&id], self.listed(id, seat.user()));
-        let (folder, size) = (node.folder, node.content.len() as u64);
-        let open = self.mount(seat).current(id).map(|doc| doc.content.len() as u64).next();
-        match open {
-            // The size that the mount saw last, or none.
-            None if !listed => Expected::Anything,
-            open => Expected::Is(Answer::File { folder, size: open.unwrap_or(size) }),
-        }
-    }
-
-    fn list(&mut self, seat: Seat, path: &Path) -> Refused<Answer> {
-        let (user, id) = (seat.user(), self.walk(seat, path)?);
-        if !self.nodes[&id].folder {
-            return Err(libc::ENOTDIR);
-        }
-        let shown = self.children(id).into_iter().filter(|(_, child)| self.listed(*child, user));
-        let mut names: Vec<String> = shown.map(|(name, _)| crate::answer::without_time(&name)).collect();
-        if id == user {
-            names.extend(self.homes(user).into_iter().map(|home| format!("@{}", USERS[home])));
-        }
-        names.sort();
-        Ok(Answer::Lines(names))
-    }
-
-    fn chmod(&mut self, seat: Seat, path: &Path, mode: u32) -> Refused<Answer> {
-        let id = self.walk(seat, path)?;
-        if let Some(doc) = self.mount(seat).current(id).find(|doc| doc.dirty && doc.owned) {
-            doc.mode = Some(mode);
-            return Ok(Answer::Done);
-        }
-        self.decide(id, seat.user(), Want::Own)?;
-        if let Some(node) = self.nodes.get_mut(&id) {
-            node.mode = mode;
-        }
-        Ok(Answer::Done)
-    }
-
-    fn flag(&mut self, seat: Seat, path: &Path, integrity: bool) -> Refused<Answer> {
-        let (user, id) = (seat.user(), self.walk(seat, path)?);
-        self.decide(id, user, Want::Own)?;
-        let node = &self.nodes[&id];
-        let (was, content) = (node.version, node.content.clone());
-        if node.integrity == Some(integrity) {
-            return Ok(Answer::Done);
-        }
-        let committed = match node.folder || was == 0 {
-            true => Ok(was),
-            false => self.commit(user, id, Rc::clone(&content), None),
-        };
-        if let Some(node) = self.nodes.get_mut(&id)
-            && (committed.is_ok() || node.version > was)
-        {
-            node.integrity = Some(integrity);
-        }
-        committed?;
-        self.reflagged(seat, id, was);
-        Ok(Answer::Done)
-    }
-
-    fn grant(&mut self, seat: Seat, path: &Path, to: To, right: Right, end: End) -> Refused<Answer> {
-        let id = self.walk(seat, path)?;
-        self.decide(id, seat.user(), Want::Own)?;
-        let until = match end {
-            End::In(seconds) => self.now + seconds as i64 * 1000,
-            End::Unsaid => self.now + DEFAULT_TTL,
-            End::TooLate => return Err(libc::EINVAL),
-        };
-        let to = match to {
-            To::User(user) => Some(user),
-            To::All => None,
-            To::Nobody => return Err(libc::EINVAL),
-        };
-        self.set_grant(seat.user(), id, Grant { to, right, until, revoked: false })?;
-        Ok(Answer::Done)
-    }
-
-    fn take_back(&mut self, seat: Seat, path: &Path, to: To) -> Refused<Answer> {
-        let id = self.walk(seat, path)?;
-        self.decide(id, seat.user(), Want::Own)?;
-        let to = match to {
-            To::User(user) => Some(user),
-            To::All => None,
-            To::Nobody => return Err(libc::ENODATA),
-        };
-        self.revoke(seat.user(), id, to).map(|()| Answer::Done)
-    }
-
-    fn grants(&mut self, seat: Seat, path: &Path) -> Refused<Answer> {
-        let id = self.walk(seat, path)?;
-        let line = |(to, right, until): (Option<usize>, Right, i64)| {
-            format!("{} {right},{}", to.map_or("ALL", |to| USERS[to]), Timestamp(until))
-        };
-        let mut lines: Vec<String> = self.grants_shown(seat.user(), id).into_iter().map(line).collect();
-        lines.sort();
-        Ok(Answer::Lines(lines))
-    }
 }
 
 impl super::mounts::Doc {
-    fn is_current_of(&self, id: super::Id) -> bool {
+    pub(super) fn is_current_of(&self, id: super::Id) -> bool {
         self.node == id && !self.is_retired()
     }
 }

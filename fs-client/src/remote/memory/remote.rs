@@ -8,6 +8,7 @@ use futures::stream::BoxStream;
 use futures::{StreamExt, stream};
 use sss_common::{When, XattrMode};
 
+use super::body::apply;
 use super::*;
 use crate::remote::{Calls, CheckinBody, Remote};
 
