@@ -1,19 +1,18 @@
-//! Files that are there whole or not at all.
+//! The files of a command: read with a limit, and written all or none.
 //!
-//! A [`Batch`] first writes and syncs every file under a temporary name beside its place, with its final mode from the
-//! first byte on. Only when all of them are safe does it rename them, in the order given, and sync the folders.
-//! So a full disk leaves nothing, and a power cut leaves a prefix of whole files: put the one that marks the set as
-//! finished last.
+//! A [`Batch`] first makes every file durable beside its place ([`sss_common::durable`]). Only when all of them are safe does it
+//! give them their names, in the order given, and sync the folders. So a full disk leaves nothing, and a power cut
+//! leaves a prefix of whole files: put the one that marks the set as finished last.
 
-use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::io::{self, Read, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
-use std::path::{Path, PathBuf};
+use std::fs::{DirBuilder, File};
+use std::io::{self, Read};
+use std::os::unix::fs::DirBuilderExt;
+use std::path::Path;
 
-use rand::RngCore;
-use rustix::fs::{CWD, RenameFlags, renameat_with};
-use rustix::io::Errno;
+use sss_common::durable::{self, Placed, Staged};
 use zeroize::Zeroizing;
+
+pub use sss_common::durable::Access;
 
 use crate::Error;
 
@@ -23,113 +22,54 @@ pub const PEM_MAX: u64 = 1 << 20;
 /// Largest revocation list or index that is read, in bytes: some hundred thousand certificates.
 pub const LIST_MAX: u64 = 1 << 26;
 
-/// Who may read a file.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Access {
-    /// Its owner: mode 0600.
-    Secret,
-    /// Everyone: mode 0644.
-    Public,
-}
-
 /// Files on their way to their places.
 #[derive(Debug, Default)]
 pub struct Batch {
-    staged: Vec<Staged>,
+    staged: Vec<(Staged, Place)>,
 }
 
 #[derive(Debug)]
-struct Staged {
-    temp: PathBuf,
-    path: PathBuf,
-    replace: bool,
+enum Place {
+    Free,
+    Replaced,
 }
 
 impl Batch {
     /// Stages a file whose name must still be free when it is published.
     pub fn create(&mut self, path: &Path, bytes: &[u8], access: Access) -> Result<(), Error> {
-        self.stage(path, bytes, access, false)
+        self.stage(path, bytes, access, Place::Free)
     }
 
     /// Stages a file that takes the place of the one under its name, if there is one.
     pub fn replace(&mut self, path: &Path, bytes: &[u8], access: Access) -> Result<(), Error> {
-        self.stage(path, bytes, access, true)
+        self.stage(path, bytes, access, Place::Replaced)
     }
 
-    fn stage(&mut self, path: &Path, bytes: &[u8], access: Access, replace: bool) -> Result<(), Error> {
-        let temp = temporary(path);
-        let mode = if access == Access::Secret { 0o600 } else { 0o644 };
-        let mut options = OpenOptions::new();
-        let mut file =
-            options.write(true).create_new(true).mode(mode).open(&temp).map_err(Error::io("write", path))?;
-        self.staged.push(Staged { temp, path: path.to_owned(), replace });
-        file.write_all(bytes).and_then(|()| file.sync_all()).map_err(Error::io("write", path))
+    fn stage(&mut self, path: &Path, bytes: &[u8], access: Access, place: Place) -> Result<(), Error> {
+        self.staged.push((Staged::of(path, bytes, access)?, place));
+        Ok(())
     }
 
     /// Puts the files into their places, in order, and makes that durable.
     pub fn publish(self) -> Result<(), Error> {
-        let mut folders = Vec::new();
-        for file in &self.staged {
-            file.publish()?;
-            let folder = folder_of(&file.path);
-            if !folders.contains(&folder) {
-                folders.push(folder);
-            }
+        let placed: Result<Vec<_>, durable::Failed> = self
+            .staged
+            .into_iter()
+            .map(|(file, place)| match place {
+                Place::Free => file.create(),
+                Place::Replaced => file.replace(),
+            })
+            .collect();
+        Ok(Placed::settle_all(&placed?)?)
+    }
+}
+
+impl From<durable::Failed> for Error {
+    fn from(failed: durable::Failed) -> Self {
+        match failed.cause.kind() {
+            io::ErrorKind::AlreadyExists => Error::Exists(failed.path),
+            _ => Error::Io { doing: failed.doing, path: failed.path, source: failed.cause },
         }
-        for folder in folders {
-            File::open(folder).and_then(|open| open.sync_all()).map_err(Error::io("sync", folder))?;
-        }
-        Ok(())
-    }
-}
-
-impl Drop for Batch {
-    fn drop(&mut self) {
-        for file in &self.staged {
-            // Those that were published are gone from here; for the others nothing better can be done.
-            let _ = fs::remove_file(&file.temp);
-        }
-    }
-}
-
-impl Staged {
-    fn publish(&self) -> Result<(), Error> {
-        let result = if self.replace {
-            fs::rename(&self.temp, &self.path)
-        } else {
-            rename_to_free_name(&self.temp, &self.path)
-        };
-        result.map_err(|cause| match cause.kind() {
-            io::ErrorKind::AlreadyExists => Error::Exists(self.path.clone()),
-            _ => Error::io("write", &self.path)(cause),
-        })
-    }
-}
-
-/// `rename` that fails on a taken name; by a hard link where the file system (NFS) cannot say so in one step.
-fn rename_to_free_name(from: &Path, to: &Path) -> io::Result<()> {
-    match renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {
-        Err(Errno::INVAL | Errno::NOSYS) => link_to_free_name(from, to),
-        result => Ok(result?),
-    }
-}
-
-fn link_to_free_name(from: &Path, to: &Path) -> io::Result<()> {
-    fs::hard_link(from, to)?;
-    fs::remove_file(from)
-}
-
-fn temporary(path: &Path) -> PathBuf {
-    let mut name = std::ffi::OsString::from(".");
-    name.push(path.file_name().unwrap_or_default());
-    name.push(format!(".{:08x}.tmp", rand::rngs::OsRng.next_u32()));
-    path.with_file_name(name)
-}
-
-fn folder_of(path: &Path) -> &Path {
-    match path.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent,
-        _ => Path::new("."),
     }
 }
 
@@ -168,6 +108,7 @@ pub fn read(path: &Path, max: u64) -> Result<Zeroizing<Vec<u8>>, Error> {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+    use std::fs;
     use std::os::unix::fs::PermissionsExt;
 
     fn names(dir: &Path) -> Vec<String> {
@@ -218,21 +159,6 @@ mod tests {
         assert!(matches!(batch.publish(), Err(Error::Exists(at)) if at == path));
         assert_eq!(fs::read(&path).unwrap(), b"old");
         assert_eq!(names(dir.path()), ["key"]);
-    }
-
-    #[test]
-    fn both_ways_to_a_free_name_refuse_a_taken_one() {
-        let dir = tempfile::tempdir().unwrap();
-        let (from, to) = (dir.path().join("from"), dir.path().join("to"));
-        for publish in [rename_to_free_name, link_to_free_name] {
-            fs::write(&from, b"new").unwrap();
-            publish(&from, &to).unwrap();
-            assert_eq!(names(dir.path()), ["to"]);
-            fs::write(&from, b"newer").unwrap();
-            assert_eq!(publish(&from, &to).unwrap_err().kind(), io::ErrorKind::AlreadyExists);
-            assert_eq!(fs::read(&to).unwrap(), b"new");
-            fs::remove_file(&to).unwrap();
-        }
     }
 
     #[test]

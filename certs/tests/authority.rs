@@ -1,5 +1,5 @@
 //! What the library promises about its folders, with a clock that the test moves.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::disallowed_methods)]
 
 mod common;
 

@@ -1,9 +1,12 @@
 //! What the tool reports when it works; its other words are golden files (`words.rs`).
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::disallowed_methods)]
 
 mod common;
 
-use common::{ca, run};
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use common::{ca, run, shell};
 
 #[test]
 fn wrong_usage_makes_nothing() {
@@ -28,6 +31,30 @@ fn revoking_says_what_to_do_next() {
     assert_eq!(lines[1], "  copy ca/ca.crl to the server's TLS_DIR and send it SIGHUP");
     let again = ca(dir, "revoke ca id/client.crt").ok();
     assert!(again.contains("has been revoked since"), "{again}");
+}
+
+fn files(folder: &Path) -> BTreeMap<String, Vec<u8>> {
+    let entries = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap());
+    entries
+        .map(|entry| (entry.file_name().into_string().unwrap(), std::fs::read(entry.path()).unwrap()))
+        .collect()
+}
+
+#[test]
+fn where_nothing_can_be_written_the_old_files_stay_whole_and_no_temporary_is_left() {
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path();
+    ca(dir, "init ca").ok();
+    ca(dir, "enroll ca --uid alice --node client1 -o id").ok();
+    let before = (files(&dir.join("ca")), files(&dir.join("id")));
+    for command in ["3s-ca revoke ca id/client.crt", "3s-ca enroll ca --uid alice --node client1 -o id"] {
+        // No file may get a first byte: what a full disk answers.
+        let said = shell(dir, &format!("trap '' XFSZ; ulimit -f 0; {command}"));
+        assert_eq!(said.code, 1, "{command}");
+        assert!(said.err.starts_with("3s-ca: cannot write "), "{command}: {}", said.err);
+        assert_eq!((files(&dir.join("ca")), files(&dir.join("id"))), before, "{command}");
+    }
+    ca(dir, "revoke ca id/client.crt").ok();
 }
 
 #[test]

@@ -2,7 +2,10 @@
 //!
 //! Everything that both ends must understand in the same way lives here and nowhere else: names and ids,
 //! rights and the grant text, the wire's requests and answers, error codes, and what the server signs (the version
-//! record, the deletion receipt) with the check of its signature. The crate does no I/O and knows no clock but the one it is handed.
+//! record, the deletion receipt) with the check of its signature. None of that does I/O or knows a clock but the one it is handed.
+//!
+//! Beside it stand the few things that all programs do in one way: errors of two lines ([`Advised`]) and files that survive a
+//! power cut ([`durable`]).
 //!
 //! One word per thing, in all crates:
 //!
@@ -19,8 +22,11 @@
 //! | pin | what keeps a superseded version readable for who has it open |
 //! | epoch | the number of a root key; erasing moves to the next one |
 
+#![cfg_attr(test, allow(clippy::disallowed_methods, reason = "tests make, damage and time what they like"))]
+
 pub mod advised;
 pub mod clock;
+pub mod durable;
 pub mod flag;
 pub mod framing;
 pub mod grant;

@@ -9,6 +9,7 @@
 use std::fs;
 use std::path::Path;
 
+use sss_common::durable::{self, Access};
 use sss_integration::disk::{Cut, Disk, Frozen};
 use sss_integration::thief::{copy, merge, read_with_a_server};
 use sss_integration::{Store, noise};
@@ -196,4 +197,39 @@ fn an_answer_has_its_fsyncs_before_it() {
     assert!(keyring >= 2, "the keyring is replaced twice: {removed:?}");
     assert!(removed.iter().filter(|path| *path == "/").count() >= 2, "and so is its name: {removed:?}");
     drop(alice);
+}
+
+/// Writes files durably while the fsyncs that `ignored` names do nothing, cuts the power, and says what the
+/// folder holds then.
+fn durable_files(ignored: fn(&str) -> bool, cut: Cut) -> Vec<(String, Vec<u8>)> {
+    let scratch = tempfile::tempdir().unwrap();
+    let (place, left) = (scratch.path().join("disk"), scratch.path().join("left"));
+    fs::create_dir(&place).unwrap();
+    fs::write(place.join("replaced"), "old").unwrap();
+    let disk = Disk::over(&place).unwrap();
+    disk.ignore_syncs_of(ignored);
+    durable::replace(&place.join("replaced"), b"new", Access::Secret).unwrap();
+    durable::create(&place.join("created"), b"new", Access::Public).unwrap();
+    durable::InPlace::create(&place.join("in place"), b"new", Access::Secret).unwrap();
+    disk.freeze().image(cut, &left).unwrap();
+    disk.unplug().unwrap();
+    let mut found: Vec<_> = fs::read_dir(&left)
+        .unwrap()
+        .map(|entry| entry.unwrap())
+        .map(|entry| (entry.file_name().into_string().unwrap(), fs::read(entry.path()).unwrap()))
+        .collect();
+    found.sort();
+    found
+}
+
+#[test]
+fn a_durable_file_needs_the_fsync_of_its_content_and_of_its_folder() {
+    let named = |name: &str, content: &str| (name.to_string(), content.as_bytes().to_vec());
+    let whole = [named("created", "new"), named("in place", "new"), named("replaced", "new")];
+    for cut in CUTS {
+        assert_eq!(durable_files(|_| false, cut), whole, "{cut:?}");
+        let contents_lost = [named("created", ""), named("in place", ""), named("replaced", "")];
+        assert_eq!(durable_files(|path| !path.ends_with('/'), cut), contents_lost, "{cut:?}");
+    }
+    assert_eq!(durable_files(|path| path.ends_with('/'), Cut::OnlySynced), [named("replaced", "old")]);
 }

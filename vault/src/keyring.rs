@@ -6,12 +6,13 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{ErrorKind, Write};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 
 use sss_common::StoreId;
+use sss_common::durable::{self, Access, InPlace, NewFile};
 
 use super::primitives::RSA_OAEP_SHA256_ID;
 use super::{Result, VaultError};
@@ -149,29 +150,29 @@ pub(super) fn read(path: &Path) -> Result<Keyring> {
 
 /// Writes a store's first keyring; refuses where a file is.
 pub(super) fn create(path: &Path, keyring: &Keyring) -> Result<()> {
-    let failed = |e: std::io::Error| cannot_create(path, &e);
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).map_err(failed)?;
-    file.write_all(&keyring.encode()).and_then(|()| file.sync_all()).map_err(failed)?;
-    sync_folder(path).map_err(failed)
+    InPlace::create(path, &keyring.encode(), Access::Secret).map_err(|e| cannot_create(path, &e.cause))
 }
 
 /// Replaces a keyring: when it returns, the new one is durable and the old one's bytes are written over. After a
 /// crash the path holds the one or the other, whole.
 pub(super) fn replace(path: &Path, keyring: &Keyring) -> Result<()> {
     let failed = |e: std::io::Error| cannot(path, "cannot be written", &e);
+    let not_durable = |e: durable::Failed| failed(e.cause);
     let new = beside(path);
     discard(&new).and_then(|()| forget_old(path)).map_err(failed)?;
     let old = OpenOptions::new().write(true).open(path).map_err(failed)?;
     // A second name, so that a crash behind the rename leaves something to be found and written over. Where the file system
     // has none, such a crash leaves the old bytes in its free space.
     let named = std::fs::hard_link(path, old_name(path)).is_ok();
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&new).map_err(failed)?;
-    keep_owner(&file, path);
-    file.write_all(&keyring.encode()).and_then(|()| file.sync_all()).map_err(failed)?;
+    // What a crash leaves of it is written over by the next replacement.
+    let mut file = NewFile::named(&new, path, Access::Secret).map_err(not_durable)?;
+    keep_owner(file.file(), path);
+    file.write(&keyring.encode()).map_err(not_durable)?;
+    let written = file.sync().map_err(not_durable)?;
     failpoint::at("keyring.written");
-    std::fs::rename(&new, path).map_err(failed)?;
+    let renamed = written.replace().map_err(not_durable)?;
     failpoint::at("keyring.renamed");
-    sync_folder(path).map_err(failed)?;
+    renamed.settle().map_err(not_durable)?;
     failpoint::at("keyring.durable");
     let forgotten = if named { discard(&old_name(path)) } else { write_over(old) };
     forgotten.map_err(failed)
@@ -237,12 +238,6 @@ fn with_end(path: &Path, end: &str) -> PathBuf {
     let mut name = path.file_name().unwrap_or_default().to_os_string();
     name.push(end);
     path.with_file_name(name)
-}
-
-/// Makes a new or renamed file's name durable.
-pub(super) fn sync_folder(path: &Path) -> std::io::Result<()> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    File::open(folder)?.sync_all()
 }
 
 /// An error of two lines: what is wrong with which file, and the way on.

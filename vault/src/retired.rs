@@ -3,9 +3,7 @@
 //! What they signed stays good. The file is read at start-up (some microseconds for each key) and grows by one key with each
 //! rotation: written beside, two fsyncs, renamed. One that is damaged is refused and never written over.
 
-use std::fs::OpenOptions;
-use std::io::{ErrorKind, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::io::ErrorKind;
 use std::path::Path;
 
 use aws_lc_rs::rsa::PublicEncryptingKey;
@@ -13,8 +11,10 @@ use rsa::pkcs8::{Document, LineEnding};
 use rustls_pki_types::SubjectPublicKeyInfoDer;
 use rustls_pki_types::pem::PemObject;
 
-use super::keyring::{beside, cannot, sync_folder, unusable};
-use super::server_key::{BITS_MIN, PUBLIC_LABEL, PUBLIC_MODE, is_signed_by};
+use sss_common::durable::{Access, NewFile};
+
+use super::keyring::{beside, cannot, unusable};
+use super::server_key::{BITS_MIN, PUBLIC_LABEL, is_signed_by};
 use super::{Result, VaultError};
 
 /// Most keys that are kept: a signature is tried with each, and clients are given all of them.
@@ -119,13 +119,12 @@ impl RetiredKey {
 
 /// Puts a public file in the place of another. After a crash the path holds the one or the other, whole.
 pub(super) fn replace_public(path: &Path, text: &str) -> Result<()> {
-    let failed = |e: std::io::Error| cannot(path, "cannot be written", &e);
-    let new = beside(path);
-    let mut options = OpenOptions::new();
-    let mut file =
-        options.write(true).create(true).truncate(true).mode(PUBLIC_MODE).open(&new).map_err(failed)?;
-    file.write_all(text.as_bytes()).and_then(|()| file.sync_all()).map_err(failed)?;
-    std::fs::rename(&new, path).and_then(|()| sync_folder(path)).map_err(failed)
+    // Under a fixed name, so that a rotation finds what a crash left of it.
+    let replaced = NewFile::named(&beside(path), path, Access::Public).and_then(|mut file| {
+        file.write(text.as_bytes())?;
+        file.sync()?.replace()?.settle()
+    });
+    replaced.map_err(|e| cannot(path, "cannot be written", &e.cause))
 }
 
 #[cfg(test)]

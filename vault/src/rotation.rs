@@ -29,11 +29,13 @@ use aws_lc_rs::rsa::PrivateDecryptingKey;
 use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
+use sss_common::durable::{self, Access};
+
 use super::erasing::{Guard, Root, find_root, foreign_tree, settle, unwrap_root, wrap_root};
-use super::keyring::{self, Keyring, WrappedRoot, beside, cannot, sync_folder, unusable};
+use super::keyring::{self, Keyring, WrappedRoot, beside, cannot, unusable};
 use super::retired::{Retired, replace_public};
 use super::secrets::SecretKey;
-use super::server_key::{PRIVATE_MODE, PUBLIC_MODE, ServerKey, check_public, write_new};
+use super::server_key::{ServerKey, check_public, write_new};
 use super::tree::ErasureImages;
 use super::tree::node::KeyNode;
 use super::{Result, Vault, VaultError, VaultPaths};
@@ -91,9 +93,9 @@ impl Vault {
         let both = Keyring { next: Some(next.clone()), ..keyring.keyring().clone() };
         keyring.replace(both)?;
         failpoint::at("rotate.keyring");
-        write_new(&files.key_new, pem.as_bytes(), PRIVATE_MODE)?;
+        write_new(&files.key_new, pem.as_bytes(), Access::Secret)?;
         failpoint::at("rotate.pair");
-        write_new(&files.public_new, new.public_pem().as_bytes(), PUBLIC_MODE)?;
+        write_new(&files.public_new, new.public_pem().as_bytes(), Access::Public)?;
         failpoint::at("rotate.files");
         let images = self.tree.stage(epoch, &root, held)?;
         Ok(Rotating { vault: self, new, next, images, keyring })
@@ -328,7 +330,7 @@ impl Files {
         if is_remnant(&self.public_new, PUBLIC_HEAD).map_err(failed)? {
             std::fs::remove_file(&self.public_new).map_err(failed)?;
         }
-        sync_folder(&self.key).map_err(failed)
+        durable::sync_folder_of(&self.key).map_err(|e| failed(e.cause))
     }
 
     /// Phase 3; every step may have happened before. `old` is the old public key while `server.key` is the old one; without
@@ -357,13 +359,16 @@ impl Files {
             // Not every file system has second names; there a crash in the next moment leaves the old bytes unlinked.
             let bytes = std::fs::OpenOptions::new().write(true).open(&self.key).map_err(failed)?;
             let named = std::fs::hard_link(&self.key, &self.key_old).is_ok();
-            std::fs::rename(&self.key_new, &self.key)
-                .and_then(|()| sync_folder(&self.key))
-                .and_then(|()| if named { Ok(()) } else { keyring::write_over(bytes) })
-                .map_err(failed)?;
+            durable::rename(&self.key_new, &self.key)
+                .and_then(durable::Placed::settle)
+                .map_err(|e| failed(e.cause))?;
+            if !named {
+                keyring::write_over(bytes).map_err(failed)?;
+            }
             failpoint::at("rotate.private");
         }
-        keyring::discard(&self.key_old).and_then(|()| sync_folder(&self.key)).map_err(failed)?;
+        keyring::discard(&self.key_old).map_err(failed)?;
+        durable::sync_folder_of(&self.key).map_err(|e| failed(e.cause))?;
         failpoint::at("rotate.forgotten");
         let settled = settle(&self.keyring, keyring, next)?;
         failpoint::at("rotate.done");

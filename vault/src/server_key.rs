@@ -2,9 +2,6 @@
 //!
 //! Every private operation is aws-lc-rs's, which are constant time: unwrapping at start-up, signing.
 
-use std::fs::OpenOptions;
-use std::io::Write;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use aws_lc_rs::encoding::AsDer;
@@ -16,15 +13,13 @@ use aws_lc_rs::signature::{
 use rsa::pkcs8::{Document, LineEnding, SecretDocument};
 use zeroize::Zeroizing;
 
-use super::keyring::{cannot, cannot_create, sync_folder, unusable};
+use sss_common::durable::{Access, InPlace};
+
+use super::keyring::{cannot, cannot_create, unusable};
 use super::{Result, VaultError};
 
 pub(super) const PRIVATE_LABEL: &str = "PRIVATE KEY";
 pub(super) const PUBLIC_LABEL: &str = "PUBLIC KEY";
-
-/// Modes of the two files.
-pub(super) const PRIVATE_MODE: u32 = 0o600;
-pub(super) const PUBLIC_MODE: u32 = 0o644;
 
 /// Shortest modulus that is accepted, in bits.
 pub(super) const BITS_MIN: usize = 3072;
@@ -42,8 +37,8 @@ impl ServerKey {
     /// Makes a key pair and writes both files; refuses where one is.
     pub(super) fn create(private: &Path, public: &Path) -> Result<ServerKey> {
         let (key, pem) = Self::generate()?;
-        write_new(private, pem.as_bytes(), PRIVATE_MODE)?;
-        write_new(public, key.public_pem.as_bytes(), PUBLIC_MODE)?;
+        write_new(private, pem.as_bytes(), Access::Secret)?;
+        write_new(public, key.public_pem.as_bytes(), Access::Public)?;
         Ok(key)
     }
 
@@ -130,10 +125,8 @@ pub(super) fn check_public(public: &Path, keys: &[&str]) -> Result<()> {
 }
 
 /// Writes a file that must be new; durable, with its name, when this returns.
-pub(super) fn write_new(path: &Path, bytes: &[u8], mode: u32) -> Result<()> {
-    let failed = |e: std::io::Error| cannot_create(path, &e);
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(path).map_err(failed)?;
-    file.write_all(bytes).and_then(|()| file.sync_all()).and_then(|()| sync_folder(path)).map_err(failed)
+pub(super) fn write_new(path: &Path, bytes: &[u8], access: Access) -> Result<()> {
+    InPlace::create(path, bytes, access).map_err(|e| cannot_create(path, &e.cause))
 }
 
 #[cfg(test)]

@@ -5,12 +5,11 @@
 //! be done again: the error names the command. Costs beyond rm(1): two system calls to the mount, and the
 //! server's erasure.
 
-use std::fs::{File, OpenOptions};
-use std::io::{ErrorKind, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use rustix::io::Errno;
+use sss_common::durable::{Access, InPlace};
 use sss_common::receipt::{Receipt, SignedReceipt};
 use sss_common::{Advised, NodeId};
 
@@ -204,8 +203,7 @@ fn shell(path: &Path) -> String {
 
 /// A new, empty file that waits for its receipt; removed again if none comes.
 struct Reserved {
-    path: PathBuf,
-    file: File,
+    file: InPlace,
     filled: bool,
 }
 
@@ -220,25 +218,22 @@ impl Reserved {
             );
             return Err(Advised::new(what, nothing));
         }
-        let made = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&place);
-        let file = made.map_err(|error| match error.kind() {
+        let file = InPlace::make(&place, Access::Secret).map_err(|failed| match failed.cause.kind() {
             ErrorKind::AlreadyExists => Advised::new(format!("{shown} exists already"), nothing),
-            _ => Advised::new(format!("{shown} cannot be made: {error}"), nothing),
+            _ => Advised::new(format!("{shown} cannot be made: {}", failed.cause), nothing),
         })?;
-        Ok(Reserved { path: place, file, filled: false })
+        Ok(Reserved { file, filled: false })
     }
 
     /// Returns when the receipt is durable under its name.
     fn fill(mut self, signed: &SignedReceipt) -> Result<(), Advised> {
-        let written = serde_json::to_string_pretty(signed).map_err(std::io::Error::from).and_then(|json| {
-            writeln!(self.file, "{json}")?;
-            self.file.sync_all()?;
-            File::open(self.path.parent().unwrap_or(Path::new("/")))?.sync_all()
-        });
+        let written = serde_json::to_string_pretty(signed)
+            .map_err(std::io::Error::from)
+            .and_then(|json| self.file.fill(format!("{json}\n").as_bytes()).map_err(|failed| failed.cause));
         self.filled = written.is_ok();
         written.map_err(|error| {
             Advised::new(
-                format!("{} cannot be written: {error}", self.path.display()),
+                format!("{} cannot be written: {error}", self.file.path().display()),
                 "see that the disk has room",
             )
         })
@@ -249,7 +244,7 @@ impl Drop for Reserved {
     fn drop(&mut self) {
         if !self.filled {
             // It is ours: nobody else could have made it.
-            let _ = std::fs::remove_file(&self.path);
+            let _ = std::fs::remove_file(self.file.path());
         }
     }
 }

@@ -7,12 +7,13 @@
 //! the administrator rotated the server's key, the file holds several: a signature by any of them is good.
 
 use std::fs::File;
-use std::io::{Read, Write};
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use rustix::io::Errno;
+use sss_common::durable::{self, Access};
 use sss_common::limits::BLOCK_SIZE;
 use sss_common::record::{Hash, VersionRecord, block_hash, merkle_root};
 use sss_common::{Advised, Flag};
@@ -156,8 +157,8 @@ fn first_use(file: &Path, keep: Option<PathBuf>) -> Result<PathBuf, Advised> {
     let shown =
         xattr::text(file, "user.3s.server_key")?.ok_or_else(|| no_key("the server shows none".into()))?;
     let keep = keep.ok_or_else(|| no_key("the mount's identity folder is not known here".into()))?;
-    let written = File::create_new(&keep).and_then(|mut kept| writeln!(kept, "{}", shown.trim_end()));
-    written.map_err(|error| no_key(format!("{} cannot be written: {error}", keep.display())))?;
+    durable::create(&keep, format!("{}\n", shown.trim_end()).as_bytes(), Access::Public)
+        .map_err(|failed| no_key(format!("{} cannot be written: {}", keep.display(), failed.cause)))?;
     println!("first use: the key that the server shows is kept as {}", keep.display());
     println!("  compare it with the administrator's: sha256sum DATA_DIR/server.pub");
     for key in ServerKeys::read(&keep)?.iter() {

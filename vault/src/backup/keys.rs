@@ -1,8 +1,6 @@
 //! A backup's keys: the administrator's pair, and the store's key files on their way into a backup and out of it.
 
-use std::fs::OpenOptions;
-use std::io::{self, ErrorKind, Read, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::io::{self, ErrorKind, Read};
 use std::path::Path;
 
 use aws_lc_rs::encoding::AsDer;
@@ -11,8 +9,9 @@ use rsa::pkcs8::{Document, SecretDocument};
 use zeroize::Zeroizing;
 
 use sss_common::StoreId;
+use sss_common::durable::{Access, InPlace};
 
-use crate::keyring::{self, cannot, sync_folder, unusable};
+use crate::keyring::{self, cannot, unusable};
 use crate::primitives::{unwrap, wrap};
 use crate::sealed::KeyImage;
 use crate::secrets::SecretKey;
@@ -184,7 +183,5 @@ pub fn write_key_file(path: &Path, from: &mut dyn Read) -> Result<()> {
     let failed = |e: io::Error| cannot(path, "cannot be written", &e);
     let mut bytes = Zeroizing::new(Vec::with_capacity(16 * 1024));
     from.take(KEY_FILE_MAX).read_to_end(&mut bytes).map_err(failed)?;
-    let mut options = OpenOptions::new();
-    let mut file = options.write(true).create_new(true).mode(0o600).open(path).map_err(failed)?;
-    file.write_all(&bytes).and_then(|()| file.sync_all()).and_then(|()| sync_folder(path)).map_err(failed)
+    InPlace::create(path, &bytes, Access::Secret).map_err(|e| failed(e.cause))
 }

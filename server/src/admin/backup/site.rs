@@ -1,12 +1,12 @@
 //! What a backup writes to: a folder for the database's copy, and the file under its temporary name. Both go when it fails.
 
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::{self, ErrorKind};
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::bail;
 use indicatif::ProgressBar;
+use sss_common::durable::{Access, NewFile, Placed, Staged};
 
 use crate::admin::{bundle, with_end};
 use crate::run::{Advice, lock};
@@ -65,9 +65,19 @@ fn remove(folder: &Path) -> io::Result<()> {
 
 /// The file on its way. Dropped before [`Partial::keep`] it is removed.
 pub(super) struct Partial {
-    file: File,
-    path: PathBuf,
+    file: NewFile,
+    leftover: Leftover,
     out: PathBuf,
+}
+
+/// What goes at the end under its temporary name, if it is still there.
+struct Leftover(PathBuf);
+
+impl Drop for Leftover {
+    fn drop(&mut self) {
+        // What stays is removed by the next one.
+        let _ = std::fs::remove_file(&self.0);
+    }
 }
 
 impl Partial {
@@ -76,60 +86,37 @@ impl Partial {
             bail!("{} is already there\na backup replaces nothing: give another name", out.display());
         }
         let path = with_end(out, ".partial");
-        let made = remove_file(&path)
-            .and_then(|()| OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path));
-        let file = made
-            .map_err(|error| anyhow::anyhow!("{}: {error}", path.display()))
+        let file = NewFile::named(&path, out, Access::Secret)
+            .map_err(|failed| anyhow::anyhow!("{}: {}", path.display(), failed.cause))
             .advice("give a file in a folder that you may write")?;
-        Ok(Partial { file, path, out: out.to_owned() })
+        Ok(Partial { file, leftover: Leftover(path), out: out.to_owned() })
     }
 
     pub(super) fn file(&self) -> &File {
-        &self.file
+        self.file.file()
     }
 
     /// An error of writing, for a person.
     pub(super) fn failed(&self, error: &io::Error) -> anyhow::Error {
-        use ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
-        let advice = match error.kind() {
-            StorageFull | QuotaExceeded | FileTooLarge => {
-                "what was written is removed; free room there, or name a file on another disk"
-            }
-            _ => "what was written is removed; see whether that disk is well",
-        };
-        anyhow::anyhow!("{}: {error}\n{advice}", self.out.display())
+        write_failed(&self.out, error)
     }
 
-    /// Makes it durable under its own name.
+    /// Makes it durable under its own name, which replaces nothing that came meanwhile.
     pub(super) fn keep(self) -> anyhow::Result<()> {
-        let folder = self.out.parent().filter(|folder| !folder.as_os_str().is_empty());
-        let kept = self
-            .file
-            .sync_all()
-            // Unlike a rename, a link replaces nothing that came meanwhile.
-            .and_then(|()| std::fs::hard_link(&self.path, &self.out).or_else(|_| self.rename()))
-            .and_then(|()| File::open(folder.unwrap_or(Path::new(".")))?.sync_all());
-        kept.map_err(|error| self.failed(&error))
+        let Partial { file, leftover: _leftover, out } = self;
+        let kept = file.sync().and_then(Staged::create).and_then(Placed::settle);
+        kept.map_err(|failed| write_failed(&out, &failed.cause))
     }
+}
 
-    /// Where the file system has no links.
-    fn rename(&self) -> io::Result<()> {
-        match self.out.symlink_metadata() {
-            Ok(_) => Err(ErrorKind::AlreadyExists.into()),
-            Err(_) => std::fs::rename(&self.path, &self.out),
+/// An error of writing, for a person.
+fn write_failed(out: &Path, error: &io::Error) -> anyhow::Error {
+    use ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
+    let advice = match error.kind() {
+        StorageFull | QuotaExceeded | FileTooLarge => {
+            "what was written is removed; free room there, or name a file on another disk"
         }
-    }
-}
-
-impl Drop for Partial {
-    fn drop(&mut self) {
-        let _ = remove_file(&self.path);
-    }
-}
-
-fn remove_file(path: &Path) -> io::Result<()> {
-    match std::fs::remove_file(path) {
-        Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
-        other => other,
-    }
+        _ => "what was written is removed; see whether that disk is well",
+    };
+    anyhow::anyhow!("{}: {error}\n{advice}", out.display())
 }

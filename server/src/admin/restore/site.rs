@@ -6,6 +6,7 @@ use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 use anyhow::bail;
+use sss_common::durable::{self, Placed};
 
 use crate::admin::with_end;
 use crate::run::compose::Paths;
@@ -66,7 +67,7 @@ impl Site {
 
     /// Makes all of it durable, and then gives it its name.
     pub(super) fn finish(mut self) -> anyhow::Result<()> {
-        let done = self.sync().and_then(|()| self.rename());
+        let done = self.sync().and_then(|()| self.rename().map_err(|failed| failed.cause));
         done.map_err(|error| anyhow::anyhow!("{}: {error}", self.target.display())).advice(ROOM)?;
         self.finished = true;
         Ok(())
@@ -77,18 +78,16 @@ impl Site {
     }
 
     /// The keyring first: a data directory without one would be noise.
-    fn rename(&self) -> io::Result<()> {
+    fn rename(&self) -> durable::Result<()> {
         if let Some(keyring) = &self.keyring {
-            std::fs::rename(&self.paths.keyring, keyring)?;
-            sync_folder(keyring)?;
+            settle(durable::rename(&self.paths.keyring, keyring)?)?;
         }
-        let renamed = std::fs::rename(&self.folder, &self.target);
+        let renamed = durable::rename(&self.folder, &self.target);
         if let (Err(_), Some(keyring)) = (&renamed, &self.keyring) {
             // Back to where the guard finds it.
-            std::fs::rename(keyring, &self.paths.keyring)?;
+            durable::rename(keyring, &self.paths.keyring)?.settle()?;
         }
-        renamed?;
-        sync_folder(&self.target)
+        settle(renamed?)
     }
 }
 
@@ -136,10 +135,10 @@ fn beside(path: &Path) -> PathBuf {
     with_end(path, ".restoring")
 }
 
-fn sync_folder(path: &Path) -> io::Result<()> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-    match File::open(folder.unwrap_or(Path::new("."))) {
-        Err(error) if error.kind() == ErrorKind::PermissionDenied => Ok(()),
-        other => other?.sync_all(),
+/// A name in a folder that may be written and not read cannot be made durable on its own.
+fn settle(placed: Placed) -> durable::Result<()> {
+    match placed.settle() {
+        Err(failed) if failed.cause.kind() == ErrorKind::PermissionDenied => Ok(()),
+        other => other,
     }
 }

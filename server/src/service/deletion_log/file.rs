@@ -238,8 +238,7 @@ impl Desk {
             length = line.len() as u64;
         }
         file.sync_all()?;
-        let folder = self.path.parent().filter(|folder| !folder.as_os_str().is_empty());
-        File::open(folder.unwrap_or(Path::new(".")))?.sync_all()?;
+        sss_common::durable::sync_folder_of(&self.path).map_err(io::Error::from)?;
         let place = place_of(&file.metadata()?);
         self.open = Some(Open { file, place, length, last: last.map_or(0, |last| last.seq) });
         Ok(last)

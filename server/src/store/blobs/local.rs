@@ -8,7 +8,7 @@
 //! adds a call for each part, which runs while the next part fills. Bytes are not copied. A read opens the file and
 //! reads the range with one call to a blocking thread.
 
-use std::fs::{self, DirBuilder, File};
+use std::fs::{self, DirBuilder};
 use std::io::{self, ErrorKind};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
@@ -20,6 +20,7 @@ use futures::TryStreamExt;
 use object_store::local::LocalFileSystem;
 use object_store::path::Path as Location;
 use object_store::{MultipartUpload, ObjectStore, ObjectStoreExt, PutPayload};
+use sss_common::durable;
 use sss_common::{PackId, Timestamp};
 use tokio::task::JoinHandle;
 
@@ -74,11 +75,8 @@ fn prepare(root: &Path) -> io::Result<()> {
         make_folder(&folder)?;
         remove_leftovers(&folder)?;
     }
-    File::open(root)?.sync_all()?;
-    match root.parent().filter(|parent| !parent.as_os_str().is_empty()) {
-        Some(parent) => File::open(parent)?.sync_all(),
-        None => Ok(()),
-    }
+    durable::sync_folder(root)?;
+    Ok(durable::sync_folder_of(root)?)
 }
 
 fn make_folder(folder: &Path) -> io::Result<()> {

@@ -1,6 +1,6 @@
 //! The database file: how it is made, recognised, brought up to date and opened.
 
-use std::fs::{File, OpenOptions};
+use std::fs::OpenOptions;
 use std::io::ErrorKind;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
@@ -40,8 +40,7 @@ pub(super) fn create(path: &Path) -> Result<()> {
     transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
     migrate(&transaction, 0)?;
     transaction.commit()?;
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    File::open(folder).and_then(|folder| folder.sync_all()).map_err(|e| StoreError::Backend(Box::new(e)))
+    sss_common::durable::sync_folder_of(path).map_err(|failed| StoreError::Backend(Box::new(failed)))
 }
 
 /// The connection that writes; brings an older schema up to date. `NotFound` when there is no file.
