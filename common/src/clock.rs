@@ -1,8 +1,9 @@
-//! Time as an argument: nothing in 3S reads the machine's clock except through [`Clock`].
+//! Time as an argument: nothing in 3S reads the machine's clock except through [`Clock`], and no stopwatch but
+//! [`monotonic`] (or tokio's, which tests can stop).
 
 use std::fmt;
 use std::str::FromStr;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 
@@ -76,16 +77,28 @@ pub trait Clock: Send + Sync {
 #[derive(Clone, Copy, Debug, Default)]
 pub struct SystemClock;
 
+impl SystemClock {
+    fn since_epoch() -> Duration {
+        #[expect(clippy::disallowed_methods, reason = "this is the clock")]
+        SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
+    }
+}
+
 impl Clock for SystemClock {
     fn now(&self) -> Timestamp {
-        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        Timestamp(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
+        Timestamp(i64::try_from(SystemClock::since_epoch().as_millis()).unwrap_or(i64::MAX))
     }
 
     fn now_ns(&self) -> i64 {
-        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        i64::try_from(since.as_nanos()).unwrap_or(i64::MAX)
+        i64::try_from(SystemClock::since_epoch().as_nanos()).unwrap_or(i64::MAX)
     }
+}
+
+/// The present moment of the clock that never jumps: for how long something takes or may take at this end. What a right
+/// or a certificate depends on is asked of a [`Clock`].
+pub fn monotonic() -> Instant {
+    #[expect(clippy::disallowed_methods, reason = "this is the clock")]
+    Instant::now()
 }
 
 /// A clock that a test moves by hand.

@@ -5,6 +5,8 @@
 //! open); at the bottom `remote`, the server as the mount sees it. Beneath all of them `identity`, the
 //! user's keys and certificates.
 
+#![cfg_attr(test, allow(clippy::disallowed_methods, reason = "tests make, damage and time what they like"))]
+
 pub mod cli;
 pub mod config;
 pub mod document;

@@ -1,6 +1,6 @@
 //! The built `3s`: a mount's life from the command line, and what is said when it goes wrong. Words that need no server
 //! are golden files (`words.rs`).
-#![allow(missing_docs, clippy::unwrap_used)]
+#![allow(missing_docs, clippy::unwrap_used, clippy::disallowed_methods)]
 
 mod support;
 

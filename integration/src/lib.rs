@@ -7,6 +7,8 @@
 //! Nothing here needs root; a test that does says so through [`needs_root`]. What else may be missing goes through [`needs`];
 //! tools that `make test` installs are not asked for: without them a test fails.
 
+#![allow(clippy::disallowed_methods, reason = "tests make, damage and time what they like")]
+
 pub mod bench;
 pub mod binaries;
 pub mod circles;

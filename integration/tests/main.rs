@@ -2,7 +2,7 @@
 //!
 //! `cargo test -p sss-integration --test main sharing::` runs one family. `layering` is a program of its own, see `Cargo.toml`.
 
-#![allow(missing_docs)]
+#![allow(missing_docs, clippy::disallowed_methods)]
 
 mod admin;
 mod audit;

@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use sss_common::clock::monotonic;
 use sss_common::wire::fs::HomeRequest;
 use sss_fs_client::fs::{Fs, MountOptions};
 use sss_fs_client::remote::{Remote, RemoteError};
@@ -75,10 +76,10 @@ impl<S: Site> Driver<S> {
 
     /// A mount that called while the server was away does not try again for a moment: that moment is waited for.
     async fn find_again(&self) {
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = monotonic() + PATIENCE;
         for mount in self.mounts.values() {
             let away = |answer| matches!(answer, Err(RemoteError::Unreachable(_)));
-            while Instant::now() < deadline
+            while monotonic() < deadline
                 && away(mount.remote.home(HomeRequest { uid: mount.remote.uid().clone() }).await)
             {
                 tokio::time::sleep(Duration::from_millis(5)).await;

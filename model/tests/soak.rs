@@ -1,4 +1,4 @@
-#![allow(missing_docs, clippy::unwrap_used)]
+#![allow(missing_docs, clippy::unwrap_used, clippy::disallowed_methods)]
 //! Fresh sequences for as long as told: `make soak MINUTES=60`. Stops at the first difference, with the shortest sequence
 //! that shows it.
 

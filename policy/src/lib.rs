@@ -3,6 +3,8 @@
 //! Pure. [`Allowed`] can be made nowhere else; vault and store ask for it. The rules are those of section 2 of
 //! the design, and `tests/` holds the golden matrix in which a reviewer sees every change to them.
 
+#![cfg_attr(test, allow(clippy::disallowed_methods, reason = "tests make, damage and time what they like"))]
+
 use std::fmt;
 
 use sss_common::{Effective, NodeId, Right, Timestamp, Uid};

@@ -11,9 +11,10 @@ use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
+use sss_common::clock::monotonic;
 use sss_common::{NodeId, PackId, Timestamp, Uid};
 use sss_policy::{Action, Allowed, Below, Facts, Level, decide};
 use sss_server::service::StoredKeys;
@@ -203,7 +204,7 @@ fn paths(folder: &Path) -> VaultPaths {
 /// As the service's maintenance does it.
 async fn erase(store: &Store, leaves: &[u64]) -> anyhow::Result<Cost> {
     let (mut cost, mut left) = (Cost::default(), leaves);
-    let began = Instant::now();
+    let began = monotonic();
     while !left.is_empty() {
         let before = written()?;
         let erasing = store.vault.begin_erase(left).await?;

@@ -5,6 +5,8 @@
 //! their own: `sss_policy` and `sss_vault`, with `sss_vault::sealed` for the types that pass between vault and store.
 //! A test in `integration/` reads the `use` lines and fails on one that points up.
 
+#![cfg_attr(test, allow(clippy::disallowed_methods, reason = "tests make, damage and time what they like"))]
+
 pub mod admin;
 pub mod cli;
 pub mod config;

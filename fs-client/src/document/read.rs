@@ -3,6 +3,7 @@
 use std::time::Instant;
 
 use bytes::{Bytes, BytesMut};
+use sss_common::clock::monotonic;
 use sss_common::wire::fs::{Attr, OpenRequest, Pin};
 use sss_common::{Code, Right};
 
@@ -118,7 +119,7 @@ impl Document {
             }
             (state.attr.node, state.attr.version)
         };
-        let asked_at = Instant::now();
+        let asked_at = monotonic();
         let request = OpenRequest { node, want: Right::Checkout, version: Some(version) };
         let attr = self.shared.remote.open(request).await.map_err(|error| self.explain(error))?;
         self.joined(&Attr { version, node, ..attr }, asked_at);

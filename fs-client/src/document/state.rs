@@ -28,6 +28,7 @@
 
 use std::time::{Duration, Instant};
 
+use sss_common::clock::monotonic;
 use sss_common::wire::fs::{Attr, Pin};
 use sss_common::{Effective, Version};
 
@@ -263,7 +264,7 @@ impl State {
 
     /// Whether the right to read may have ended. What was deleted here is read from what is here.
     pub(super) fn asks(&self) -> bool {
-        let ended = || self.right.ends_at.is_some_and(|end| end <= Instant::now());
+        let ended = || self.right.ends_at.is_some_and(|end| end <= monotonic());
         !self.fate.is_unlinked() && (self.right.must_ask || ended())
     }
 

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use fuser::{Errno, FileAttr, FileHandle, FileType, INodeNo};
 use futures::{StreamExt, stream};
+use sss_common::clock::monotonic;
 use sss_common::limits::LIST_MAX;
 use sss_common::wire::calls::{Attr, Empty, Entry, HomeRequest, ListRequest, StatfsResponse};
 use sss_common::{Code, Kind, Name};
@@ -102,7 +103,7 @@ impl Fs {
     async fn page(&self, ino: INodeNo, listing: &mut Listing) -> Answer<()> {
         let folder = self.node(ino).await?;
         let after = listing.entries.last().map(|(entry, _)| entry.name.clone());
-        let at = Instant::now();
+        let at = monotonic();
         let page = self.remote.list(ListRequest { folder, after, limit: LIST_MAX }).await;
         let page = page.map_err(|error| self.refused(error))?;
         listing.complete = !page.more || page.entries.is_empty();
@@ -157,7 +158,7 @@ impl Fs {
             return Ok(room.said);
         }
         self.live()?;
-        let at = Instant::now();
+        let at = monotonic();
         let answer = self.remote.statfs(Empty {}).await.map_err(|error| self.refused(error));
         let said = self.noted(ROOT, "statfs", answer)?;
         *self.room.lock() = Some(Room { said, at });

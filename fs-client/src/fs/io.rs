@@ -9,6 +9,7 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use fuser::{Errno, FileHandle, INodeNo};
+use sss_common::clock::monotonic;
 use sss_common::wire::fs::{Attr, OpenRequest, Pin};
 use sss_common::{Code, Kind, NodeId, Right, Version};
 
@@ -117,7 +118,7 @@ impl Fs {
     /// is faster.
     async fn pinned(&self, ino: INodeNo, node: NodeId, access: Access) -> Answer<(Attr, Instant)> {
         for _ in 0..OVERTAKEN_OPEN.tries {
-            let asked_at = Instant::now();
+            let asked_at = monotonic();
             let request = OpenRequest { node, want: access.want(), version: None };
             let attr = self.remote.open(request).await.map_err(|error| self.refused(error))?;
             let current = self.is_current(ino, &attr);

@@ -2,9 +2,9 @@
 
 use std::ffi::OsStr;
 use std::sync::Arc;
-use std::time::Instant;
 
 use fuser::{Errno, FileAttr, FileHandle, INodeNo, RenameFlags};
+use sss_common::clock::monotonic;
 use sss_common::limits::SYMLINK_MAX;
 use sss_common::wire::fs::{CreateRequest, RemoveRequest, RenameRequest, Swapped};
 use sss_common::{Code, Kind, Name, Version};
@@ -62,7 +62,7 @@ impl Fs {
         let entry = self
             .documents
             .entry(ino)
-            .or_insert_with(|| Document::new(self.shared.clone(), attr.clone(), false, Instant::now()));
+            .or_insert_with(|| Document::new(self.shared.clone(), attr.clone(), false, monotonic()));
         entry.retain();
         let document = entry.value().clone();
         drop(entry);

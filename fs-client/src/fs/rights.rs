@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use fuser::{Errno, INodeNo};
 use futures::StreamExt;
 use sss_common::Code;
+use sss_common::clock::monotonic;
 use sss_common::wire::fs::Event;
 use tokio_util::sync::CancellationToken;
 
@@ -53,7 +54,7 @@ impl Fs {
         self.shared.runtime.spawn(async move {
             tokio::time::sleep_until(end.into()).await;
             let Some(document) = document.upgrade() else { return };
-            if document.ends_at().is_some_and(|end| end <= Instant::now()) {
+            if document.ends_at().is_some_and(|end| end <= monotonic()) {
                 document.must_ask();
                 drop_pages(pages, vec![ino]).await;
             }
@@ -91,7 +92,7 @@ impl Fs {
     pub async fn run_events(self: Arc<Self>, cancel: CancellationToken) {
         let mut believed = BELIEVED_AT_FIRST;
         let mut pauses = EVENTS.pause.begin();
-        let mut heard = Instant::now();
+        let mut heard = monotonic();
         while !cancel.is_cancelled() && self.live().is_ok() {
             let before = heard;
             if cancel.run_until_cancelled(self.follow(&mut believed, &mut heard)).await.is_none() {
@@ -102,7 +103,7 @@ impl Fs {
             }
             if heard.elapsed() >= believed {
                 self.rights_changed().await;
-                heard = Instant::now();
+                heard = monotonic();
             }
             if cancel.run_until_cancelled(tokio::time::sleep(pauses.advance())).await.is_none() {
                 return;
@@ -124,7 +125,7 @@ impl Fs {
         // What happened while nobody listened is not told again.
         let mut missed = true;
         while let Some(event) = events.next().await {
-            *heard = Instant::now();
+            *heard = monotonic();
             if std::mem::take(&mut missed) {
                 self.rights_changed().await;
             }

@@ -8,6 +8,7 @@ use std::time::Instant;
 
 use dashmap::DashMap;
 use fuser::{Errno, INodeNo};
+use sss_common::clock::monotonic;
 use sss_common::limits::XATTR_VALUE_MAX;
 use sss_common::wire::calls::*;
 use sss_common::wire::documents::GrantInfo;
@@ -144,7 +145,7 @@ impl Fs {
         if let Some(grants) = fresh(&self.attributes.grants, node) {
             return Ok(grants);
         }
-        let at = Instant::now();
+        let at = monotonic();
         let grants =
             self.remote.grants(NodeRequest { node }).await.map_err(|error| self.refused(error))?.grants;
         let grants = Arc::new(grants);
@@ -157,7 +158,7 @@ impl Fs {
         if let Some(others) = fresh(&self.attributes.others, node) {
             return Ok(others);
         }
-        let at = Instant::now();
+        let at = monotonic();
         let others =
             self.remote.xattrs(NodeRequest { node }).await.map_err(|error| self.refused(error))?.xattrs;
         let others = Arc::new(others);

@@ -8,6 +8,8 @@
 use std::future::Future;
 use std::time::Instant;
 
+use sss_common::clock::monotonic;
+
 use fuser::{Errno, INodeNo, Request};
 use tracing::{Instrument, Span};
 
@@ -28,7 +30,7 @@ impl RequestSpan {
             let _ = answer();
             return;
         }
-        let began = Instant::now();
+        let began = monotonic();
         self.0.in_scope(|| ended(began, answer()));
     }
 
@@ -38,7 +40,7 @@ impl RequestSpan {
             let _ = answer.await;
             return;
         }
-        let began = Instant::now();
+        let began = monotonic();
         async { ended(began, answer.await) }.instrument(self.0).await;
     }
 }

@@ -56,6 +56,7 @@ fn open(path: &Path) -> std::io::Result<File> {
     if path.metadata().is_ok_and(|meta| meta.is_file() && meta.len() > LOG_MAX) {
         let mut old = path.as_os_str().to_owned();
         old.push(".old");
+        #[expect(clippy::disallowed_methods, reason = "a log that a power cut puts back is no loss")]
         std::fs::rename(path, old)?;
     }
     OpenOptions::new().append(true).create(true).mode(0o600).open(path)

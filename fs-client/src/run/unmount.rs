@@ -3,11 +3,12 @@
 use std::io;
 use std::path::Path;
 use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rustix::mount::UnmountFlags;
 
 use sss_common::Advised;
+use sss_common::clock::monotonic;
 
 use super::registry::{Found, Outcome, Registry};
 use super::{mountinfo, registry};
@@ -59,10 +60,10 @@ const BUSY_WAIT: Duration = Duration::from_secs(2);
 
 /// Unmounts, also when something looks at the mount for a moment (a file manager, an indexer, `df`).
 fn detach_soon(point: &Path) -> io::Result<()> {
-    let deadline = Instant::now() + BUSY_WAIT;
+    let deadline = monotonic() + BUSY_WAIT;
     loop {
         match detach(point, false) {
-            Err(error) if is_busy(&error) && Instant::now() < deadline => {
+            Err(error) if is_busy(&error) && monotonic() < deadline => {
                 std::thread::sleep(Duration::from_millis(50));
             }
             outcome => return outcome,

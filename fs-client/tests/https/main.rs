@@ -1,5 +1,5 @@
 //! The HTTPS remote against a server that does what a test wants: sessions, repetition, deadlines, errors.
-#![allow(missing_docs, clippy::unwrap_used)]
+#![allow(missing_docs, clippy::unwrap_used, clippy::disallowed_methods)]
 
 mod answers;
 mod certificates;

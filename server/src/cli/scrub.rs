@@ -4,7 +4,9 @@
 use std::io::{self, Write};
 use std::num::NonZeroU64;
 use std::path::PathBuf;
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use sss_common::clock::monotonic;
 
 use anyhow::{Context, bail};
 use clap::Args;
@@ -48,7 +50,7 @@ impl ScrubArgs {
     /// Does what the command line says.
     pub(super) fn execute(self) -> anyhow::Result<()> {
         let ScrubArgs { data_dir, keyring, rate } = self;
-        let started = Instant::now();
+        let started = monotonic();
         let screen = Screen(ProgressBar::hidden());
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let scrubbed = runtime.block_on(async {

@@ -7,6 +7,8 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Instant;
 
+use sss_common::clock::monotonic;
+
 use axum::extract::{MatchedPath, Request};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
@@ -38,7 +40,7 @@ impl fmt::Display for RequestId {
 }
 
 pub(super) async fn observe(mut request: Request, next: Next) -> Response {
-    let started = Instant::now();
+    let started = monotonic();
     let id = RequestId::fresh();
     let span = span(&id, &request);
     request.extensions_mut().insert(id.clone());
@@ -50,7 +52,7 @@ pub(super) async fn observe(mut request: Request, next: Next) -> Response {
 pub(super) fn refuse(failure: Failure, machine: &Machine) -> Response {
     let id = RequestId::fresh();
     let span = tracing::info_span!("request", %id, node = machine.name.as_str());
-    span.in_scope(|| conclude(failure.into_response(), &id, Instant::now()))
+    span.in_scope(|| conclude(failure.into_response(), &id, monotonic()))
 }
 
 fn span(id: &RequestId, request: &Request) -> Span {

@@ -10,6 +10,7 @@ use rand::RngCore as _;
 use rsa::RsaPublicKey;
 use rsa::pkcs8::DecodePublicKey as _;
 use sha2::{Digest as _, Sha256};
+use sss_common::clock::monotonic;
 use sss_common::wire::session::{ChallengeRequest, ChallengeResponse, LoginRequest, LoginResponse};
 use sss_common::{Code, login};
 
@@ -50,7 +51,7 @@ impl SessionCache {
         // The entry's lock keeps `forget` out between the comparison and the insertion.
         let entry = self.sessions.entry(token);
         if self.forgotten() == forgotten {
-            entry.insert((session, Instant::now()));
+            entry.insert((session, monotonic()));
         }
     }
 

@@ -10,6 +10,7 @@ use std::time::Instant;
 use http::HeaderValue;
 use parking_lot::RwLock;
 use sss_common::Code;
+use sss_common::clock::monotonic;
 use zeroize::Zeroizing;
 
 use crate::remote::retries::LOGIN_PAUSE;
@@ -86,7 +87,7 @@ impl Session {
                 State::Over(error.clone())
             }
             Err(error @ RemoteError::Refused { code: Code::LoginRefused | Code::Throttled, .. }) => {
-                State::Paused { until: Instant::now() + LOGIN_PAUSE, error: error.clone() }
+                State::Paused { until: monotonic() + LOGIN_PAUSE, error: error.clone() }
             }
             Err(_) => State::None,
         };
@@ -105,7 +106,7 @@ impl Session {
         match &*self.state.read() {
             State::None => None,
             State::Live(token) => Some(Ok(token.clone())),
-            State::Paused { until, error } => (Instant::now() < *until).then(|| Err(error.clone())),
+            State::Paused { until, error } => (monotonic() < *until).then(|| Err(error.clone())),
             State::Over(error) => Some(Err(error.clone())),
         }
     }

@@ -4,11 +4,12 @@ use std::error::Error;
 use std::io::{self, Read};
 use std::net::{TcpStream, ToSocketAddrs};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rustls::{
     AlertDescription, CertificateError, ClientConfig, ClientConnection, RootCertStore, StreamOwned,
 };
+use sss_common::clock::monotonic;
 use sss_common::{Advised, Code};
 
 use super::ServerAddress;
@@ -121,14 +122,14 @@ fn in_words(error: &rustls::Error, address: &ServerAddress) -> RemoteError {
 /// the alert that says why is lost when the client's first request crosses it. Here nothing crosses it.
 /// Blocks for at most `limit`; a server that is content says nothing, so that is the answer then.
 pub fn diagnose(config: &Arc<ClientConfig>, address: &ServerAddress, limit: Duration) -> Option<RemoteError> {
-    let ends = Instant::now() + limit;
+    let ends = monotonic() + limit;
     let mut socket = (address.host(), address.port())
         .to_socket_addrs()
         .ok()?
         .find_map(|at| TcpStream::connect_timeout(&at, limit).ok())?;
     let mut tls = ClientConnection::new(config.clone(), address.server_name()?).ok()?;
     // Without ALPN's answer and session tickets there may be nothing to read: the limit ends it.
-    while let Some(left) = ends.checked_duration_since(Instant::now()).filter(|left| !left.is_zero()) {
+    while let Some(left) = ends.checked_duration_since(monotonic()).filter(|left| !left.is_zero()) {
         socket.set_read_timeout(Some(left)).ok()?;
         let mut stream = StreamOwned::new(tls, socket);
         match stream.read(&mut [0; 1]) {

@@ -4,13 +4,14 @@ use std::error::Error;
 use std::future::Future;
 use std::io;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use reqwest::{Client, Method, RequestBuilder, Response};
 use rustls::ClientConfig;
 use tokio::sync::Semaphore;
 
 use sss_common::Advised;
+use sss_common::clock::monotonic;
 
 use super::ServerAddress;
 use super::circuit::Circuit;
@@ -107,7 +108,7 @@ impl Transport {
 
     /// Sends and waits for the answer's head, without a deadline of its own.
     pub async fn send(&self, request: RequestBuilder) -> Result<Response, Lost> {
-        let pass = self.circuit.enter(Instant::now()).map_err(RemoteError::Unreachable)?;
+        let pass = self.circuit.enter(monotonic()).map_err(RemoteError::Unreachable)?;
         match request.send().await {
             Ok(response) => {
                 pass.reached();
@@ -116,9 +117,7 @@ impl Transport {
             Err(error) => {
                 let lost = self.lost(&error);
                 match &lost {
-                    Lost::Final(RemoteError::Unreachable(reason)) => {
-                        self.circuit.open(Instant::now(), reason)
-                    }
+                    Lost::Final(RemoteError::Unreachable(reason)) => self.circuit.open(monotonic(), reason),
                     _ => pass.reached(),
                 }
                 Err(lost)
@@ -170,7 +169,7 @@ impl Transport {
     /// The error for silence; further calls fail at once for a moment.
     pub fn timed_out(&self, limit: Duration) -> RemoteError {
         let reason = format!("no answer from {} within {} s", self.address, limit.as_secs_f32());
-        self.circuit.open(Instant::now(), &reason);
+        self.circuit.open(monotonic(), &reason);
         RemoteError::Unreachable(reason)
     }
 

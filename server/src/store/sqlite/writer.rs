@@ -18,6 +18,7 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use rusqlite::Connection;
+use sss_common::clock::monotonic;
 use sss_common::{Clock, SystemClock};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
@@ -220,7 +221,7 @@ impl Desk {
 
     fn hold(&mut self, item: Item) {
         if let Item::Audit(rows) = item {
-            self.since.get_or_insert_with(Instant::now);
+            self.since.get_or_insert_with(monotonic);
             self.pending.extend(rows);
         }
     }
@@ -240,7 +241,7 @@ impl Desk {
         {
             tracing::error!(%error, "a failed metadata transaction could not be rolled back");
         }
-        self.since = (!self.pending.is_empty()).then(Instant::now);
+        self.since = (!self.pending.is_empty()).then(monotonic);
         self.note(&committed, calls.len());
         for (call, _room) in calls {
             call.answer(committed.as_ref().err());
