@@ -183,7 +183,7 @@ impl Model {
         let id = self.walk(seat, path)?;
         self.decide(id, seat.user(), Want::Own)?;
         let until = match end {
-            End::In(seconds) => self.now + seconds as i64 * 1000,
+            End::In(seconds) => self.now + seconds.cast_signed() * 1000,
             End::Unsaid => self.now + DEFAULT_TTL,
             End::TooLate => return Err(libc::EINVAL),
         };

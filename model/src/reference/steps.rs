@@ -39,7 +39,7 @@ impl Model {
 
     fn play_outside(&mut self, step: &Step) -> Expected {
         match step {
-            Step::Wait(seconds) => self.now += *seconds as i64 * 1000,
+            Step::Wait(seconds) => self.now += seconds.cast_signed() * 1000,
             Step::Disable(user) => {
                 self.disabled[*user] = true;
                 self.end_session(*user, libc::EKEYEXPIRED);

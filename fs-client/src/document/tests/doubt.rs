@@ -38,7 +38,7 @@ fn a_version_of_somebody_else_is_never_taken_for_a_check_in_without_an_answer() 
             let mtime_ns = document.attr().mtime_ns + later;
             for base in 0..versions {
                 let body = complete(&vec![b'x'; size], mtime_ns);
-                who.checkin(node, Version(base as u64), body).await.unwrap();
+                who.checkin(node, Version(base), body).await.unwrap();
             }
             let refused = document.checkin().await.unwrap_err();
             let moved = |error: &Error| {
