@@ -85,7 +85,7 @@ impl Site {
         let renamed = durable::rename(&self.folder, &self.target);
         if let (Err(_), Some(keyring)) = (&renamed, &self.keyring) {
             // Back to where the guard finds it.
-            durable::rename(keyring, &self.paths.keyring)?.settle()?;
+            settle(durable::rename(keyring, &self.paths.keyring)?)?;
         }
         settle(renamed?)
     }
