@@ -1,13 +1,17 @@
 //! Who may do what: facts and a time in, [`Allowed`] or a [`Refusal`] out.
 //!
-//! Pure. [`Allowed`] can be made nowhere else; vault and store ask for it. The rules are those of section 2 of
-//! the design, and `tests/` holds the golden matrix in which a reviewer sees every change to them.
+//! Pure. [`Allowed`] can be made nowhere else; vault and store ask for the one that they need, by its type. The rules are
+//! those of section 2 of the design, and `matrix.txt` is the golden matrix in which a reviewer sees every change to them.
 
 #![cfg_attr(test, allow(clippy::disallowed_methods, reason = "tests make, damage and time what they like"))]
+
+mod proof;
 
 use std::fmt;
 
 use sss_common::{Effective, NodeId, Right, Timestamp, Uid};
+
+pub use proof::{Act, Allowed, Checkin, Checkout, MayRead, MayWrite, Own, See};
 
 /// One grant, as far as a decision needs it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,7 +62,7 @@ pub struct Facts {
     pub below: Below,
 }
 
-/// What somebody wants to do.
+/// What somebody wants to do, as a value: for words and tables. [`Act`] is the same as a type.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Action {
     /// Learn that it is there, and its attributes.
@@ -69,37 +73,6 @@ pub enum Action {
     Checkin,
     /// Delete, rename, flag, grant.
     Own,
-}
-
-/// Proof that the policy allowed one action by one user on one node.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Allowed {
-    user: Uid,
-    node: NodeId,
-    action: Action,
-    until: Option<Timestamp>,
-}
-
-impl Allowed {
-    /// Who may.
-    pub fn user(&self) -> &Uid {
-        &self.user
-    }
-
-    /// On what.
-    pub fn node(&self) -> NodeId {
-        self.node
-    }
-
-    /// What.
-    pub fn action(&self) -> Action {
-        self.action
-    }
-
-    /// Until when the right lasts; `None` for owners, and for `See`: who had a grant once keeps knowing of the node.
-    pub fn until(&self) -> Option<Timestamp> {
-        self.until
-    }
 }
 
 /// Why not.
@@ -131,21 +104,26 @@ impl fmt::Display for Refusal {
     }
 }
 
-/// Decides.
-pub fn decide(facts: &Facts, action: Action, now: Timestamp) -> Result<Allowed, Refusal> {
-    let allowed = |until| Allowed { user: facts.user.clone(), node: facts.node, action, until };
+/// Decides. What the user may not see is `Hidden`, whatever the act.
+pub fn decide<A: Act>(facts: &Facts, act: A, now: Timestamp) -> Result<Allowed<A>, Refusal> {
+    let until = right(facts, A::ACTION, now)?;
+    Ok(Allowed::new(facts.user.clone(), facts.node, until, act))
+}
+
+/// Until when the user has the right.
+fn right(facts: &Facts, action: Action, now: Timestamp) -> Result<Option<Timestamp>, Refusal> {
     if owns(facts) {
-        return Ok(allowed(None));
+        return Ok(None);
     }
     let ruling = ruling(facts, now);
     if !visible(facts) {
         return Err(Refusal::Hidden);
     }
     match (action, ruling) {
-        (Action::See, _) => Ok(allowed(None)),
+        (Action::See, _) => Ok(None),
         (Action::Own, _) => Err(Refusal::NotOwner),
-        (Action::Checkout, Some(grant)) if grant.right.reads() => Ok(allowed(Some(grant.until))),
-        (Action::Checkin, Some(grant)) if grant.right.writes() => Ok(allowed(Some(grant.until))),
+        (Action::Checkout, Some(grant)) if grant.right.reads() => Ok(Some(grant.until)),
+        (Action::Checkin, Some(grant)) if grant.right.writes() => Ok(Some(grant.until)),
         (_, Some(grant)) => Err(Refusal::Only(grant.right)),
         (_, None) => Err(last_end(facts, action, now).map_or(Refusal::NoRight, Refusal::Ended)),
     }

@@ -16,7 +16,7 @@ use std::time::Duration;
 use anyhow::{Context, bail, ensure};
 use sss_common::clock::monotonic;
 use sss_common::{NodeId, PackId, Timestamp, Uid};
-use sss_policy::{Action, Allowed, Below, Facts, Level, decide};
+use sss_policy::{Allowed, Below, Facts, Level, Own, decide};
 use sss_server::service::StoredKeys;
 use sss_server::store::sqlite::SqliteStore;
 use sss_server::store::{Erased, MetaStore};
@@ -254,7 +254,7 @@ async fn fill(folder: &Path, keys: u64) -> anyhow::Result<()> {
     let owner = owner()?;
     let (mut node, mut images): (Vec<Sealer>, _) = (Vec::with_capacity(FAN_OUT), Vec::new());
     for key in 1..=keys {
-        node.push(store.vault.begin(&owner, NodeId([1; 16]), PackId([1; 16])).await?);
+        node.push(store.vault.begin(&owner, PackId([1; 16])).await?);
         if node.len() < FAN_OUT && key < keys {
             continue;
         }
@@ -269,11 +269,11 @@ async fn fill(folder: &Path, keys: u64) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn owner() -> anyhow::Result<Allowed> {
+fn owner() -> anyhow::Result<Allowed<Own>> {
     let user: Uid = "alice".parse()?;
     let home = Level { owner: user.clone(), own: None, all: None };
     let facts = Facts { user, node: NodeId([1; 16]), levels: vec![home], below: Below::Nothing };
-    decide(&facts, Action::Own, Timestamp(0)).map_err(|refusal| anyhow::anyhow!("{refusal}"))
+    decide(&facts, Own, Timestamp(0)).map_err(|refusal| anyhow::anyhow!("{refusal}"))
 }
 
 /// A line of the table.

@@ -33,14 +33,14 @@ use std::time::Duration;
 use async_trait::async_trait;
 use sss_common::limits::{BLOCK_SIZE, DOCUMENT_MAX};
 use sss_common::record::VersionRecord;
-use sss_common::{NodeId, PackId, StoreId};
+use sss_common::{PackId, StoreId};
 
 use crate::sealed::{KeyImage, KeyPosition};
 pub use erasing::Erasing;
 pub use pack::{Opener, Sealer};
 pub use record::RecordBody;
 pub use rotation::{Interrupted, Rotated, Rotating, fingerprint};
-use sss_policy::{Action, Allowed};
+use sss_policy::{MayRead, MayWrite};
 
 use keyring::Keyring;
 use primitives::Cipher;
@@ -64,8 +64,8 @@ pub enum VaultError {
     /// The key tree could not be read from where it is kept.
     #[error("the key tree cannot be read: {0}")]
     Source(#[source] Box<dyn std::error::Error + Send + Sync>),
-    /// The caller asked for what the vault does not do: a proof for another action, a block after the last one, a count past
-    /// its limit; or a primitive failed that cannot. A bug, not an input.
+    /// The caller asked for what the vault does not do: a block after the last one, a count past its limit; or a primitive
+    /// failed that cannot. A bug, not an input.
     #[error("the vault refuses: {0}")]
     Refused(&'static str),
 }
@@ -217,11 +217,11 @@ impl Vault {
     /// A fresh random key for a check-in, under a new leaf of the key tree. The leaf is in the store once the
     /// images of [`Vault::images`] are committed. A sealer that is dropped before it asked for images gives its leaf
     /// back; one that is dropped later leaves it, because its transaction may have happened (see [`Vault::give_up`]).
-    pub async fn begin(&self, allowed: &Allowed, document: NodeId, pack: PackId) -> Result<Sealer> {
-        proven(allowed, &[Action::Checkin, Action::Own])?;
+    /// What is sealed is for the document that the proof names.
+    pub async fn begin(&self, proof: &dyn MayWrite, pack: PackId) -> Result<Sealer> {
         self.writes()?;
         let (lease, key) = self.tree.begin().await?;
-        Ok(Sealer::new(lease, Cipher::new(&key)?, document, pack))
+        Ok(Sealer::new(lease, Cipher::new(&key)?, proof.node(), pack))
     }
 
     /// The key tree's nodes that must be committed together with what `sealer` sealed. Ask anew for every attempt: only
@@ -275,10 +275,9 @@ impl Vault {
         self.tree.idle_leaves(node.index).await
     }
 
-    /// The key under a leaf, for reading. `Erased` when there is none.
-    pub async fn opener(&self, allowed: &Allowed, leaf: u64) -> Result<Opener> {
-        // A check-in reads too: the base of a block that it changes in part.
-        proven(allowed, &[Action::Checkout, Action::Checkin, Action::Own])?;
+    /// The key under a leaf, for reading. `Erased` when there is none. That the leaf is one of the document's, or of a pack
+    /// that it uses, is the caller's to know: the proof says only that somebody may read.
+    pub async fn opener(&self, _proof: &dyn MayRead, leaf: u64) -> Result<Opener> {
         let key = self.tree.key(leaf).await?;
         Ok(Opener::new(Cipher::new(&key)?))
     }
@@ -297,14 +296,6 @@ impl Vault {
 
     fn writes(&self) -> Result<()> {
         if self.only_reads { Err(VaultError::Refused("it was opened only to read")) } else { Ok(()) }
-    }
-}
-
-fn proven(allowed: &Allowed, actions: &[Action]) -> Result<()> {
-    if actions.contains(&allowed.action()) {
-        Ok(())
-    } else {
-        Err(VaultError::Refused("the proof is for another action"))
     }
 }
 

@@ -20,7 +20,7 @@ use super::content::Content;
 use super::digests::turn;
 use super::{Failure, Outcome, Service};
 use crate::store::{BlobStore, BlobWriter, PackRow};
-use sss_policy::Allowed;
+use sss_policy::MayWrite;
 use sss_vault::Sealer;
 use sss_vault::digests::zero_hash;
 use sss_vault::layout::{Extent, Layout};
@@ -37,8 +37,8 @@ const RANGES_MAX: usize = 1024;
 const BLOCK: u64 = BLOCK_SIZE as u64;
 
 /// A check-in's content on its way into a pack.
-pub(super) struct Assembler {
-    allowed: Allowed,
+pub(super) struct Assembler<'p> {
+    proof: &'p dyn MayWrite,
     base: Option<Arc<Content>>,
     pack: Pack,
     layout: Layout,
@@ -71,22 +71,21 @@ struct Hashes {
     last: Option<(u64, Vec<u8>)>,
 }
 
-impl Assembler {
-    /// Begins a pack for `document` under a fresh key.
+impl<'p> Assembler<'p> {
+    /// Begins a pack for the document that the proof names, under a fresh key.
     pub(super) async fn begin(
         service: &Service,
-        allowed: &Allowed,
-        document: NodeId,
+        proof: &'p dyn MayWrite,
         base: Option<Arc<Content>>,
         flag: Flag,
     ) -> Outcome<Self> {
         let id = PackId::random();
-        let sealer = service.vault.begin(allowed, document, id).await?;
+        let sealer = service.vault.begin(proof, id).await?;
         Ok(Assembler {
-            allowed: allowed.clone(),
+            proof,
             layout: base.as_ref().map(|base| base.body.layout.clone()).unwrap_or_default(),
             base,
-            pack: Pack::new(id, document, sealer, service.stores.blobs.clone()),
+            pack: Pack::new(id, proof.node(), sealer, service.stores.blobs.clone()),
             current: None,
             pending: None,
             reach: 0,
@@ -209,7 +208,7 @@ impl Assembler {
 
     async fn base_block(&mut self, block: u64) -> Outcome<Vec<u8>> {
         match &self.base {
-            Some(base) => base.block(&self.allowed, block).await,
+            Some(base) => base.block(self.proof, block).await,
             None => Ok(Vec::new()),
         }
     }

@@ -12,27 +12,30 @@ use super::checkin::nanoseconds;
 use super::versions::NewVersion;
 use super::{Caller, Failure, Outcome, Service};
 use crate::store::{Seen, SetAttr, StoreError};
-use sss_policy::Action;
+use sss_policy::{Allowed, Checkin, Checkout, MayWrite, Own};
 
 impl Service {
     /// Mode (the owner's to set) and modification time (with the right to check in).
     pub async fn fs_setattr(&self, caller: &Caller, request: SetAttrRequest) -> Outcome<Attr> {
-        let seen = self.seen(caller, request.node).await?;
-        let action = if request.mode.is_some() { Action::Own } else { Action::Checkin };
-        let allowed = self.allow(caller, &seen, action)?;
+        let (seen, proof): (Seen, Box<dyn MayWrite>) = if request.mode.is_some() {
+            let (seen, owned) = self.permit(caller, request.node, Own).await?;
+            (seen, Box::new(owned))
+        } else {
+            let (seen, allowed) = self.permit(caller, request.node, Checkin).await?;
+            (seen, Box::new(allowed))
+        };
         let set = SetAttr {
             mode: request.mode.map(|mode| mode & 0o7777),
             mtime_ns: request.mtime_ns,
             now_ns: nanoseconds(self.now()),
         };
-        let node = self.meta().set_attr(&allowed, set).await?;
+        let node = self.meta().set_attr(&*proof, set).await?;
         Ok(self.attr(&node, &seen.facts))
     }
 
     /// A document's protection, or what a folder's new documents get.
     pub async fn fs_setflag(&self, caller: &Caller, request: SetFlagRequest) -> Outcome<Attr> {
-        let seen = self.seen(caller, request.node).await?;
-        let allowed = self.allow(caller, &seen, Action::Own)?;
+        let (seen, allowed) = self.permit(caller, request.node, Own).await?;
         let same = seen.node.flag == Some(request.flag);
         let node = match (seen.node.kind, seen.node.version) {
             _ if same => seen.node.clone(),
@@ -41,26 +44,30 @@ impl Service {
                 let audit = self.audit_row(caller, AuditAction::Flag, seen.node.id, &seen.path, flag);
                 self.meta().set_flag(&allowed, request.flag, audit).await?
             }
-            _ => self.reflag(caller, &seen, request.flag).await?,
+            _ => self.reflag(caller, &seen, &allowed, request.flag).await?,
         };
         Ok(self.attr(&node, &seen.facts))
     }
 
     /// The same content as a new version under the other flag.
-    async fn reflag(&self, caller: &Caller, seen: &Seen, flag: Flag) -> Outcome<crate::store::Node> {
-        let allowed = self.allow(caller, seen, Action::Own)?;
-        let content = self.content(caller, &allowed, seen, seen.node.version).await?;
+    async fn reflag(
+        &self,
+        caller: &Caller,
+        seen: &Seen,
+        allowed: &Allowed<Own>,
+        flag: Flag,
+    ) -> Outcome<crate::store::Node> {
+        let content = self.content(caller, allowed, seen, seen.node.version).await?;
         self.must_fit(content.size(), flag)?;
         let digests = match flag {
             Flag::Integrity => {
-                let digests = self.digests_of(&allowed, &content).await;
+                let digests = self.digests_of(allowed, &content).await;
                 let note = |failure: &_| self.note_damage(caller, seen.node.id, &seen.path, failure);
                 digests.inspect_err(note)?
             }
             Flag::Confidentiality => Vec::new(),
         };
         let new = NewVersion {
-            node: seen.node.id,
             base: seen.node.version,
             previous: content.body.record.hash(),
             flag,
@@ -74,8 +81,8 @@ impl Service {
             consumes: None,
             create: None,
         };
-        let sealer = self.vault.begin(&allowed, seen.node.id, PackId::random()).await?;
-        self.make_version(caller, &allowed, new, sealer, (AuditAction::Flag, &seen.path)).await
+        let sealer = self.vault.begin(allowed, PackId::random()).await?;
+        self.make_version(caller, allowed, new, sealer, (AuditAction::Flag, &seen.path)).await
     }
 
     /// Other `user.*` attributes, for who has any live right.
@@ -92,8 +99,7 @@ impl Service {
 
     /// Sets one, with the right to check in.
     pub async fn fs_setxattr(&self, caller: &Caller, request: SetXattrRequest) -> Outcome<()> {
-        let seen = self.seen(caller, request.node).await?;
-        let allowed = self.allow(caller, &seen, Action::Checkin)?;
+        let (_, allowed) = self.permit(caller, request.node, Checkin).await?;
         let name = user_attribute(&request.xattr.name)?;
         let Base64(value) = request.xattr.value;
         if value.len() > XATTR_VALUE_MAX {
@@ -105,16 +111,14 @@ impl Service {
 
     /// Removes one, with the right to check in.
     pub async fn fs_removexattr(&self, caller: &Caller, request: RemoveXattrRequest) -> Outcome<()> {
-        let seen = self.seen(caller, request.node).await?;
-        let allowed = self.allow(caller, &seen, Action::Checkin)?;
+        let (_, allowed) = self.permit(caller, request.node, Checkin).await?;
         let name = user_attribute(&request.name)?;
         self.meta().remove_xattr(&allowed, name).await.map_err(attribute_failure)
     }
 
     /// A version's record and signature, for who may check it out.
     pub async fn fs_record(&self, caller: &Caller, request: RecordRequest) -> Outcome<RecordResponse> {
-        let seen = self.seen(caller, request.node).await?;
-        let allowed = self.allow(caller, &seen, Action::Checkout)?;
+        let (seen, allowed) = self.permit(caller, request.node, Checkout).await?;
         let version = request.version.unwrap_or(seen.node.version);
         if seen.node.kind == Kind::Folder || version == Version::NONE {
             return Err(Failure::new(Code::NotFound, "nothing was checked in under this name"));

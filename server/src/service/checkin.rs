@@ -16,7 +16,7 @@ use super::audit::AuditAction;
 use super::versions::{NewVersion, blob_of};
 use super::{ByteStream, Caller, CheckinId, Failure, Outcome, Service};
 use crate::store::{Node, Seen};
-use sss_policy::{Action, Allowed};
+use sss_policy::{Act, Allowed, Checkin, MayWrite};
 
 impl Service {
     /// The mount's check-in: changed ranges on top of `base`, then the new size. With an `id` that was answered already,
@@ -32,8 +32,8 @@ impl Service {
         if let Some(attr) = self.held.outcomes.of(caller.token, id) {
             return Ok(attr);
         }
-        let seen = self.seen(caller, node).await?;
-        let attr = match self.check_in(caller, &seen, base, Body::Framed(body), None).await {
+        let (seen, allowed) = self.permit(caller, node, Checkin).await?;
+        let attr = match self.check_in(caller, &seen, &allowed, base, Body::Framed(body), None).await {
             // The same check-in, sent twice at once: the other one made it.
             Err(failure) if failure.code == Code::VersionMoved => {
                 return self.held.outcomes.of(caller.token, id).ok_or(failure);
@@ -44,19 +44,20 @@ impl Service {
         Ok(attr)
     }
 
-    /// Authorise, receive and seal, make durable, authorise again, commit.
-    pub(super) async fn check_in(
+    /// Receive and seal, make durable, authorise again, commit.
+    pub(super) async fn check_in<A: Act>(
         &self,
         caller: &Caller,
         seen: &Seen,
+        allowed: &Allowed<A>,
         base: Version,
         body: Body,
         new_flag: Option<Flag>,
-    ) -> Outcome<Attr> {
+    ) -> Outcome<Attr>
+    where
+        Allowed<A>: MayWrite,
+    {
         let node = &Node { flag: new_flag.or(seen.node.flag), ..seen.node.clone() };
-        // Another flag is the owner's to set.
-        let action = if new_flag.is_some() { Action::Own } else { Action::Checkin };
-        let allowed = self.allow(caller, seen, action)?;
         must_be_document(node)?;
         must_be_current(node, base)?;
         self.must_have_room().await?;
@@ -64,13 +65,12 @@ impl Service {
 
         let content = match base {
             Version::NONE => None,
-            _ => Some(self.content(caller, &allowed, seen, base).await?),
+            _ => Some(self.content(caller, allowed, seen, base).await?),
         };
         let flag = node.flag.unwrap_or_default();
         let mut upload = Assembler::begin(
             self,
-            &allowed,
-            node.id,
+            allowed,
             content.clone().filter(|_| matches!(body, Body::Framed(_))),
             flag,
         )
@@ -86,7 +86,7 @@ impl Service {
         let made = upload.finish(end.size).await;
         let made = made.inspect_err(|failure| self.note_damage(caller, node.id, &seen.path, failure))?;
 
-        let (seen, allowed) = match self.still_allowed(caller, node.id, action).await {
+        let (seen, allowed) = match self.still_allowed(caller, allowed).await {
             Ok(allowed) => allowed,
             Err(failure) => {
                 self.drop_pack(blob_of(made.pack.as_ref())).await;
@@ -106,20 +106,17 @@ impl Service {
     }
 
     /// Session and right once more, for when the body has arrived: both may have ended meanwhile.
-    pub(super) async fn still_allowed(
+    pub(super) async fn still_allowed<A: Act>(
         &self,
         caller: &Caller,
-        node: NodeId,
-        action: Action,
-    ) -> Outcome<(Seen, Allowed)> {
+        allowed: &Allowed<A>,
+    ) -> Outcome<(Seen, Allowed<A>)> {
         self.still_live(caller).await?;
-        let seen = self.seen(caller, node).await?;
-        let allowed = self.allow(caller, &seen, action)?;
-        Ok((seen, allowed))
+        self.permit(caller, allowed.node(), allowed.act()).await
     }
 
     /// Takes a body in. What breaks off, or has no end, is no check-in.
-    pub(super) async fn receive(&self, upload: &mut Assembler, body: Body) -> Outcome<CheckinEnd> {
+    pub(super) async fn receive(&self, upload: &mut Assembler<'_>, body: Body) -> Outcome<CheckinEnd> {
         match body {
             Body::Framed(stream) => self.receive_frames(upload, stream).await,
             Body::Whole(mut stream) => {
@@ -132,7 +129,11 @@ impl Service {
         }
     }
 
-    async fn receive_frames(&self, upload: &mut Assembler, mut stream: ByteStream) -> Outcome<CheckinEnd> {
+    async fn receive_frames(
+        &self,
+        upload: &mut Assembler<'_>,
+        mut stream: ByteStream,
+    ) -> Outcome<CheckinEnd> {
         let malformed = |error: &dyn std::fmt::Display| {
             Failure::new(Code::BadRequest, format!("malformed check-in: {error}"))
         };
@@ -159,7 +160,7 @@ impl Service {
         Ok(end)
     }
 
-    async fn take(&self, upload: &mut Assembler, offset: u64, bytes: Bytes) -> Outcome<u64> {
+    async fn take(&self, upload: &mut Assembler<'_>, offset: u64, bytes: Bytes) -> Outcome<u64> {
         let reach = offset.saturating_add(bytes.len() as u64);
         self.must_fit(reach, upload.flag())?;
         upload.data(offset, bytes).await?;

@@ -15,23 +15,20 @@ use super::audit::{AuditAction, AuditOutcome};
 use super::content::{Content, StreamFailed, begun};
 use super::{ByteStream, Caller, Checkout, Failure, Outcome, RangeRequest, Service};
 use crate::store::{Seen, Stores};
-use sss_policy::{self as policy, Action, Allowed};
+use sss_policy::{self as policy, Allowed, Checkin, MayRead};
 use sss_vault::VaultError;
 
 impl Service {
     /// Checks a version out and pins it for the caller's session.
     pub async fn fs_open(&self, caller: &Caller, request: OpenRequest) -> Outcome<Attr> {
-        let seen = self.seen(caller, request.node).await?;
-        for action in actions(request.want) {
-            self.allow(caller, &seen, *action)?;
-        }
+        let (seen, proof) = self.permit_right(caller, request.node, request.want).await?;
         if seen.node.kind == Kind::Folder {
             return Err(Failure::new(Code::IsFolder, "it is a folder"));
         }
         self.must_be_logged()?;
         let mut attr = self.attr_of(&seen);
         if let Some(version) = request.version.filter(|version| *version != attr.version) {
-            attr.size = self.kept_size(caller, &seen, version).await?;
+            attr.size = self.kept_size(caller, &seen, &*proof, version).await?;
             attr.version = version;
         }
         if !self.held.pins.hold(caller.token, request.node, attr.version) {
@@ -64,8 +61,7 @@ impl Service {
             return Err(Failure::new(Code::BadRange, format!("at most {READ_MAX} bytes at a time")));
         }
         let generation = self.hub.generation();
-        let seen = self.seen(caller, node).await?;
-        let allowed = self.allow(caller, &seen, Action::Checkout)?;
+        let (seen, allowed) = self.permit(caller, node, policy::Checkout).await?;
         let pinned = self.held.pins.holds(&caller.token, node, version);
         if version != seen.node.version && !pinned {
             return Err(Failure::new(Code::VersionGone, "this version is neither current nor pinned"));
@@ -94,7 +90,7 @@ impl Service {
         generation: u64,
         range: RangeRequest,
     ) -> Outcome<Checkout> {
-        let allowed = self.allow(caller, seen, Action::Checkout)?;
+        let allowed = self.allow(caller, seen, policy::Checkout)?;
         if seen.node.kind == Kind::Folder {
             return Err(Failure::new(Code::IsFolder, "it is a folder"));
         }
@@ -129,7 +125,7 @@ impl Service {
         self: &Arc<Self>,
         caller: &Caller,
         content: Arc<Content>,
-        allowed: Allowed,
+        allowed: Allowed<policy::Checkout>,
         path: &str,
         generation: u64,
         range: Range<u64>,
@@ -153,13 +149,39 @@ impl Service {
         noted.boxed()
     }
 
-    async fn kept_size(&self, caller: &Caller, seen: &Seen, version: Version) -> Outcome<u64> {
-        let allowed = policy::decide(&seen.facts, Action::Checkout, self.now())
-            .or_else(|_| policy::decide(&seen.facts, Action::Checkin, self.now()))?;
+    /// A document that may be opened for this: one decision for each right that is wanted.
+    async fn permit_right(
+        &self,
+        caller: &Caller,
+        node: NodeId,
+        want: Right,
+    ) -> Outcome<(Seen, Box<dyn MayRead>)> {
+        match want {
+            Right::Checkin => {
+                let (seen, allowed) = self.permit(caller, node, Checkin).await?;
+                Ok((seen, Box::new(allowed)))
+            }
+            Right::Checkout | Right::Both => {
+                let (seen, allowed) = self.permit(caller, node, policy::Checkout).await?;
+                if want.writes() {
+                    self.allow(caller, &seen, Checkin)?;
+                }
+                Ok((seen, Box::new(allowed)))
+            }
+        }
+    }
+
+    async fn kept_size(
+        &self,
+        caller: &Caller,
+        seen: &Seen,
+        proof: &dyn MayRead,
+        version: Version,
+    ) -> Outcome<u64> {
         if version == Version::NONE {
             return Ok(0);
         }
-        Ok(self.content(caller, &allowed, seen, version).await?.size())
+        Ok(self.content(caller, proof, seen, version).await?.size())
     }
 }
 
@@ -169,7 +191,7 @@ struct Guard {
     stores: Stores,
     service: Arc<Service>,
     caller: Caller,
-    allowed: Allowed,
+    allowed: Allowed<policy::Checkout>,
     generation: u64,
 }
 
@@ -183,16 +205,8 @@ impl Guard {
         }
         let node = self.stores.meta.node(self.allowed.node(), self.allowed.user(), now).await?;
         let seen = node.ok_or_else(Failure::not_found)?;
-        self.service.allow(&self.caller, &seen, Action::Checkout)?;
+        self.service.allow(&self.caller, &seen, policy::Checkout)?;
         Ok(())
-    }
-}
-
-fn actions(want: Right) -> &'static [Action] {
-    match want {
-        Right::Checkout => &[Action::Checkout],
-        Right::Checkin => &[Action::Checkin],
-        Right::Both => &[Action::Checkout, Action::Checkin],
     }
 }
 

@@ -17,7 +17,7 @@ use sss_common::{Code, NodeId, PackId, Version};
 
 use super::{ByteStream, Caller, Failure, Outcome, Service};
 use crate::store::{BlobStore, PackRow, Seen, Stores};
-use sss_policy::Allowed;
+use sss_policy::{Allowed, Checkout, MayRead};
 use sss_vault::{Opener, PACK_HEADER, RecordBody, Vault, VaultError, sealed_block};
 
 /// Most opened versions that are remembered. Each holds its extents and the keys that it used.
@@ -100,22 +100,23 @@ impl Service {
     pub(super) async fn content(
         &self,
         caller: &Caller,
-        allowed: &Allowed,
+        proof: &dyn MayRead,
         seen: &Seen,
         version: Version,
     ) -> Outcome<Arc<Content>> {
-        let content = self.open_content(allowed, seen.node.id, version).await;
+        let content = self.open_content(proof, version).await;
         content.inspect_err(|failure| self.note_damage(caller, seen.node.id, &seen.path, failure))
     }
 
-    async fn open_content(&self, allowed: &Allowed, node: NodeId, version: Version) -> Outcome<Arc<Content>> {
+    async fn open_content(&self, proof: &dyn MayRead, version: Version) -> Outcome<Arc<Content>> {
+        let node = proof.node();
         let forgotten = match self.contents.find(node, version) {
             Ok(content) => return Ok(content),
             Err(forgotten) => forgotten,
         };
         let gone = || Failure::new(Code::VersionGone, "this version is kept no longer");
         let stored = self.meta().version(node, version).await?.ok_or_else(gone)?;
-        let opener = self.vault.opener(allowed, stored.leaf).await?;
+        let opener = self.vault.opener(proof, stored.leaf).await?;
         let body = opener.open_record(node, &stored.sealed_record)?;
         let content = Arc::new(Content::open(&self.stores, self.vault.clone(), version, body).await?);
         self.contents.keep(node, version, &content, forgotten);
@@ -151,16 +152,16 @@ impl Content {
     }
 
     /// A block's plaintext, cut where the document ends; empty behind it.
-    pub(super) async fn block(&self, allowed: &Allowed, index: u64) -> Outcome<Vec<u8>> {
+    pub(super) async fn block(&self, proof: &dyn MayRead, index: u64) -> Outcome<Vec<u8>> {
         let run = self.run_at(index, index + 1);
-        let mut blocks = self.read_run(allowed, &run).await?;
+        let mut blocks = self.read_run(proof, &run).await?;
         Ok(blocks.pop().unwrap_or_default())
     }
 
     /// `start..start + length` as a stream; both must lie inside the document. `guard` is asked before each run.
     pub(super) fn stream(
         self: Arc<Self>,
-        allowed: Allowed,
+        allowed: Allowed<Checkout>,
         start: u64,
         length: u64,
         guard: impl Fn() -> futures::future::BoxFuture<'static, Outcome<()>> + Send + 'static,
@@ -213,14 +214,14 @@ impl Content {
         Run { first: index, count, place }
     }
 
-    async fn read_run(&self, allowed: &Allowed, run: &Run) -> Outcome<Vec<Vec<u8>>> {
+    async fn read_run(&self, proof: &dyn MayRead, run: &Run) -> Outcome<Vec<Vec<u8>>> {
         let Some((pack, at)) = run.place else {
             return Ok((run.first..run.first + run.count)
                 .map(|i| vec![0; self.body.block_length(i)])
                 .collect());
         };
         let row = self.packs.get(&pack).ok_or(VaultError::Integrity("a version's list of packs"))?;
-        let opener = self.opener(allowed, row).await?;
+        let opener = self.opener(proof, row).await?;
         let sealed = self.sealed_run(row, at, run.count).await?;
         let size = sealed_block(0).1;
         let mut blocks = Vec::with_capacity(usize::try_from(run.count).unwrap_or_default());
@@ -263,11 +264,11 @@ impl Content {
     }
 
     /// The key of a pack, whose header is checked when it is used first.
-    async fn opener(&self, allowed: &Allowed, row: &PackRow) -> Outcome<Arc<Opener>> {
+    async fn opener(&self, proof: &dyn MayRead, row: &PackRow) -> Outcome<Arc<Opener>> {
         if let Some(opener) = self.openers.lock().await.get(&row.id) {
             return Ok(opener.clone());
         }
-        let opener = Arc::new(self.vault.opener(allowed, row.leaf).await?);
+        let opener = Arc::new(self.vault.opener(proof, row.leaf).await?);
         let header = self.sealed_bytes(row, 0, PACK_HEADER as u64).await?;
         opener.check_header(row.document, row.id, &header)?;
         self.openers.lock().await.insert(row.id, opener.clone());

@@ -14,32 +14,36 @@ use super::checkin::{Body, nanoseconds};
 use super::names::facts_of_new;
 use super::versions::{NewVersion, blob_of};
 use super::{Caller, Failure, Outcome, Service};
-use crate::store::{NewNode, Seen};
-use sss_policy::{self as policy, Action};
+use crate::store::{Creation, NewNode, Seen};
+use sss_policy::{Allowed, Checkin};
 
 impl Service {
     /// A new, empty document, folder or link. A name that an editor has just vacated gets its document back.
     pub async fn fs_create(&self, caller: &Caller, request: CreateRequest) -> Outcome<CreateResponse> {
         let parent = self.seen(caller, request.parent).await?;
-        self.may_create(caller, &parent, &request.name)?;
+        let folder = self.may_create(caller, &parent, &request.name)?;
         let flag = parent.node.flag.or(request.flag);
         let attr = match (request.kind, request.target) {
             (Kind::File, None) => {
-                if let Some((attr, swapped)) = self.refill(caller, &parent, &request.name, None).await? {
+                if let Some((attr, swapped)) =
+                    self.refill(caller, &parent, &folder, &request.name, None).await?
+                {
                     return Ok(CreateResponse { attr, swapped: Some(swapped) });
                 }
                 let flag = Some(flag.unwrap_or_default());
-                self.create_empty(caller, &parent, request.name, Kind::File, request.mode, flag).await?
+                let new = EmptyNode { name: request.name, kind: Kind::File, mode: request.mode, flag };
+                self.create_empty(caller, &parent, &folder, new).await?
             }
             (Kind::Folder, None) => {
-                self.create_empty(caller, &parent, request.name, Kind::Folder, request.mode, parent.node.flag)
-                    .await?
+                let flag = parent.node.flag;
+                let new = EmptyNode { name: request.name, kind: Kind::Folder, mode: request.mode, flag };
+                self.create_empty(caller, &parent, &folder, new).await?
             }
             (Kind::Symlink, Some(target)) if (1..=SYMLINK_MAX).contains(&target.len()) => {
                 let body = futures::stream::once(async move { Ok(Bytes::from(target)) });
                 let new =
                     Unborn { name: request.name, kind: Kind::Symlink, mode: 0o777, flag: Flag::default() };
-                self.create_with(caller, &parent, new, Body::Whole(Box::pin(body))).await?
+                self.create_with(caller, &folder, new, Body::Whole(Box::pin(body))).await?
             }
             (Kind::Symlink, Some(_)) => {
                 return Err(Failure::new(
@@ -57,8 +61,13 @@ impl Service {
         Ok(CreateResponse { attr, swapped: None })
     }
 
-    /// Whether the caller may put this name into this folder. The proof is made again where it is needed.
-    pub(super) fn may_create(&self, caller: &Caller, parent: &Seen, name: &Name) -> Outcome<()> {
+    /// Whether the caller may put this name into this folder.
+    pub(super) fn may_create(
+        &self,
+        caller: &Caller,
+        parent: &Seen,
+        name: &Name,
+    ) -> Outcome<Allowed<Checkin>> {
         if parent.node.kind != Kind::Folder {
             return Err(Failure::new(Code::NotFolder, "it is not a folder"));
         }
@@ -68,7 +77,7 @@ impl Service {
                 "names that begin with @ are other users' homes and cannot be created in a home's root",
             ));
         }
-        self.allow(caller, parent, Action::Checkin).map(drop)
+        self.allow(caller, parent, Checkin)
     }
 
     /// A node without content: a folder, or a document at version 0.
@@ -76,37 +85,31 @@ impl Service {
         &self,
         caller: &Caller,
         parent: &Seen,
-        name: Name,
-        kind: Kind,
-        mode: u32,
-        flag: Option<Flag>,
+        folder: &Allowed<Checkin>,
+        new: EmptyNode,
     ) -> Outcome<Attr> {
         self.must_have_room().await?;
-        let new = NewNode {
-            id: NodeId::random(),
-            parent: parent.node.id,
-            name,
-            kind,
-            mode: mode & 0o7777,
-            flag,
-            now_ns: nanoseconds(self.now()),
-        };
-        self.insert(caller, parent, new).await
+        let EmptyNode { name, kind, mode, flag } = new;
+        let (id, now_ns) = (NodeId::random(), nanoseconds(self.now()));
+        let audit = self.audit_row(caller, AuditAction::Create, id, path_in(parent, &name), "");
+        let new = NewNode { id, name, kind, mode: mode & 0o7777, flag, now_ns };
+        let node = self.meta().create(folder, new, audit).await?;
+        Ok(self.attr(&node, &facts_of_new(&parent.facts, node.id)))
     }
 
     /// A node with its first version. It is made known once its content is durable.
     pub(super) async fn create_with(
         &self,
         caller: &Caller,
-        parent: &Seen,
+        folder: &Allowed<Checkin>,
         new: Unborn,
         body: Body,
     ) -> Outcome<Attr> {
-        let allowed = self.allow(caller, parent, Action::Checkin)?;
         self.must_have_room().await?;
         self.must_be_logged()?;
         let id = NodeId::random();
-        let mut upload = Assembler::begin(self, &allowed, id, None, new.flag).await?;
+        let proof = folder.made(id);
+        let mut upload = Assembler::begin(self, &proof, None, new.flag).await?;
         let end = match self.receive(&mut upload, body).await {
             Ok(end) => end,
             Err(failure) => {
@@ -115,30 +118,19 @@ impl Service {
             }
         };
         let made = upload.finish(end.size).await?;
-        let (parent, owned) = match self.still_allowed(caller, parent.node.id, Action::Checkin).await {
-            Ok((parent, _)) => {
-                let owned = policy::decide(&facts_of_new(&parent.facts, id), Action::Checkin, self.now())?;
-                (parent, owned)
-            }
+        let (parent, folder) = match self.still_allowed(caller, folder).await {
+            Ok(allowed) => allowed,
             Err(failure) => {
                 self.drop_pack(blob_of(made.pack.as_ref())).await;
                 return Err(failure);
             }
         };
         let now_ns = nanoseconds(self.now());
-        let node = NewNode {
-            id,
-            parent: parent.node.id,
-            name: new.name.clone(),
-            kind: new.kind,
-            mode: new.mode & 0o7777,
-            flag: Some(new.flag),
-            now_ns,
-        };
-        let facts = facts_of_new(&parent.facts, id);
-        let path = path_in(&parent, &new.name);
+        let (facts, path) = (facts_of_new(&parent.facts, id), path_in(&parent, &new.name));
+        let mode = new.mode & 0o7777;
+        let node = NewNode { id, name: new.name, kind: new.kind, mode, flag: Some(new.flag), now_ns };
+        let proof = folder.made(id);
         let version = NewVersion {
-            node: id,
             base: Version::NONE,
             previous: [0; 32],
             flag: new.flag,
@@ -150,18 +142,11 @@ impl Service {
             mtime_ns: now_ns,
             mode: None,
             consumes: None,
-            create: Some(node),
+            create: Some(Creation { folder, node }),
         };
-        let node =
-            self.make_version(caller, &owned, version, made.sealer, (AuditAction::Checkin, &path)).await?;
+        let place = (AuditAction::Checkin, path.as_str());
+        let node = self.make_version(caller, &proof, version, made.sealer, place).await?;
         Ok(self.attr(&node, &facts))
-    }
-
-    async fn insert(&self, caller: &Caller, parent: &Seen, new: NewNode) -> Outcome<Attr> {
-        let allowed = self.allow(caller, parent, Action::Checkin)?;
-        let audit = self.audit_row(caller, AuditAction::Create, new.id, path_in(parent, &new.name), "");
-        let node = self.meta().create(&allowed, new, audit).await?;
-        Ok(self.attr(&node, &facts_of_new(&parent.facts, node.id)))
     }
 }
 
@@ -176,4 +161,12 @@ pub(super) struct Unborn {
     pub(super) kind: Kind,
     pub(super) mode: u32,
     pub(super) flag: Flag,
+}
+
+/// What is to be created without content.
+pub(super) struct EmptyNode {
+    pub(super) name: Name,
+    pub(super) kind: Kind,
+    pub(super) mode: u32,
+    pub(super) flag: Option<Flag>,
 }

@@ -7,7 +7,7 @@ use sss_common::record::{Hash, block_hash};
 
 use super::content::Content;
 use super::{Outcome, Service};
-use sss_policy::Allowed;
+use sss_policy::MayRead;
 use sss_vault::digests::zero_hash;
 
 /// Blocks that are looked at before other work gets its turn.
@@ -22,7 +22,7 @@ pub(super) async fn turn(block: u64) {
 
 impl Service {
     /// The digests of a version's blocks: from its record, or by reading all of it.
-    pub(super) async fn digests_of(&self, allowed: &Allowed, content: &Content) -> Outcome<Vec<Hash>> {
+    pub(super) async fn digests_of(&self, proof: &dyn MayRead, content: &Content) -> Outcome<Vec<Hash>> {
         if content.body.record.flag == Flag::Integrity {
             return Ok(content.body.digests.clone());
         }
@@ -30,7 +30,7 @@ impl Service {
         for block in 0..content.body.blocks() {
             turn(block).await;
             digests.push(match content.body.layout.find(block) {
-                Some(_) => block_hash(&content.block(allowed, block).await?),
+                Some(_) => block_hash(&content.block(proof, block).await?),
                 None => zero_hash(content.body.block_length(block)),
             });
         }

@@ -10,10 +10,10 @@ use sss_common::wire::fs::Attr;
 use sss_common::{Code, DocPath, Flag, Kind, Name, Version};
 
 use super::checkin::Body;
-use super::create::Unborn;
+use super::create::{EmptyNode, Unborn};
 use super::{ByteStream, Caller, Checkout, Failure, Outcome, Precondition, RangeRequest, Service};
 use crate::store::Seen;
-use sss_policy::Action;
+use sss_policy::{Allowed, Checkin, Own};
 
 impl Service {
     /// Checks a whole document in. Creates it, and the folders on the way, where the caller may. True: it was created.
@@ -44,11 +44,11 @@ impl Service {
                 Err(Failure::new(Code::VersionMoved, "there is no such version: there is no document"))
             }
             (None, _) => {
-                self.may_create(caller, &parent, missing.first().unwrap_or(name))?;
-                let parent = self.make_folders(caller, parent, missing).await?;
+                let folder = self.may_create(caller, &parent, missing.first().unwrap_or(name))?;
+                let (parent, folder) = self.make_folders(caller, parent, folder, missing).await?;
                 let flag = flag.or(parent.node.flag).unwrap_or_default();
                 let new = Unborn { name: name.clone(), kind: Kind::File, mode: 0o644, flag };
-                let attr = self.create_with(caller, &parent, new, Body::Whole(body)).await?;
+                let attr = self.create_with(caller, &folder, new, Body::Whole(body)).await?;
                 Ok((CheckedIn { version: attr.version }, true))
             }
         }
@@ -69,7 +69,7 @@ impl Service {
     /// A document's attributes, for who may check it out.
     pub async fn head_document(&self, caller: &Caller, path: &DocPath) -> Outcome<Attr> {
         let seen = self.seen_path(caller, path).await?;
-        self.allow(caller, &seen, Action::Checkout)?;
+        self.allow(caller, &seen, sss_policy::Checkout)?;
         if seen.node.kind == Kind::Folder {
             return Err(Failure::new(Code::IsFolder, "it is a folder"));
         }
@@ -109,10 +109,18 @@ impl Service {
             Precondition::Version(version) => version,
             Precondition::None | Precondition::Absent => seen.node.version,
         };
-        if let Some(flag) = flag.filter(|flag| Some(*flag) != seen.node.flag) {
-            return self.check_in(caller, &seen, base, Body::Whole(body), Some(flag)).await;
+        let body = Body::Whole(body);
+        match flag.filter(|flag| Some(*flag) != seen.node.flag) {
+            None => {
+                let allowed = self.allow(caller, &seen, Checkin)?;
+                self.check_in(caller, &seen, &allowed, base, body, None).await
+            }
+            // Another flag is the owner's to set.
+            Some(flag) => {
+                let owned = self.allow(caller, &seen, Own)?;
+                self.check_in(caller, &seen, &owned, base, body, Some(flag)).await
+            }
         }
-        self.check_in(caller, &seen, base, Body::Whole(body), None).await
     }
 
     /// The last folder on the way that is there, and the names of those that are not.
@@ -132,13 +140,20 @@ impl Service {
         Ok((seen, &[]))
     }
 
-    async fn make_folders(&self, caller: &Caller, mut parent: Seen, names: &[Name]) -> Outcome<Seen> {
+    async fn make_folders(
+        &self,
+        caller: &Caller,
+        mut parent: Seen,
+        mut folder: Allowed<Checkin>,
+        names: &[Name],
+    ) -> Outcome<(Seen, Allowed<Checkin>)> {
         for name in names {
-            let flag = parent.node.flag;
-            let made = self.create_empty(caller, &parent, name.clone(), Kind::Folder, 0o755, flag).await?;
-            parent = self.seen(caller, made.node).await?;
+            let (name, flag) = (name.clone(), parent.node.flag);
+            let new = EmptyNode { name, kind: Kind::Folder, mode: 0o755, flag };
+            let made = self.create_empty(caller, &parent, &folder, new).await?;
+            (parent, folder) = self.permit(caller, made.node, Checkin).await?;
         }
-        Ok(parent)
+        Ok((parent, folder))
     }
 }
 

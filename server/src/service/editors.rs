@@ -13,7 +13,7 @@ use super::vacated::Vacated;
 use super::versions::NewVersion;
 use super::{Caller, Failure, Outcome, Service};
 use crate::store::{Commit, NewNode, Node, Seen, Swap};
-use sss_policy::{Action, Allowed};
+use sss_policy::{Allowed, Checkin, Own};
 use sss_vault::Sealer;
 
 impl Service {
@@ -44,10 +44,11 @@ impl Service {
         &self,
         caller: &Caller,
         parent: &Seen,
+        folder: &Allowed<Checkin>,
         name: &Name,
         filler: Option<NodeId>,
     ) -> Outcome<Option<(Attr, Swapped)>> {
-        let Some(vacated) = self.held.vacated.take(caller.token, parent.node.id, name, self.now()) else {
+        let Some(vacated) = self.held.vacated.take(caller.token, folder.node(), name, self.now()) else {
             return Ok(None);
         };
         if filler == Some(vacated.document) {
@@ -59,8 +60,8 @@ impl Service {
         if seen.node.id != vacated.document {
             return Ok(None);
         }
-        let allowed = self.allow(caller, &seen, Action::Own)?;
-        match self.swap_back(caller, parent, &seen, &allowed, vacated).await {
+        let owned = self.allow(caller, &seen, Own)?;
+        match self.swap_back(caller, (parent, folder), (&seen, &owned), vacated).await {
             Ok(swapped) => Ok(Some(swapped)),
             // Somebody else was quicker with the name or the backup: nothing special happened then.
             Err(failure) if is_race(&failure) => Ok(None),
@@ -71,43 +72,36 @@ impl Service {
     async fn swap_back(
         &self,
         caller: &Caller,
-        parent: &Seen,
-        seen: &Seen,
-        allowed: &Allowed,
+        (parent, folder): (&Seen, &Allowed<Checkin>),
+        (seen, owned): (&Seen, &Allowed<Own>),
         vacated: Vacated,
     ) -> Outcome<(Attr, Swapped)> {
         let document = &seen.node;
         let copy = NewNode {
             id: NodeId::random(),
-            parent: vacated.folder,
             name: vacated.backup.clone(),
             kind: document.kind,
             mode: document.mode,
             flag: document.flag,
             now_ns: nanoseconds(self.now()),
         };
-        let copy_id = copy.id;
         let (commit, sealer) = match document.version {
             Version::NONE => (None, None),
             _ => {
-                let (commit, sealer) = self.copy_version(caller, allowed, seen, copy_id).await?;
+                let (commit, sealer) = self.copy_version(caller, owned, seen, &folder.made(copy.id)).await?;
                 (Some(commit), Some(sealer))
             }
         };
         let swap = Swap {
-            document: document.id,
-            backup_parent: vacated.folder,
-            backup_name: vacated.backup.clone(),
-            parent: vacated.folder,
+            folder: folder.clone(),
             name: vacated.name.clone(),
             copy,
-            owner: caller.uid.clone(),
             commit,
             version: document.version,
         };
         let (path, detail) = (path_in(parent, &vacated.name), format!("backup {}", vacated.backup));
         let audit = self.audit_row(caller, AuditAction::RestoreName, document.id, path, detail);
-        let (document, backup) = self.meta().swap(allowed, swap, audit).await?;
+        let (document, backup) = self.meta().swap(owned, swap, audit).await?;
         if let Some(sealer) = sealer {
             self.vault.committed(sealer);
         }
@@ -124,15 +118,14 @@ impl Service {
     async fn copy_version(
         &self,
         caller: &Caller,
-        allowed: &Allowed,
+        owned: &Allowed<Own>,
         seen: &Seen,
-        copy: NodeId,
+        copy: &Allowed<Own>,
     ) -> Outcome<(Commit, Sealer)> {
         let document = &seen.node;
-        let content = self.content(caller, allowed, seen, document.version).await?;
-        let sealer = self.vault.begin(allowed, copy, PackId::random()).await?;
+        let content = self.content(caller, owned, seen, document.version).await?;
+        let sealer = self.vault.begin(copy, PackId::random()).await?;
         let new = NewVersion {
-            node: copy,
             base: Version::NONE,
             previous: [0; 32],
             flag: document.flag.unwrap_or_default(),
@@ -146,7 +139,7 @@ impl Service {
             consumes: None,
             create: None,
         };
-        Ok((self.seal_version(caller, new, &sealer).await?, sealer))
+        Ok((self.seal_version(caller, copy.node(), new, &sealer).await?, sealer))
     }
 }
 

@@ -9,7 +9,7 @@ use sss_common::{Code, DocPath, Grantee, Right, When};
 use super::audit::AuditAction;
 use super::{Caller, Failure, Outcome, Service};
 use crate::store::{GrantRow, NewGrant, Seen, StoreError};
-use sss_policy::Action;
+use sss_policy::{Allowed, Own};
 
 impl Service {
     /// Sets a grant by path.
@@ -21,7 +21,8 @@ impl Service {
     ) -> Outcome<GrantInfo> {
         let when = request.when().map_err(|text| Failure::new(Code::BadGrant, text))?;
         let seen = self.seen_path(caller, path).await?;
-        self.set_grant(caller, &seen, request.grantee, request.right, when).await
+        let allowed = self.allow(caller, &seen, Own)?;
+        self.set_grant(caller, &seen, &allowed, request.grantee, request.right, when).await
     }
 
     /// The grants on what stands at a path.
@@ -33,13 +34,14 @@ impl Service {
     /// Takes a grant back by path.
     pub async fn delete_grant(&self, caller: &Caller, path: &DocPath, grantee: &Grantee) -> Outcome<()> {
         let seen = self.seen_path(caller, path).await?;
-        self.revoke_grant(caller, &seen, grantee).await
+        let allowed = self.allow(caller, &seen, Own)?;
+        self.revoke_grant(caller, &seen, &allowed, grantee).await
     }
 
     /// Sets a grant.
     pub async fn fs_grant(&self, caller: &Caller, request: SetGrantRequest) -> Outcome<SetGrantResponse> {
-        let seen = self.seen(caller, request.node).await?;
-        self.set_grant(caller, &seen, request.grantee, request.right, request.when).await
+        let (seen, allowed) = self.permit(caller, request.node, Own).await?;
+        self.set_grant(caller, &seen, &allowed, request.grantee, request.right, request.when).await
     }
 
     /// The grants on a node.
@@ -50,19 +52,19 @@ impl Service {
 
     /// Takes a grant back.
     pub async fn fs_revoke(&self, caller: &Caller, request: RevokeRequest) -> Outcome<()> {
-        let seen = self.seen(caller, request.node).await?;
-        self.revoke_grant(caller, &seen, &request.grantee).await
+        let (seen, allowed) = self.permit(caller, request.node, Own).await?;
+        self.revoke_grant(caller, &seen, &allowed, &request.grantee).await
     }
 
     async fn set_grant(
         &self,
         caller: &Caller,
         seen: &Seen,
+        allowed: &Allowed<Own>,
         grantee: Grantee,
         right: Right,
         when: Option<When>,
     ) -> Outcome<GrantInfo> {
-        let allowed = self.allow(caller, seen, Action::Own)?;
         let now = self.now();
         let until = when.map_or(now.after(self.settings.default_ttl), |when| when.end(now));
         if until > now.after(self.settings.max_ttl) {
@@ -83,7 +85,7 @@ impl Service {
         let grant = NewGrant { grantee: grantee.clone(), right, until };
         let detail = format!("{grantee} {right} until {until}");
         let audit = self.audit_row(caller, AuditAction::Grant, seen.node.id, &seen.path, detail);
-        self.meta().set_grant(&allowed, grant, audit).await?;
+        self.meta().set_grant(allowed, grant, audit).await?;
         self.hub.rights_changed(grantee.clone());
         Ok(GrantInfo { grantee, right, until })
     }
@@ -98,11 +100,16 @@ impl Service {
         Ok(GrantList { grants: rows.into_iter().filter(shown).map(info).collect() })
     }
 
-    async fn revoke_grant(&self, caller: &Caller, seen: &Seen, grantee: &Grantee) -> Outcome<()> {
-        let allowed = self.allow(caller, seen, Action::Own)?;
+    async fn revoke_grant(
+        &self,
+        caller: &Caller,
+        seen: &Seen,
+        allowed: &Allowed<Own>,
+        grantee: &Grantee,
+    ) -> Outcome<()> {
         let detail = grantee.to_string();
         let audit = self.audit_row(caller, AuditAction::Revoke, seen.node.id, &seen.path, detail);
-        match self.meta().revoke_grant(&allowed, grantee, audit).await {
+        match self.meta().revoke_grant(allowed, grantee, audit).await {
             Ok(()) => {}
             Err(StoreError::NotFound) => {
                 return Err(Failure::new(Code::NotFound, format!("there is no grant to {grantee} here")));

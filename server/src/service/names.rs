@@ -12,7 +12,7 @@ use sss_common::{Code, DocPath, Kind, Name, NodeId};
 use super::audit::{AuditAction, AuditOutcome};
 use super::{Caller, Failure, Outcome, Service};
 use crate::store::{Node, Seen};
-use sss_policy::{self as policy, Action, Allowed, Facts, Level};
+use sss_policy::{self as policy, Act, Action, Allowed, Facts, Level, Refusal, See};
 
 impl Service {
     /// The root of a home, as far as the caller may see it.
@@ -63,9 +63,23 @@ impl Service {
 
     /// A node that the caller may see.
     pub(super) async fn seen(&self, caller: &Caller, node: NodeId) -> Outcome<Seen> {
+        self.permit(caller, node, See).await.map(|(seen, _)| seen)
+    }
+
+    /// A node on which the caller may do this, with the proof: one read of the store, one decision. Whom the node is hidden
+    /// from learns nothing of it, and nothing of him is written down; another refusal is, as [`Service::allow`] says.
+    pub(super) async fn permit<A: Act>(
+        &self,
+        caller: &Caller,
+        node: NodeId,
+        act: A,
+    ) -> Outcome<(Seen, Allowed<A>)> {
         let seen = self.meta().node(node, &caller.uid, self.now()).await?.ok_or_else(Failure::not_found)?;
-        self.allow(caller, &seen, Action::See)?;
-        Ok(seen)
+        match policy::decide(&seen.facts, act, self.now()) {
+            Ok(allowed) => Ok((seen, allowed)),
+            Err(Refusal::Hidden) => Err(Failure::not_found()),
+            Err(refusal) => Err(self.refused(caller, &seen, A::ACTION, refusal)),
+        }
     }
 
     /// A child that the caller may see; `None` when there is none, or none for the caller.
@@ -76,13 +90,13 @@ impl Service {
         name: &Name,
     ) -> Outcome<Option<Seen>> {
         let child = self.meta().child(parent, name, &caller.uid, self.now()).await?;
-        Ok(child.filter(|seen| policy::decide(&seen.facts, Action::See, self.now()).is_ok()))
+        Ok(child.filter(|seen| policy::decide(&seen.facts, See, self.now()).is_ok()))
     }
 
     /// A home that the caller may see.
     pub(super) async fn seen_home(&self, caller: &Caller, owner: &sss_common::Uid) -> Outcome<Seen> {
         let seen = self.meta().home(owner, &caller.uid, self.now()).await?.ok_or_else(Failure::not_found)?;
-        self.allow(caller, &seen, Action::See)?;
+        self.allow(caller, &seen, See)?;
         Ok(seen)
     }
 
@@ -95,20 +109,24 @@ impl Service {
         Ok(seen)
     }
 
-    /// Asks the policy. A refused check-out, check-in or owner's act is written into the audit log.
-    pub(super) fn allow(&self, caller: &Caller, seen: &Seen, action: Action) -> Outcome<Allowed> {
-        policy::decide(&seen.facts, action, self.now()).map_err(|refusal| {
-            let attempted = match action {
-                Action::See => None,
-                Action::Checkout => Some(AuditAction::Checkout),
-                Action::Checkin => Some(AuditAction::Checkin),
-                Action::Own => Some(AuditAction::Own),
-            };
-            if let Some(attempted) = attempted {
-                self.note(caller, attempted, seen, AuditOutcome::Refused(refusal.to_string()));
-            }
-            refusal.into()
-        })
+    /// Asks the policy about a node that came by its path or its name. A refused check-out, check-in or owner's act is
+    /// written into the audit log.
+    pub(super) fn allow<A: Act>(&self, caller: &Caller, seen: &Seen, act: A) -> Outcome<Allowed<A>> {
+        let decided = policy::decide(&seen.facts, act, self.now());
+        decided.map_err(|refusal| self.refused(caller, seen, A::ACTION, refusal))
+    }
+
+    fn refused(&self, caller: &Caller, seen: &Seen, action: Action, refusal: Refusal) -> Failure {
+        let attempted = match action {
+            Action::See => None,
+            Action::Checkout => Some(AuditAction::Checkout),
+            Action::Checkin => Some(AuditAction::Checkin),
+            Action::Own => Some(AuditAction::Own),
+        };
+        if let Some(attempted) = attempted {
+            self.note(caller, attempted, seen, AuditOutcome::Refused(refusal.to_string()));
+        }
+        refusal.into()
     }
 
     /// What the caller is shown of a node.

@@ -10,7 +10,7 @@ use super::checkin::nanoseconds;
 use super::{Caller, Failure, Outcome, Service};
 use crate::store::{Deletion, Remove, Seen};
 use sss_failpoint as failpoint;
-use sss_policy::Action;
+use sss_policy::Own;
 
 impl Service {
     /// A document or link (`unlink`), or an empty folder (`rmdir`).
@@ -37,13 +37,13 @@ impl Service {
         seen: &Seen,
         version: Option<Version>,
     ) -> Outcome<Deletion> {
-        let allowed = self.allow(caller, seen, Action::Own)?;
+        let allowed = self.allow(caller, seen, Own)?;
         let (Some(parent), Some(name)) = (seen.node.parent, seen.node.name.clone()) else {
             return Err(Failure::new(Code::NoRight, "a home cannot be removed"));
         };
         let detail = format!("version {}", seen.node.version);
         let audit = self.audit_row(caller, AuditAction::Delete, seen.node.id, &seen.path, detail);
-        let remove = Remove { node: seen.node.id, parent, name, version, now_ns: nanoseconds(self.now()) };
+        let remove = Remove { parent, name, version, now_ns: nanoseconds(self.now()) };
         let deletion = self.meta().remove(&allowed, remove, audit).await?;
         failpoint::at("remove.committed");
         self.contents.forget(seen.node.id);

@@ -11,7 +11,7 @@ use super::checkin::nanoseconds;
 use super::versions::NewVersion;
 use super::{Caller, Failure, Outcome, Service};
 use crate::store::{Rename, Seen};
-use sss_policy::Action;
+use sss_policy::{Allowed, Checkin, Own};
 
 impl Service {
     /// Moves what stands under a name to another.
@@ -23,8 +23,8 @@ impl Service {
             true => source_parent,
             false => self.seen(caller, request.new_parent).await?,
         };
-        self.allow(caller, &source, Action::Own)?;
-        self.may_create(caller, &parent, &request.new_name)?;
+        let owned = self.allow(caller, &source, Own)?;
+        let into = self.may_create(caller, &parent, &request.new_name)?;
         if source.node.home != parent.node.home {
             return Err(Failure::new(
                 Code::OtherHome,
@@ -37,12 +37,12 @@ impl Service {
             && source.node.kind == Kind::File
             && !request.no_replace
             && let Some((_, swap)) =
-                self.refill(caller, &parent, &request.new_name, Some(source.node.id)).await?
+                self.refill(caller, &parent, &into, &request.new_name, Some(source.node.id)).await?
         {
             swapped = Some(swap);
             target = self.seen_child(caller, request.new_parent, &request.new_name).await?;
         }
-        let attr = self.put_in_place(caller, &request, &source, target).await?;
+        let attr = self.put_in_place(caller, &request, Moving { source, owned, into }, target).await?;
         Ok(RenameResponse { attr, swapped })
     }
 
@@ -50,10 +50,11 @@ impl Service {
         &self,
         caller: &Caller,
         request: &RenameRequest,
-        source: &Seen,
+        moving: Moving,
         target: Option<Seen>,
     ) -> Outcome<Attr> {
-        let Some(target) = target else { return self.move_to(caller, request, source, None).await };
+        let Some(target) = target else { return self.move_to(caller, request, moving, None).await };
+        let source = &moving.source;
         if target.node.id == source.node.id {
             return Ok(self.attr_of(source));
         }
@@ -62,10 +63,10 @@ impl Service {
         }
         match (source.node.kind, target.node.kind) {
             (Kind::File, Kind::File) if !is_backup(request) => {
-                self.check_in_onto(caller, source, &target).await
+                self.check_in_onto(caller, moving, &target).await
             }
             (Kind::Folder, Kind::Folder) | (Kind::File | Kind::Symlink, Kind::File | Kind::Symlink) => {
-                self.move_to(caller, request, source, Some(&target)).await
+                self.move_to(caller, request, moving, Some(&target)).await
             }
             (Kind::Folder, _) => Err(Failure::new(Code::NotFolder, "the new name is not a folder")),
             (_, Kind::Folder) => Err(Failure::new(Code::IsFolder, "the new name is a folder")),
@@ -77,25 +78,21 @@ impl Service {
         &self,
         caller: &Caller,
         request: &RenameRequest,
-        source: &Seen,
+        Moving { source, owned, into }: Moving,
         target: Option<&Seen>,
     ) -> Outcome<Attr> {
-        let allowed = self.allow(caller, source, Action::Own)?;
-        if let Some(target) = target {
-            self.allow(caller, target, Action::Own)?;
-        }
+        let replacing = target.map(|target| self.allow(caller, target, Own)).transpose()?;
         let detail = format!("to {}", request.new_name);
         let audit = self.audit_row(caller, AuditAction::Rename, source.node.id, &source.path, detail);
         let rename = Rename {
-            node: source.node.id,
             parent: request.parent,
             name: request.name.clone(),
-            new_parent: request.new_parent,
+            into,
             new_name: request.new_name.clone(),
-            replacing: target.map(|target| target.node.id),
+            replacing,
             now_ns: nanoseconds(self.now()),
         };
-        let node = self.meta().rename(&allowed, rename, audit).await?;
+        let node = self.meta().rename(&owned, rename, audit).await?;
         if let Some(target) = target {
             self.contents.forget(target.node.id);
         }
@@ -111,9 +108,9 @@ impl Service {
 
     /// The document under the new name keeps its grants, flag, owner and history, and gets the source's content as its
     /// next version; the source is gone.
-    async fn check_in_onto(&self, caller: &Caller, source: &Seen, target: &Seen) -> Outcome<Attr> {
-        let owned = self.allow(caller, source, Action::Own)?;
-        let allowed = self.allow(caller, target, Action::Checkin)?;
+    async fn check_in_onto(&self, caller: &Caller, moving: Moving, target: &Seen) -> Outcome<Attr> {
+        let Moving { source, owned, .. } = moving;
+        let allowed = self.allow(caller, target, Checkin)?;
         let flag = target.node.flag.unwrap_or_default();
         let previous = match target.node.version {
             Version::NONE => [0; 32],
@@ -122,7 +119,7 @@ impl Service {
         let (layout, digests, size) = match source.node.version {
             Version::NONE => Default::default(),
             version => {
-                let content = self.content(caller, &owned, source, version).await?;
+                let content = self.content(caller, &owned, &source, version).await?;
                 self.must_fit(content.size(), flag)?;
                 let digests = match flag {
                     Flag::Integrity => {
@@ -137,7 +134,6 @@ impl Service {
             }
         };
         let new = NewVersion {
-            node: target.node.id,
             base: target.node.version,
             previous,
             flag,
@@ -148,15 +144,22 @@ impl Service {
             pack: None,
             mtime_ns: source.node.mtime_ns,
             mode: self.attr_of(target).right.owner.then_some(source.node.mode),
-            consumes: Some((source.node.id, source.node.version)),
+            consumes: Some((owned, source.node.version)),
             create: None,
         };
-        let sealer = self.vault.begin(&allowed, target.node.id, PackId::random()).await?;
+        let sealer = self.vault.begin(&allowed, PackId::random()).await?;
         let place = (AuditAction::CheckinByRename, target.path.as_str());
         let node = self.make_version(caller, &allowed, new, sealer, place).await?;
         self.contents.forget(source.node.id);
         Ok(self.attr(&node, &target.facts))
     }
+}
+
+/// What is renamed, and the rights to take it from where it is and to put it where it goes.
+struct Moving {
+    source: Seen,
+    owned: Allowed<Own>,
+    into: Allowed<Checkin>,
 }
 
 fn is_backup(request: &RenameRequest) -> bool {

@@ -10,16 +10,15 @@ use super::assemble::Assembled;
 use super::audit::AuditAction;
 use super::content::Content;
 use super::{Caller, Failure, Outcome, Service};
-use crate::store::{Commit, NewNode, Node, PackRow};
+use crate::store::{Commit, Creation, Node, PackRow};
 use sss_failpoint as failpoint;
-use sss_policy::Allowed;
+use sss_policy::{Allowed, MayWrite, Own};
 use sss_vault::digests::root_of;
 use sss_vault::layout::Layout;
 use sss_vault::{RecordBody, Sealer};
 
 /// A version about to be made.
 pub(super) struct NewVersion {
-    pub(super) node: NodeId,
     pub(super) base: Version,
     /// The base's record hash; zeroes without a base.
     pub(super) previous: Hash,
@@ -31,9 +30,9 @@ pub(super) struct NewVersion {
     pub(super) pack: Option<PackRow>,
     pub(super) mtime_ns: i64,
     pub(super) mode: Option<u32>,
-    pub(super) consumes: Option<(NodeId, Version)>,
-    /// The node itself, where it begins to exist with this version.
-    pub(super) create: Option<NewNode>,
+    pub(super) consumes: Option<(Allowed<Own>, Version)>,
+    /// The document itself, where it begins to exist with this version.
+    pub(super) create: Option<Creation>,
 }
 
 impl NewVersion {
@@ -46,7 +45,6 @@ impl NewVersion {
         mtime_ns: i64,
     ) -> (Self, Sealer) {
         let version = NewVersion {
-            node: node.id,
             base: node.version,
             previous: base.map_or([0; 32], |base| base.body.record.hash()),
             flag: node.flag.unwrap_or_default(),
@@ -65,10 +63,11 @@ impl NewVersion {
 }
 
 impl Service {
-    /// Seals the record and says what must be committed for it. About 3 ms more for an `integrity` document: its signature.
+    /// Seals the record of a document's version and says what must be committed for it. About 3 ms more for an `integrity` document: its signature.
     pub(super) async fn seal_version(
         &self,
         caller: &Caller,
+        document: NodeId,
         new: NewVersion,
         sealer: &Sealer,
     ) -> Outcome<Commit> {
@@ -78,7 +77,7 @@ impl Service {
             Flag::Confidentiality => (Vec::new(), layout_root(&new.layout, new.size)),
         };
         let record = VersionRecord {
-            document: new.node,
+            document,
             version: new.base.next(),
             previous: new.previous,
             size: new.size,
@@ -96,7 +95,6 @@ impl Service {
         let pack = new.pack.filter(|pack| uses.contains(&pack.id));
         let body = RecordBody { record, layout: new.layout, digests, signature };
         Ok(Commit {
-            node: new.node,
             base: new.base,
             leaf: sealer.leaf(),
             sealed_record: sealer.seal_record(&body)?,
@@ -114,20 +112,20 @@ impl Service {
         })
     }
 
-    /// Seals and commits a version; `audit` is what the audit log calls it, and the path. When it does not come about, the
+    /// Seals and commits a version of the document that the proof names; `audit` is what the audit log calls it, and the path. When it does not come about, the
     /// pack that was written for it goes.
     pub(super) async fn make_version(
         &self,
         caller: &Caller,
-        allowed: &Allowed,
+        proof: &dyn MayWrite,
         new: NewVersion,
         sealer: Sealer,
         audit: (AuditAction, &str),
     ) -> Outcome<Node> {
-        let (node, base) = (new.node, new.base);
+        let (node, base) = (proof.node(), new.base);
         let by_rename = new.consumes.is_some();
         let blob = blob_of(new.pack.as_ref());
-        let committed = self.commit_version(caller, allowed, new, &sealer, audit).await;
+        let committed = self.commit_version(caller, proof, new, &sealer, audit).await;
         // Where the storage itself failed, the transaction may have happened: its pack and its key stay until the
         // sweeper knows better.
         let undecided = committed.as_ref().is_err_and(|failure| failure.code == Code::Internal);
@@ -169,7 +167,7 @@ impl Service {
     async fn commit_version(
         &self,
         caller: &Caller,
-        allowed: &Allowed,
+        proof: &dyn MayWrite,
         new: NewVersion,
         sealer: &Sealer,
         (action, path): (AuditAction, &str),
@@ -178,11 +176,11 @@ impl Service {
             Some(_) => "created, version 1".into(),
             None => format!("version {}", new.base.next()),
         };
-        let audit = self.audit_row(caller, action, new.node, path, detail);
-        let commit = self.seal_version(caller, new, sealer).await?;
+        let audit = self.audit_row(caller, action, proof.node(), path, detail);
+        let commit = self.seal_version(caller, proof.node(), new, sealer).await?;
         let uses_pack = commit.pack.is_some();
         failpoint::at("checkin.pack-durable");
-        let node = self.meta().commit(allowed, commit, audit).await?;
+        let node = self.meta().commit(proof, commit, audit).await?;
         failpoint::at("checkin.committed");
         Ok((node, uses_pack))
     }

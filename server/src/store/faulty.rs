@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use async_trait::async_trait;
 use parking_lot::Mutex;
 use sss_common::{Flag, Grantee, Name, NodeId, PackId, Timestamp, Uid, Version, XattrMode};
-use sss_policy::Allowed;
+use sss_policy::{Allowed, Checkin, MayWrite, Own};
 use sss_vault::sealed::{KeyImage, KeyPosition};
 
 use super::*;
@@ -143,29 +143,29 @@ forward! {
     children(folder: NodeId, after: Option<&Name>, limit: usize, user: &Uid, now: Timestamp) -> Vec<Seen>;
     shared_homes(user: &Uid, now: Timestamp) -> Vec<Uid>;
     path(id: NodeId) -> Option<String>;
-    create(allowed: &Allowed, new: NewNode, audit: AuditRow) -> Node;
-    rename(allowed: &Allowed, rename: Rename, audit: AuditRow) -> Node;
-    remove(allowed: &Allowed, remove: Remove, audit: AuditRow) -> Deletion;
+    create(folder: &Allowed<Checkin>, new: NewNode, audit: AuditRow) -> Node;
+    rename(proof: &Allowed<Own>, rename: Rename, audit: AuditRow) -> Node;
+    remove(proof: &Allowed<Own>, remove: Remove, audit: AuditRow) -> Deletion;
 }
 
 forward! {
     Content:
     version(id: NodeId, version: Version) -> Option<StoredVersion>;
     packs(ids: &[PackId]) -> Vec<PackRow>;
-    commit(allowed: &Allowed, commit: Commit, audit: AuditRow) -> Node;
-    swap(allowed: &Allowed, swap: Swap, audit: AuditRow) -> (Node, Node);
+    commit(proof: &dyn MayWrite, commit: Commit, audit: AuditRow) -> Node;
+    swap(proof: &Allowed<Own>, swap: Swap, audit: AuditRow) -> (Node, Node);
 }
 
 forward! {
     Sharing:
-    set_attr(allowed: &Allowed, set: SetAttr) -> Node;
-    set_flag(allowed: &Allowed, flag: Flag, audit: AuditRow) -> Node;
+    set_attr(proof: &dyn MayWrite, set: SetAttr) -> Node;
+    set_flag(proof: &Allowed<Own>, flag: Flag, audit: AuditRow) -> Node;
     xattrs(id: NodeId) -> Vec<(String, Vec<u8>)>;
-    set_xattr(allowed: &Allowed, name: &str, value: &[u8], mode: XattrMode) -> ();
-    remove_xattr(allowed: &Allowed, name: &str) -> ();
+    set_xattr(proof: &dyn MayWrite, name: &str, value: &[u8], mode: XattrMode) -> ();
+    remove_xattr(proof: &dyn MayWrite, name: &str) -> ();
     grants(id: NodeId) -> Vec<GrantRow>;
-    set_grant(allowed: &Allowed, grant: NewGrant, audit: AuditRow) -> ();
-    revoke_grant(allowed: &Allowed, grantee: &Grantee, audit: AuditRow) -> ();
+    set_grant(proof: &Allowed<Own>, grant: NewGrant, audit: AuditRow) -> ();
+    revoke_grant(proof: &Allowed<Own>, grantee: &Grantee, audit: AuditRow) -> ();
 }
 
 forward! {

@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 use sss_common::{Flag, Grantee, Kind, MachineName, Name, NodeId, PackId, Right, Timestamp, Uid, Version};
 
-use sss_policy::Facts;
+use sss_policy::{Allowed, Checkin, Facts, Own};
 use sss_vault::sealed::KeyImage;
 
 /// SHA-256 of a session token. Tokens themselves are never stored.
@@ -138,13 +138,11 @@ pub struct Seen {
     pub path: String,
 }
 
-/// A node to be created. The proof is `Checkin` on `parent`; its user becomes the owner.
+/// A node to be created, in the folder that a proof of `Checkin` names; the proof's user becomes the owner.
 #[derive(Clone, Debug)]
 pub struct NewNode {
     /// Chosen by the caller.
     pub id: NodeId,
-    /// In which folder.
-    pub parent: NodeId,
     /// Under which name.
     pub name: Name,
     /// What.
@@ -187,12 +185,10 @@ pub struct StoredVersion {
     pub superseded: Option<Timestamp>,
 }
 
-/// A new current version. The proof is `Checkin` on `node` (`Own` where only the flag changes; under any other proof the
-/// document must still have the flag `flag`, else `VersionMoved`).
+/// A new current version of the document that the proof names. Where the proof is not an owner's, the document must still have
+/// the flag `flag`, else `VersionMoved`.
 #[derive(Clone, Debug)]
 pub struct Commit {
-    /// Which document.
-    pub node: NodeId,
     /// The version it started from.
     pub base: Version,
     /// The leaf whose key seals the record and the new pack.
@@ -218,60 +214,57 @@ pub struct Commit {
     /// The key tree with the new leaf.
     pub keys: Vec<KeyImage>,
     /// A document that is removed in the same transaction, as long as this is its current version: the one that was
-    /// renamed onto `node`.
-    pub consumes: Option<(NodeId, Version)>,
-    /// `node` itself, when it begins to exist with this version (its `base` is 0): inserted first, in the same transaction,
-    /// and owned by the proof's user. Fails as [`super::Names::create`] does.
-    pub create: Option<NewNode>,
+    /// renamed onto this one.
+    pub consumes: Option<(Allowed<Own>, Version)>,
+    /// The document itself, when it begins to exist with this version (its `base` is 0): inserted first, in the same
+    /// transaction. Fails as [`super::Names::create`] does.
+    pub create: Option<Creation>,
 }
 
-/// A move within one home. The proof is `Own` on `node`; `Checkin` on the new parent was proven too.
+/// A node, and the right to make it there.
+#[derive(Clone, Debug)]
+pub struct Creation {
+    /// In which folder, and who becomes the owner.
+    pub folder: Allowed<Checkin>,
+    /// What is made.
+    pub node: NewNode,
+}
+
+/// A move of the node that the proof names, within one home.
 #[derive(Clone, Debug)]
 pub struct Rename {
-    /// What.
-    pub node: NodeId,
     /// Where it must still be.
     pub parent: NodeId,
     /// Under which name.
     pub name: Name,
     /// To which folder.
-    pub new_parent: NodeId,
+    pub into: Allowed<Checkin>,
     /// Under which name.
     pub new_name: Name,
     /// What is removed from there first: a document or link, or an empty folder.
-    pub replacing: Option<NodeId>,
+    pub replacing: Option<Allowed<Own>>,
     /// When.
     pub now_ns: i64,
 }
 
-/// The editors' rule. The proof is `Own` on `document`.
+/// The editors' rule: the document that the proof names leaves its backup's name, and a copy takes its place.
 #[derive(Clone, Debug)]
 pub struct Swap {
-    /// The document, now under the backup's name.
-    pub document: NodeId,
-    /// Where it must still be: the backup's place.
-    pub backup_parent: NodeId,
-    /// The backup's name.
-    pub backup_name: Name,
-    /// Where it goes back to.
-    pub parent: NodeId,
-    /// Under which name.
+    /// The folder in which both lie; its proof's user owns the copy.
+    pub folder: Allowed<Checkin>,
+    /// The document's former name, which it gets again.
     pub name: Name,
-    /// The copy's node: id, mode, flag, times; its parent and name are the backup's.
+    /// The copy. Its name is the backup's: the one that the document must still have.
     pub copy: NewNode,
-    /// The copy's owner.
-    pub owner: Uid,
-    /// The copy's first version (its `node` is the copy, its `base` is 0); `None` when the document has no version yet.
+    /// The copy's first version (its `base` is 0); `None` when the document has no version yet.
     pub commit: Option<Commit>,
     /// The document's version that the copy was made of.
     pub version: Version,
 }
 
-/// A removal. The proof is `Own` on `node`.
+/// A removal of the node that the proof names.
 #[derive(Clone, Debug)]
 pub struct Remove {
-    /// What.
-    pub node: NodeId,
     /// Where it must still be.
     pub parent: NodeId,
     /// Under which name.
@@ -306,7 +299,7 @@ pub struct GrantRow {
     pub seq: u64,
 }
 
-/// A grant to be set on the node that the proof (`Own`) names.
+/// A grant to be set on the node that the proof names.
 #[derive(Clone, Debug)]
 pub struct NewGrant {
     /// To whom.

@@ -5,15 +5,14 @@ use async_trait::async_trait;
 use sss_common::{Name, NodeId, Timestamp, Uid};
 
 use super::{AuditRow, Deletion, NewNode, Node, Remove, Rename, Result, Seen};
-use sss_policy::Allowed;
+use sss_policy::{Allowed, Checkin, Own};
 
 /// Names: where a node lies, who sees it there, and how that changes. Every method is one transaction; see [`super::MetaStore`].
 ///
 /// The reads come with the facts that a decision about `user` needs. `Facts::below` is filled in only where a decision
 /// may depend on it: for folders whose levels give the user no live right at `now`.
 ///
-/// A folder's times change when its entries do. A proof that is not of the action and node that the model says is
-/// `Damaged`: a bug of the caller, and nothing happens.
+/// A folder's times change when its entries do. Each change is to the node that its proof names.
 #[async_trait]
 pub trait Names: Send + Sync {
     /// A user's home.
@@ -36,14 +35,14 @@ pub trait Names: Send + Sync {
     async fn shared_homes(&self, user: &Uid, now: Timestamp) -> Result<Vec<Uid>>;
     /// `@owner/a/b`, for people and the audit log.
     async fn path(&self, id: NodeId) -> Result<Option<String>>;
-    /// A new node. `Exists` when the name is taken, `NotFound` or `NotFolder` for the parent, `TooDeep`.
-    async fn create(&self, allowed: &Allowed, new: NewNode, audit: AuditRow) -> Result<Node>;
+    /// A new node in that folder. `Exists` when the name is taken, `NotFound` or `NotFolder` for the folder, `TooDeep`.
+    async fn create(&self, folder: &Allowed<Checkin>, new: NewNode, audit: AuditRow) -> Result<Node>;
     /// Moves a node. `NotFound` when it is not there any more or the new folder is in another home, `Exists` when the
     /// new name is taken by anything but `rename.replacing`; `NotFolder`, `IsFolder` and `NotEmpty` as rename(2) has
     /// them, `Loop`, `TooDeep`. When what was to be replaced is gone already, that is as good. Onto itself: nothing.
-    async fn rename(&self, allowed: &Allowed, rename: Rename, audit: AuditRow) -> Result<Node>;
+    async fn rename(&self, proof: &Allowed<Own>, rename: Rename, audit: AuditRow) -> Result<Node>;
     /// Removes a node with its grants, attributes and versions; what only they used goes to the erasure and trash
     /// queues in the same transaction, which writes the deletion log too. `NotEmpty` for a folder with entries, `NotFound`
     /// when it is not (or no longer) under that parent and name.
-    async fn remove(&self, allowed: &Allowed, remove: Remove, audit: AuditRow) -> Result<Deletion>;
+    async fn remove(&self, proof: &Allowed<Own>, remove: Remove, audit: AuditRow) -> Result<Deletion>;
 }

@@ -1,36 +1,25 @@
-//! What every implementation shares: the check of the proofs that it is handed, limits, small conversions.
+//! What every implementation shares: what a change must find, limits, small conversions.
 
 use sss_common::limits::{XATTR_NAME_MAX, XATTR_TOTAL_MAX, XATTR_VALUE_MAX};
 
 use sss_common::{Kind, NodeId, Timestamp, Uid, Version};
 
 use super::{Commit, NewNode, Node, Remove, Result, StoreError};
-use sss_policy::{Action, Allowed, Facts, effective};
+use sss_policy::{Facts, effective};
 
 /// Permission bits that a node can have.
 pub(super) const MODE_MASK: u32 = 0o7777;
 
-/// The proof is an owner's, on this node.
-pub(super) fn own(allowed: &Allowed, node: NodeId) -> Result<()> {
-    fits(allowed, node, allowed.action() == Action::Own)
-}
-
-/// The proof is of the right to write this node, or an owner's.
-pub(super) fn write(allowed: &Allowed, node: NodeId) -> Result<()> {
-    fits(allowed, node, matches!(allowed.action(), Action::Checkin | Action::Own))
-}
-
 /// Whether the document is still the one that a version was made for: at its base, and, unless an owner changes just
 /// that, under its flag.
-pub(super) fn current(allowed: &Allowed, node: &Node, commit: &Commit) -> Result<()> {
-    let own = allowed.action() == Action::Own;
-    let flag = own || node.flag.is_none_or(|flag| flag == commit.flag);
+pub(super) fn current(node: &Node, commit: &Commit, by_owner: bool) -> Result<()> {
+    let flag = by_owner || node.flag.is_none_or(|flag| flag == commit.flag);
     if node.version == commit.base && flag { Ok(()) } else { Err(StoreError::VersionMoved(node.version)) }
 }
 
 /// A document that begins to exist with its first version is the version's own.
-pub(super) fn own_creation(commit: &Commit, new: &NewNode) -> Result<()> {
-    if new.id == commit.node && commit.base == Version::NONE {
+pub(super) fn own_creation(document: NodeId, commit: &Commit, new: &NewNode) -> Result<()> {
+    if new.id == document && commit.base == Version::NONE {
         return Ok(());
     }
     Err(StoreError::Damaged("a creation that is not its version's".into()))
@@ -44,23 +33,12 @@ pub(super) fn removable(node: &Node, remove: &Remove) -> Result<()> {
     }
 }
 
-/// The node of an owner's proof.
-pub(super) fn owned(allowed: &Allowed) -> Result<NodeId> {
-    own(allowed, allowed.node()).map(|()| allowed.node())
-}
-
-/// The node of a proof of the right to write, or of an owner's.
-pub(super) fn writable(allowed: &Allowed) -> Result<NodeId> {
-    write(allowed, allowed.node()).map(|()| allowed.node())
-}
-
-/// A caller that hands in another proof has a bug, and nothing may happen then.
-fn fits(allowed: &Allowed, node: NodeId, action: bool) -> Result<()> {
-    if allowed.node() == node && action {
-        Ok(())
-    } else {
-        Err(StoreError::Damaged(format!("a proof of {:?} on another node or action", allowed.action())))
+/// The version of a swap's copy neither makes nor removes a document of its own.
+pub(super) fn plain(commit: &Commit) -> Result<()> {
+    if commit.consumes.is_none() && commit.create.is_none() {
+        return Ok(());
     }
+    Err(StoreError::Damaged("a copy's version that makes or removes another document".into()))
 }
 
 /// Nanoseconds since the epoch; stops at the ends of what fits (the years 1677 and 2262).

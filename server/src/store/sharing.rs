@@ -5,28 +5,28 @@ use async_trait::async_trait;
 use sss_common::{Flag, Grantee, NodeId, XattrMode};
 
 use super::{AuditRow, GrantRow, NewGrant, Node, Result, SetAttr};
-use sss_policy::Allowed;
+use sss_policy::{Allowed, MayWrite, Own};
 
 /// What a node says of itself, and who may use it: attributes and grants. Every method is one transaction; see [`super::MetaStore`].
 ///
-/// Each change is to the node that its proof names. A proof of another action is `Damaged`.
+/// Each change is to the node that its proof names.
 #[async_trait]
 pub trait Sharing: Send + Sync {
     /// Sets mode and times.
-    async fn set_attr(&self, allowed: &Allowed, set: SetAttr) -> Result<Node>;
+    async fn set_attr(&self, proof: &dyn MayWrite, set: SetAttr) -> Result<Node>;
     /// Sets what new documents in a folder get, or the flag of a document that has no version yet; `VersionMoved` when
     /// it has one.
-    async fn set_flag(&self, allowed: &Allowed, flag: Flag, audit: AuditRow) -> Result<Node>;
+    async fn set_flag(&self, proof: &Allowed<Own>, flag: Flag, audit: AuditRow) -> Result<Node>;
     /// The other `user.*` attributes in the order of their names; `NotFound`.
     async fn xattrs(&self, id: NodeId) -> Result<Vec<(String, Vec<u8>)>>;
-    /// Sets one, of the node that `allowed` names. `Exists`, `NotFound` as the mode says; `TooLarge`.
-    async fn set_xattr(&self, allowed: &Allowed, name: &str, value: &[u8], mode: XattrMode) -> Result<()>;
+    /// Sets one. `Exists`, `NotFound` as the mode says; `TooLarge`.
+    async fn set_xattr(&self, proof: &dyn MayWrite, name: &str, value: &[u8], mode: XattrMode) -> Result<()>;
     /// Removes one; `NotFound`.
-    async fn remove_xattr(&self, allowed: &Allowed, name: &str) -> Result<()>;
+    async fn remove_xattr(&self, proof: &dyn MayWrite, name: &str) -> Result<()>;
     /// The grants on a node that were not revoked or replaced, ended ones included: ALL first, then by uid. `NotFound`.
     async fn grants(&self, id: NodeId) -> Result<Vec<GrantRow>>;
     /// Sets a grant with the next sequence number. One to ALL revokes every earlier one on the node.
-    async fn set_grant(&self, allowed: &Allowed, grant: NewGrant, audit: AuditRow) -> Result<()>;
+    async fn set_grant(&self, proof: &Allowed<Own>, grant: NewGrant, audit: AuditRow) -> Result<()>;
     /// Marks a grant revoked; `NotFound` when there is none.
-    async fn revoke_grant(&self, allowed: &Allowed, grantee: &Grantee, audit: AuditRow) -> Result<()>;
+    async fn revoke_grant(&self, proof: &Allowed<Own>, grantee: &Grantee, audit: AuditRow) -> Result<()>;
 }

@@ -9,7 +9,7 @@ use super::*;
 use crate::layout::Extent;
 use crate::tests::{Store, allowed, body, checkin, new_files, open};
 use crate::{KeySource, PACK_HEADER, sealed_block};
-use sss_policy::Action;
+use sss_policy::Own;
 
 /// A document of two blocks and a hole between them, checked in under `integrity`.
 struct Made {
@@ -29,7 +29,7 @@ impl Made {
         let folder = tempfile::tempdir().unwrap();
         let vault = open(&new_files(folder.path()), &Arc::new(Store::default())).await.unwrap();
         let (document, pack) = (NodeId::random(), PackId::random());
-        let mut sealer = vault.begin(&allowed(Action::Own), document, pack).await.unwrap();
+        let mut sealer = vault.begin(&allowed(document, Own), pack).await.unwrap();
         let mut sealed = sealer.header().to_vec();
         let whole = vec![7; BLOCK_SIZE];
         sealer.seal_block(&whole, false, &mut sealed).unwrap();
@@ -209,7 +209,7 @@ async fn opened_to_read_it_writes_nothing_and_reads_all() {
     reader.outline(kept.document, kept.leaf, &kept.sealed).await.unwrap();
     let refused = |result: Result<()>| matches!(result, Err(VaultError::Refused(_)));
     let (document, pack) = (NodeId::random(), PackId::random());
-    assert!(refused(reader.begin(&allowed(Action::Own), document, pack).await.map(drop)));
+    assert!(refused(reader.begin(&allowed(document, Own), pack).await.map(drop)));
     assert!(refused(reader.begin_erase(&[gone.leaf]).await.map(drop)));
     assert!(refused(reader.forget_old().await));
     assert!(refused(reader.sign(b"anything").map(drop)));

@@ -200,7 +200,7 @@ async fn many_tasks_check_in_read_and_erase_at_once() {
                 for n in 0..20 {
                     let new = checkin(&vault, &store, "a").await;
                     checkout(&vault, &new).await.unwrap();
-                    drop(vault.begin(&allowed(Action::Own), new.document, PackId::random()).await.unwrap());
+                    drop(vault.begin(&allowed(new.document, Own), PackId::random()).await.unwrap());
                     if n % 5 != 0 {
                         kept.push(new);
                         continue;

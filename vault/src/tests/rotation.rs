@@ -240,7 +240,7 @@ async fn keys_of_check_ins_that_never_were_committed_lead_to_nothing_new_either(
     // Leaf 63 is committed while leaves in the next two nodes are under way: their nodes' keys are in its images.
     let mut sealers = Vec::new();
     for _ in 0..130 {
-        sealers.push(vault.begin(&allowed(Action::Own), NodeId([1; 16]), PackId([1; 16])).await.unwrap());
+        sealers.push(vault.begin(&allowed(NodeId([1; 16]), Own), PackId([1; 16])).await.unwrap());
     }
     store.apply(vault.images(&sealers[63]).await.unwrap(), Some(63));
     let thief = Wreck::of(&paths, &store);
@@ -258,7 +258,10 @@ async fn keys_of_check_ins_that_never_were_committed_lead_to_nothing_new_either(
     for kept in &new {
         checkout(&vault, kept).await.unwrap();
     }
-    assert!(vault.opener(&allowed(Action::Own), 63).await.is_ok(), "what was committed before is there");
+    assert!(
+        vault.opener(&allowed(NodeId([1; 16]), Own), 63).await.is_ok(),
+        "what was committed before is there"
+    );
 }
 
 #[tokio::test]

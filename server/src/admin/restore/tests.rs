@@ -11,7 +11,7 @@ use std::path::Path;
 use super::*;
 use crate::admin::backup;
 use rig::{Store, audit, packs_in, pair, proof, words};
-use sss_policy::Action;
+use sss_policy::{Checkin, Own};
 
 #[test]
 fn what_was_deleted_since_has_neither_row_nor_key_nor_pack_in_the_restored_store() {
@@ -70,15 +70,14 @@ fn a_folder_goes_once_its_entries_are_gone_and_stays_with_those_that_are_not() {
     let move_out = |node, parent, name: &str| {
         let name: sss_common::Name = name.parse().unwrap();
         let rename = crate::store::Rename {
-            node,
             parent,
             name: name.clone(),
-            new_parent: store.home,
+            into: proof(store.home, Checkin),
             new_name: name,
             replacing: None,
             now_ns: 3,
         };
-        store.runtime.block_on(store.meta.rename(&proof(node, Action::Own), rename, audit())).unwrap();
+        store.runtime.block_on(store.meta.rename(&proof(node, Own), rename, audit())).unwrap();
     };
     move_out(moved, emptied, "moved");
     move_out(alive, full, "alive");

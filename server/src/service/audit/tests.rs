@@ -13,7 +13,7 @@ use crate::service::tests::{World, alice, bob, bytes, code, on_both_stores};
 use crate::store::audit::{ChainCheck, Chained};
 use crate::store::memory::MemoryStore;
 
-on_both_stores! { rows_have_their_paths_and_order retention_keeps_the_chain }
+on_both_stores! { rows_have_their_paths_and_order what_is_hidden_leaves_no_row retention_keeps_the_chain }
 
 /// The log as words: `action path outcome`, from the last to the first but `skip`.
 async fn log(world: &World, skip: u64) -> Vec<String> {
@@ -79,6 +79,23 @@ async fn rows_have_their_paths_and_order(world: World) {
     ];
     assert_eq!(rows, expected);
     verified(&world).await;
+}
+
+async fn what_is_hidden_leaves_no_row(world: World) {
+    world.put(&alice(), "@alice/f", b"one").await.unwrap();
+    let node = world.attr(&alice(), "@alice/f").await.unwrap().node;
+    let before = verified(&world).await.head.seq;
+    assert_eq!(code(world.read(&bob(), node, Version(1)).await), Code::NotFound);
+    assert_eq!(code(world.checkin(&bob(), node, Version(1), &[], 0).await), Code::NotFound);
+    assert_eq!(log(&world, before).await, [""; 0], "for who may not see it there is nothing to refuse");
+    world.grant(&alice(), "@alice/f", "bob", Right::Checkout, 100).await;
+    let before = verified(&world).await.head.seq;
+    assert_eq!(code(world.checkin(&bob(), node, Version(1), &[], 0).await), Code::NoRight);
+    assert_eq!(
+        log(&world, before).await,
+        ["bob checkin @alice/f refused your grant is for checkout only"],
+        "for who may, there is"
+    );
 }
 
 /// A right that is missing, and damage, are handed over by calls that fail: their rows come before those of later changes.

@@ -1,6 +1,6 @@
 use super::*;
 use crate::store::Erased;
-use sss_policy::Action;
+use sss_policy::Own;
 use sss_vault::sealed::KeyPosition;
 use sss_vault::{LEAF_PARENTS, VaultError};
 
@@ -112,9 +112,8 @@ async fn what_a_crash_left_is_found_and_erased(mut world: World) {
     let caller = alice();
     world.put(&caller, "@alice/a", b"one").await.unwrap();
     let seen = world.service.seen_path(&caller, &"@alice/a".parse().unwrap()).await.unwrap();
-    let allowed = world.service.allow(&caller, &seen, Action::Own).unwrap();
-    let sealer =
-        world.service.vault.begin(&allowed, seen.node.id, sss_common::PackId::random()).await.unwrap();
+    let allowed = world.service.allow(&caller, &seen, Own).unwrap();
+    let sealer = world.service.vault.begin(&allowed, sss_common::PackId::random()).await.unwrap();
     let leaf = sealer.leaf();
     world.put(&caller, "@alice/b", b"two").await.unwrap();
     // The crash: nobody is told that the sealer is gone.
@@ -175,7 +174,7 @@ async fn a_version_opened_while_it_is_deleted_is_not_kept(world: World) {
     let attr = world.attr(&alice(), "@alice/a").await.unwrap();
     let forgotten = world.service.contents.find(attr.node, attr.version).err().unwrap();
     let seen = world.service.seen_path(&alice(), &"@alice/a".parse().unwrap()).await.unwrap();
-    let allowed = world.service.allow(&alice(), &seen, Action::Own).unwrap();
+    let allowed = world.service.allow(&alice(), &seen, Own).unwrap();
     let content = world.service.content(&alice(), &allowed, &seen, attr.version).await.unwrap();
     delete(&world, "@alice/a").await.unwrap();
     world.service.contents.keep(attr.node, attr.version, &content, forgotten);

@@ -277,7 +277,7 @@ async fn many_small_check_ins_are_brought_together(world: World) {
         attr =
             world.checkin(&alice(), attr.node, attr.version, &ranges, expected.len() as u64).await.unwrap();
         let seen = world.service.seen_path(&alice(), &"@alice/f".parse().unwrap()).await.unwrap();
-        let allowed = world.service.allow(&alice(), &seen, sss_policy::Action::Checkout).unwrap();
+        let allowed = world.service.allow(&alice(), &seen, sss_policy::Checkout).unwrap();
         let content = world.service.content(&alice(), &allowed, &seen, attr.version).await.unwrap();
         most = most.max(content.body.layout.packs().len());
     }

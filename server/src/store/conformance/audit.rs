@@ -36,7 +36,7 @@ pub(super) async fn the_chain_begins_and_goes_on(rig: Rig) {
     let early = checked(&rig, None).await;
     assert_eq!((early.rows, early.start, early.head.seq), (4, AuditHead::NONE, 4));
     let file = rig.file("a").await;
-    rig.commit(version(file, 0, 1)).await.unwrap();
+    rig.commit(file, version(0, 1)).await.unwrap();
     let now = checked(&rig, Some(early.head)).await;
     assert!(now.remembered && now.rows == 6);
 
@@ -53,10 +53,10 @@ pub(super) async fn what_fails_leaves_no_row(rig: Rig) {
     let file = rig.file("a").await;
     let before = rows(&rig).await;
     assert!(rig.make_as("alice", home, "a", Kind::File).await.is_err());
-    refused!(rig.commit(version(file, 3, 1)).await, StoreError::VersionMoved(_));
+    refused!(rig.commit(file, version(3, 1)).await, StoreError::VersionMoved(_));
     refused!(rig.revoke(file, "bob").await, StoreError::NotFound);
     assert_eq!(rows(&rig).await, before);
-    rig.commit(version(file, 0, 2)).await.unwrap();
+    rig.commit(file, version(0, 2)).await.unwrap();
     let after = checked(&rig, before.last().map(AuditEntry::head)).await;
     assert!(after.remembered && after.rows == before.len() as u64 + 1);
 }

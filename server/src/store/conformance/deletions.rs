@@ -5,8 +5,8 @@ pub(super) async fn logging(rig: Rig) {
     let folder = rig.folder(home, "f").await;
     let file = rig.make(folder, "a", Kind::File).await;
     let (first, _) = version_with_pack(file, 0, 3, false);
-    rig.commit(first).await.unwrap();
-    rig.commit(version(file, 1, 5)).await.unwrap();
+    rig.commit(file, first).await.unwrap();
+    rig.commit(file, version(1, 5)).await.unwrap();
     assert_eq!(rig.store.deletion(file).await.unwrap(), None);
     let deletion = rig.remove(file, folder, "a").await.unwrap();
     let expected = Deletion {
@@ -36,8 +36,8 @@ pub(super) async fn shared_keys_are_told(rig: Rig) {
     let home = rig.home("alice").await;
     let (a, b) = (rig.file("a").await, rig.file("b").await);
     let (commit, pack) = version_with_pack(a, 0, 1, false);
-    rig.commit(commit).await.unwrap();
-    rig.commit(Commit { uses: vec![pack], ..version(b, 0, 2) }).await.unwrap();
+    rig.commit(a, commit).await.unwrap();
+    rig.commit(b, Commit { uses: vec![pack], ..version(0, 2) }).await.unwrap();
     let deletion = rig.remove(b, home, "b").await.unwrap();
     assert_eq!((&deletion.keys[..], &deletion.shared[..]), (&[2][..], &[1][..]), "the copy first");
     let deletion = rig.remove(a, home, "a").await.unwrap();
@@ -48,7 +48,7 @@ pub(super) async fn erased_when_the_last_key_is(rig: Rig) {
     let home = rig.home("alice").await;
     let (a, b) = (rig.file("a").await, rig.file("b").await);
     for (file, base, leaf) in [(a, 0, 1), (a, 1, 2), (b, 0, 3)] {
-        rig.commit(version(file, base, leaf)).await.unwrap();
+        rig.commit(file, version(base, leaf)).await.unwrap();
     }
     rig.remove(a, home, "a").await.unwrap();
     rig.remove(b, home, "b").await.unwrap();
@@ -66,16 +66,16 @@ pub(super) async fn erased_when_the_last_key_is(rig: Rig) {
 pub(super) async fn replaced_ones_are_logged(rig: Rig) {
     let home = rig.home("alice").await;
     let (a, b, c) = (rig.file("a").await, rig.file("b").await, rig.file("c").await);
-    rig.commit(version(b, 0, 1)).await.unwrap();
+    rig.commit(b, version(0, 1)).await.unwrap();
     rig.rename_onto(a, (home, "a"), (home, "b"), Some(b)).await.unwrap();
     let log = rig.store.deletions(0, 9).await.unwrap();
     assert_eq!(
         log.iter().map(|entry| (entry.document, entry.path.as_str())).collect::<Vec<_>>(),
         [(b, "@alice/b")]
     );
-    rig.commit(version(c, 0, 2)).await.unwrap();
-    let consumes = Some((c, Version(1)));
-    rig.commit(Commit { consumes, ..version(a, 0, 3) }).await.unwrap();
+    rig.commit(c, version(0, 2)).await.unwrap();
+    let consumes = Some((proof(c, Own), Version(1)));
+    rig.commit(a, Commit { consumes, ..version(0, 3) }).await.unwrap();
     assert_eq!(rig.store.deletions(0, 9).await.unwrap().len(), 1);
     assert_eq!(rig.store.erasures(9).await.unwrap(), [1, 2]);
 }
@@ -85,7 +85,7 @@ pub(super) async fn removing_again(rig: Rig) {
     let folder = rig.folder(home, "f").await;
     let file = rig.make(folder, "a", Kind::File).await;
     let (commit, pack) = version_with_pack(file, 0, 4, false);
-    rig.commit(commit).await.unwrap();
+    rig.commit(file, commit).await.unwrap();
     let entry = |document| Deletion {
         seq: 99,
         document,

@@ -19,7 +19,7 @@ pub(super) async fn setting(rig: Rig) {
     refused!(rig.store.grants(NodeId::random()).await, StoreError::NotFound);
     let grant = NewGrant { grantee: grantee("bob"), right: Right::Both, until: LATER };
     refused!(
-        rig.store.set_grant(&proof(NodeId::random(), Action::Own), grant, audit("grant")).await,
+        rig.store.set_grant(&proof(NodeId::random(), Own), grant, audit("grant")).await,
         StoreError::NotFound
     );
 }
@@ -177,12 +177,12 @@ pub(super) async fn grants_go_with_the_node(rig: Rig) {
     let home = rig.home("alice").await;
     let file = rig.file("a").await;
     rig.grant(file, "bob", Right::Both, LATER).await;
-    rig.store.set_xattr(&proof(file, Action::Own), "user.x", b"1", XattrMode::Any).await.unwrap();
+    rig.store.set_xattr(&proof(file, Own), "user.x", b"1", XattrMode::Any).await.unwrap();
     rig.remove(file, home, "a").await.unwrap();
     assert_eq!(rig.below(home, "bob").await, Below::Nothing);
     assert_eq!(rig.store.shared_homes(&uid("bob"), NOW).await.unwrap(), []);
-    let again = NewNode { id: file, ..new_node(home, "a", Kind::File) };
-    rig.store.create(&proof(home, Action::Checkin), again, audit("create")).await.unwrap();
+    let again = NewNode { id: file, ..new_node("a", Kind::File) };
+    rig.store.create(&proof(home, Checkin), again, audit("create")).await.unwrap();
     assert_eq!(rig.store.grants(file).await.unwrap(), []);
     assert_eq!(rig.store.xattrs(file).await.unwrap(), []);
 }

@@ -19,7 +19,7 @@ use sss_common::{Flag, Grantee, Kind, Name, NodeId, PackId, Right, Timestamp, Ui
 
 use super::rules::nanos;
 use super::*;
-use sss_policy::{Action, Allowed, Below, Facts, Level, decide};
+use sss_policy::{Act, Allowed, Below, Checkin, Facts, Level, Own, decide};
 use sss_vault::sealed::{KeyImage, KeyPosition};
 
 /// Tests of all cases: `suite!(module, async || fresh store and what must outlive it)`.
@@ -57,7 +57,7 @@ suites! {
         removing_a_version, swapping, swapping_too_late, attributes, flags, extended_attributes, extended_attributes_are_limited;
     content: first_version, versions_move, newer_versions_share_packs, commits_that_make_no_sense,
         created_with_content, a_flag_that_moved,
-        older_keys_never_replace_newer, consuming, consuming_too_late, many_at_once, proofs_are_checked;
+        older_keys_never_replace_newer, consuming, consuming_too_late, many_at_once;
     grants: setting, all_replaces, revoking, facts_have_all_levels, below_shows_the_way, below_is_asked_when_needed,
         a_later_own_grant_shadows_all, listings_have_the_same_facts, shared_homes, grants_go_with_the_node;
     reclaim: removing_queues, inline_packs_are_no_trash, shared_packs_stay, dropping_versions,
@@ -95,8 +95,7 @@ impl Rig {
     }
 
     pub(super) async fn make_as(&self, user: &str, parent: NodeId, name: &str, kind: Kind) -> Result<Node> {
-        let new = new_node(parent, name, kind);
-        self.store.create(&proof_as(user, parent, Action::Checkin), new, audit("create")).await
+        self.store.create(&proof_as(user, parent, Checkin), new_node(name, kind), audit("create")).await
     }
 
     pub(super) async fn file(&self, name: &str) -> NodeId {
@@ -107,13 +106,13 @@ impl Rig {
         self.make(parent, name, Kind::Folder).await
     }
 
-    pub(super) async fn commit(&self, commit: Commit) -> Result<Node> {
-        self.store.commit(&proof(commit.node, Action::Checkin), commit, audit("checkin")).await
+    pub(super) async fn commit(&self, node: NodeId, commit: Commit) -> Result<Node> {
+        self.store.commit(&proof(node, Checkin), commit, audit("checkin")).await
     }
 
     pub(super) async fn remove(&self, node: NodeId, parent: NodeId, name: &str) -> Result<Deletion> {
-        let remove = Remove { node, parent, name: self::name(name), version: None, now_ns: 9 };
-        self.store.remove(&proof(node, Action::Own), remove, audit("delete")).await
+        let remove = Remove { parent, name: self::name(name), version: None, now_ns: 9 };
+        self.store.remove(&proof(node, Own), remove, audit("delete")).await
     }
 
     pub(super) async fn rename(
@@ -133,17 +132,18 @@ impl Rig {
         replacing: Option<NodeId>,
     ) -> Result<Node> {
         let (name, new_name) = (name(old), name(new));
-        let rename = Rename { node, parent, name, new_parent, new_name, replacing, now_ns: 8 };
-        self.store.rename(&proof(node, Action::Own), rename, audit("rename")).await
+        let (into, replacing) = (proof(new_parent, Checkin), replacing.map(|id| proof(id, Own)));
+        let rename = Rename { parent, name, into, new_name, replacing, now_ns: 8 };
+        self.store.rename(&proof(node, Own), rename, audit("rename")).await
     }
 
     pub(super) async fn grant(&self, node: NodeId, to: &str, right: Right, until: Timestamp) {
         let grant = NewGrant { grantee: grantee(to), right, until };
-        self.store.set_grant(&proof(node, Action::Own), grant, audit("grant")).await.unwrap();
+        self.store.set_grant(&proof(node, Own), grant, audit("grant")).await.unwrap();
     }
 
     pub(super) async fn revoke(&self, node: NodeId, from: &str) -> Result<()> {
-        self.store.revoke_grant(&proof(node, Action::Own), &grantee(from), audit("revoke")).await
+        self.store.revoke_grant(&proof(node, Own), &grantee(from), audit("revoke")).await
     }
 
     pub(super) async fn seen(&self, node: NodeId, user: &str) -> Seen {
@@ -171,20 +171,20 @@ pub(super) fn new_user(name: &str) -> NewUser {
     NewUser { uid: uid(name), public_key: format!("key of {name}"), now: NOW }
 }
 
-pub(super) fn new_node(parent: NodeId, text: &str, kind: Kind) -> NewNode {
+pub(super) fn new_node(text: &str, kind: Kind) -> NewNode {
     let flag = (kind == Kind::File).then_some(Flag::Confidentiality);
-    NewNode { id: NodeId::random(), parent, name: name(text), kind, mode: 0o640, flag, now_ns: 7 }
+    NewNode { id: NodeId::random(), name: name(text), kind, mode: 0o640, flag, now_ns: 7 }
 }
 
 /// A proof as the policy gives it to an owner.
-pub(super) fn proof(node: NodeId, action: Action) -> Allowed {
-    proof_as("alice", node, action)
+pub(super) fn proof<A: Act>(node: NodeId, act: A) -> Allowed<A> {
+    proof_as("alice", node, act)
 }
 
-pub(super) fn proof_as(user: &str, node: NodeId, action: Action) -> Allowed {
+pub(super) fn proof_as<A: Act>(user: &str, node: NodeId, act: A) -> Allowed<A> {
     let levels = vec![Level { owner: uid(user), own: None, all: None }];
     let facts = Facts { user: uid(user), node, levels, below: Below::Nothing };
-    decide(&facts, action, NOW).unwrap()
+    decide(&facts, act, NOW).unwrap()
 }
 
 /// A row of this action.
@@ -202,9 +202,8 @@ pub(super) fn audit(word: &str) -> AuditRow {
 }
 
 /// A version on top of `base` with nothing but a record under `leaf`.
-pub(super) fn version(node: NodeId, base: u64, leaf: u64) -> Commit {
+pub(super) fn version(base: u64, leaf: u64) -> Commit {
     Commit {
-        node,
         base: Version(base),
         leaf,
         sealed_record: Bytes::from(format!("record {leaf}")),
@@ -227,7 +226,7 @@ pub(super) fn version_with_pack(node: NodeId, base: u64, leaf: u64, inline: bool
     let id = PackId::random();
     let inline = inline.then(|| Bytes::from_static(b"sealed"));
     let pack = PackRow { id, document: node, leaf, length: 6, blocks: 1, inline };
-    (Commit { pack: Some(pack), uses: vec![id], ..version(node, base, leaf) }, id)
+    (Commit { pack: Some(pack), uses: vec![id], ..version(base, leaf) }, id)
 }
 
 pub(super) const ERASED: Erased = Erased { epoch: 7, time: Timestamp(NOW.0 + 7) };

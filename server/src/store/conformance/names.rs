@@ -4,9 +4,9 @@ use super::*;
 
 pub(super) async fn creating(rig: Rig) {
     let home = rig.home("alice").await;
-    let new = NewNode { mode: 0o100_640, ..new_node(home, "a.txt", Kind::File) };
+    let new = NewNode { mode: 0o100_640, ..new_node("a.txt", Kind::File) };
     let id = new.id;
-    let made = rig.store.create(&proof_as("bob", home, Action::Checkin), new, audit("create")).await.unwrap();
+    let made = rig.store.create(&proof_as("bob", home, Checkin), new, audit("create")).await.unwrap();
     let expected = Node {
         id,
         parent: Some(home),
@@ -34,8 +34,8 @@ pub(super) async fn creating_where_it_cannot_be(rig: Rig) {
     refused!(rig.make_as("alice", home, "a", Kind::Folder).await, StoreError::Exists);
     refused!(rig.make_as("alice", file, "b", Kind::File).await, StoreError::NotFolder);
     refused!(rig.make_as("alice", NodeId::random(), "b", Kind::File).await, StoreError::NotFound);
-    let again = NewNode { id: file, ..new_node(home, "b", Kind::File) };
-    refused!(rig.store.create(&proof(home, Action::Own), again, audit("create")).await, StoreError::Exists);
+    let again = NewNode { id: file, ..new_node("b", Kind::File) };
+    refused!(rig.store.create(&proof(home, Checkin), again, audit("create")).await, StoreError::Exists);
 }
 
 pub(super) async fn nesting_is_limited(rig: Rig) {
@@ -176,28 +176,22 @@ pub(super) async fn removing(rig: Rig) {
 /// `a~` is the document, and comes back as `a`.
 async fn swapped(rig: &Rig, document: NodeId, version: u64, commit: bool) -> (Swap, Result<(Node, Node)>) {
     let home = rig.home("alice").await;
-    let copy = NewNode { parent: NodeId::random(), ..new_node(home, "elsewhere", Kind::File) };
-    let commit = commit.then(|| self::version(copy.id, 0, 50));
     let swap = Swap {
-        document,
-        backup_parent: home,
-        backup_name: name("a~"),
-        parent: home,
+        folder: proof_as("carol", home, Checkin),
         name: name("a"),
-        copy,
-        owner: uid("carol"),
-        commit,
+        copy: new_node("a~", Kind::File),
+        commit: commit.then(|| self::version(0, 50)),
         version: Version(version),
     };
-    let outcome = rig.store.swap(&proof(document, Action::Own), swap.clone(), audit("restore-name")).await;
+    let outcome = rig.store.swap(&proof(document, Own), swap.clone(), audit("restore-name")).await;
     (swap, outcome)
 }
 
 pub(super) async fn removing_a_version(rig: Rig) {
     let (home, file) = (rig.home("alice").await, rig.file("a").await);
-    rig.commit(version(file, 0, 1)).await.unwrap();
-    let remove = |version| Remove { node: file, parent: home, name: name("a"), version, now_ns: 9 };
-    let own = proof(file, Action::Own);
+    rig.commit(file, version(0, 1)).await.unwrap();
+    let remove = |version| Remove { parent: home, name: name("a"), version, now_ns: 9 };
+    let own = proof(file, Own);
     let stale = rig.store.remove(&own, remove(Some(Version(0))), audit("delete")).await;
     refused!(stale, StoreError::VersionMoved(Version(1)));
     rig.store.remove(&own, remove(Some(Version(1))), audit("delete")).await.unwrap();
@@ -207,7 +201,7 @@ pub(super) async fn swapping(rig: Rig) {
     let home = rig.home("alice").await;
     let file = rig.file("a~").await;
     let (commit, pack) = version_with_pack(file, 0, 1, false);
-    rig.commit(commit).await.unwrap();
+    rig.commit(file, commit).await.unwrap();
     rig.grant(file, "bob", Right::Both, LATER).await;
     let (swap, outcome) = swapped(&rig, file, 1, true).await;
     let (document, copy) = outcome.unwrap();
@@ -248,32 +242,31 @@ pub(super) async fn swapping_too_late(rig: Rig) {
 pub(super) async fn attributes(rig: Rig) {
     let file = rig.file("a").await;
     let set = SetAttr { mode: Some(0o107_755), mtime_ns: None, now_ns: 20 };
-    let node = rig.store.set_attr(&proof(file, Action::Own), set).await.unwrap();
+    let node = rig.store.set_attr(&proof(file, Own), set).await.unwrap();
     assert_eq!((node.mode, node.mtime_ns, node.ctime_ns), (0o7755, 7, 20));
     let set = SetAttr { mode: None, mtime_ns: Some(-3), now_ns: 21 };
-    let node = rig.store.set_attr(&proof(file, Action::Checkin), set).await.unwrap();
+    let node = rig.store.set_attr(&proof(file, Checkin), set).await.unwrap();
     assert_eq!((node.mode, node.mtime_ns, node.ctime_ns), (0o7755, -3, 21));
     assert_eq!(rig.seen(file, "alice").await.node, node);
-    refused!(rig.store.set_attr(&proof(NodeId::random(), Action::Own), set).await, StoreError::NotFound);
+    refused!(rig.store.set_attr(&proof(NodeId::random(), Own), set).await, StoreError::NotFound);
 }
 
 pub(super) async fn flags(rig: Rig) {
     let home = rig.home("alice").await;
     let file = rig.file("a").await;
-    let set =
-        async |node| rig.store.set_flag(&proof(node, Action::Own), Flag::Integrity, audit("flag")).await;
+    let set = async |node| rig.store.set_flag(&proof(node, Own), Flag::Integrity, audit("flag")).await;
     assert_eq!(rig.seen(home, "alice").await.node.flag, None);
     assert_eq!(set(home).await.unwrap().flag, Some(Flag::Integrity));
     let node = set(file).await.unwrap();
     assert_eq!((node.flag, node.ctime_ns), (Some(Flag::Integrity), nanos(NOW)));
-    rig.commit(Commit { flag: Flag::Integrity, ..version(file, 0, 1) }).await.unwrap();
+    rig.commit(file, Commit { flag: Flag::Integrity, ..version(0, 1) }).await.unwrap();
     refused!(set(file).await, StoreError::VersionMoved(Version(1)));
     refused!(set(NodeId::random()).await, StoreError::NotFound);
 }
 
 pub(super) async fn extended_attributes(rig: Rig) {
     let file = rig.file("a").await;
-    let allowed = proof(file, Action::Checkin);
+    let allowed = proof(file, Checkin);
     let set = async |name: &str, value: &[u8], mode| rig.store.set_xattr(&allowed, name, value, mode).await;
     set("user.b", b"1", XattrMode::Any).await.unwrap();
     set("user.a", b"", XattrMode::Create).await.unwrap();
@@ -284,14 +277,14 @@ pub(super) async fn extended_attributes(rig: Rig) {
     assert_eq!(all, [("user.a".into(), vec![]), ("user.b".into(), b"3".to_vec())]);
     rig.store.remove_xattr(&allowed, "user.a").await.unwrap();
     refused!(rig.store.remove_xattr(&allowed, "user.a").await, StoreError::NotFound);
-    let nowhere = proof(NodeId::random(), Action::Own);
+    let nowhere = proof(NodeId::random(), Own);
     refused!(rig.store.set_xattr(&nowhere, "user.a", b"", XattrMode::Any).await, StoreError::NotFound);
     refused!(rig.store.remove_xattr(&nowhere, "user.a").await, StoreError::NotFound);
     refused!(rig.store.xattrs(NodeId::random()).await, StoreError::NotFound);
 }
 
 pub(super) async fn extended_attributes_are_limited(rig: Rig) {
-    let allowed = proof(rig.file("a").await, Action::Own);
+    let allowed = proof(rig.file("a").await, Own);
     let set = async |name: &str, length: usize| {
         rig.store.set_xattr(&allowed, name, &vec![1; length], XattrMode::Any).await
     };

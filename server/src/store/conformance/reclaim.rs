@@ -5,8 +5,8 @@ pub(super) async fn removing_queues(rig: Rig) {
     let file = rig.file("a").await;
     let (first, one) = version_with_pack(file, 0, 1, false);
     let (second, two) = version_with_pack(file, 1, 2, false);
-    rig.commit(first).await.unwrap();
-    rig.commit(second).await.unwrap();
+    rig.commit(file, first).await.unwrap();
+    rig.commit(file, second).await.unwrap();
     assert_eq!(rig.store.erasures(9).await.unwrap(), [0u64; 0]);
     rig.remove(file, home, "a").await.unwrap();
     assert_eq!(rig.store.erasures(9).await.unwrap(), [1, 2]);
@@ -32,7 +32,7 @@ pub(super) async fn inline_packs_are_no_trash(rig: Rig) {
     let home = rig.home("alice").await;
     let file = rig.file("a").await;
     let (commit, pack) = version_with_pack(file, 0, 1, true);
-    rig.commit(commit).await.unwrap();
+    rig.commit(file, commit).await.unwrap();
     rig.remove(file, home, "a").await.unwrap();
     assert!(!rig.store.has_pack(pack).await.unwrap());
     assert_eq!(rig.store.trash(9, NOW).await.unwrap(), []);
@@ -44,8 +44,8 @@ pub(super) async fn shared_packs_stay(rig: Rig) {
     let home = rig.home("alice").await;
     let (a, b) = (rig.file("a").await, rig.file("b").await);
     let (commit, pack) = version_with_pack(a, 0, 1, false);
-    rig.commit(commit).await.unwrap();
-    rig.commit(Commit { uses: vec![pack], ..version(b, 0, 2) }).await.unwrap();
+    rig.commit(a, commit).await.unwrap();
+    rig.commit(b, Commit { uses: vec![pack], ..version(0, 2) }).await.unwrap();
     rig.remove(a, home, "a").await.unwrap();
     assert!(rig.store.has_pack(pack).await.unwrap());
     assert_eq!(rig.store.erasures(9).await.unwrap(), [0u64; 0]);
@@ -59,8 +59,8 @@ pub(super) async fn dropping_versions(rig: Rig) {
     let file = rig.file("a").await;
     let (first, one) = version_with_pack(file, 0, 1, false);
     let (second, two) = version_with_pack(file, 1, 2, false);
-    rig.commit(first).await.unwrap();
-    rig.commit(second).await.unwrap();
+    rig.commit(file, first).await.unwrap();
+    rig.commit(file, second).await.unwrap();
     let asked = [(file, Version(2)), (file, Version(7)), (NodeId::random(), Version(1))];
     rig.store.drop_versions(&asked).await.unwrap();
     assert!(rig.store.version(file, Version(2)).await.unwrap().is_some(), "never the current one");
@@ -73,11 +73,11 @@ pub(super) async fn dropping_versions(rig: Rig) {
 
 pub(super) async fn superseded_in_order(rig: Rig) {
     let (a, b) = (rig.file("a").await, rig.file("b").await);
-    rig.commit(version(b, 0, 1)).await.unwrap();
-    rig.commit(version(b, 1, 2)).await.unwrap(); // version 1 superseded at NOW + 2
-    rig.commit(version(a, 0, 3)).await.unwrap();
-    rig.commit(version(a, 1, 4)).await.unwrap(); // at NOW + 4
-    rig.commit(version(b, 2, 5)).await.unwrap(); // version 2 at NOW + 5
+    rig.commit(b, version(0, 1)).await.unwrap();
+    rig.commit(b, version(1, 2)).await.unwrap(); // version 1 superseded at NOW + 2
+    rig.commit(a, version(0, 3)).await.unwrap();
+    rig.commit(a, version(1, 4)).await.unwrap(); // at NOW + 4
+    rig.commit(b, version(2, 5)).await.unwrap(); // version 2 at NOW + 5
     let upto =
         async |millis: i64, limit| rig.store.superseded(Timestamp(NOW.0 + millis), limit).await.unwrap();
     assert_eq!(upto(1, 9).await, []);
@@ -90,7 +90,7 @@ pub(super) async fn erasing(rig: Rig) {
     let home = rig.home("alice").await;
     for (leaf, text) in [(3, "a"), (1, "b"), (2, "c")] {
         let file = rig.file(text).await;
-        rig.commit(version(file, 0, leaf)).await.unwrap();
+        rig.commit(file, version(0, leaf)).await.unwrap();
         rig.remove(file, home, text).await.unwrap();
     }
     assert_eq!(rig.store.erasures(9).await.unwrap(), [3, 1, 2], "in the order in which they came");
@@ -103,8 +103,8 @@ pub(super) async fn abandoning(rig: Rig) {
     let home = rig.home("alice").await;
     let (a, b) = (rig.file("a").await, rig.file("b").await);
     let (commit, _) = version_with_pack(a, 0, 4, false);
-    rig.commit(commit).await.unwrap();
-    rig.commit(version(b, 0, 5)).await.unwrap();
+    rig.commit(a, commit).await.unwrap();
+    rig.commit(b, version(0, 5)).await.unwrap();
     assert_eq!(rig.store.unused(&[6, 4, 5, 3]).await.unwrap(), [6, 3]);
     rig.store.abandon(&[3, 4, 5, 6]).await.unwrap();
     assert_eq!(rig.store.unused(&[3, 4, 5, 6, 7]).await.unwrap(), [7], "nor what is queued");
@@ -112,7 +112,7 @@ pub(super) async fn abandoning(rig: Rig) {
     assert_eq!(rig.store.last_queued().await.unwrap(), Some(6));
     rig.store.abandon(&[6, 9]).await.unwrap();
     let again = rig.file("c").await;
-    rig.commit(version(again, 0, 9)).await.unwrap();
+    rig.commit(again, version(0, 9)).await.unwrap();
     assert_eq!(rig.store.erasures(9).await.unwrap(), [3, 6], "nor one that is in use by now");
     rig.remove(b, home, "b").await.unwrap();
     rig.store.abandon(&[5]).await.unwrap();
@@ -123,7 +123,7 @@ pub(super) async fn holding(rig: Rig) {
     let home = rig.home("alice").await;
     let file = rig.file("a").await;
     let (commit, pack) = version_with_pack(file, 0, 1, false);
-    rig.commit(commit).await.unwrap();
+    rig.commit(file, commit).await.unwrap();
     rig.store.hold("one", LATER).await.unwrap();
     rig.store.hold("two", NOW).await.unwrap();
     rig.remove(file, home, "a").await.unwrap();

@@ -15,7 +15,7 @@ enum Step {
     Create { parent: usize, name: u8, kind: Kind, user: usize },
     Commit { node: usize, stale: bool, own_pack: bool, shared: Option<usize>, consumes: Option<usize> },
     Rename { node: usize, to: usize, name: u8, replace: bool },
-    Swap { node: usize, to: usize, name: u8, commit: bool },
+    Swap { node: usize, name: u8, commit: bool },
     Remove { node: usize },
     Grant { node: usize, grantee: usize, until: i64 },
     Revoke { node: usize, grantee: usize },
@@ -44,8 +44,7 @@ fn steps() -> impl Strategy<Value = Step> {
             .prop_map(|(node, stale, own_pack, shared, consumes)| Commit { node, stale, own_pack, shared, consumes }),
         4 => (node(), folder(), 0..4u8, any::<bool>())
             .prop_map(|(node, to, name, replace)| Rename { node, to, name, replace }),
-        2 => (file(), folder(), 0..4u8, any::<bool>())
-            .prop_map(|(node, to, name, commit)| Swap { node, to, name, commit }),
+        2 => (file(), 0..4u8, any::<bool>()).prop_map(|(node, name, commit)| Swap { node, name, commit }),
         2 => node().prop_map(|node| Remove { node }),
         5 => (node(), 0..4usize, 0..3i64).prop_map(|(node, grantee, until)| Grant { node, grantee, until }),
         2 => (node(), 0..4usize).prop_map(|(node, grantee)| Revoke { node, grantee }),
@@ -122,7 +121,7 @@ impl Run {
 
     fn commit(&mut self, node: NodeId, base: Version, own_pack: bool, shared: Option<usize>) -> Commit {
         self.leaf += 1;
-        let mut commit = Commit { base, ..version(node, 0, self.leaf) };
+        let mut commit = Commit { base, ..version(0, self.leaf) };
         if own_pack {
             let mut id = [0xbb; 16];
             id[8..].copy_from_slice(&self.leaf.to_be_bytes());
@@ -141,12 +140,12 @@ impl Run {
     }
 
     async fn step(&mut self, step: &Step) {
-        let own = |node| proof(node, Action::Own);
+        let own = |node| proof(node, Own);
         match *step {
             Step::Create { parent, name: text, kind, user } => {
                 let parent = self.node(parent);
-                let new = NewNode { id: self.fresh(), ..new_node(parent, &format!("n{text}"), kind) };
-                let allowed = proof_as(USERS[user], parent, Action::Checkin);
+                let new = NewNode { id: self.fresh(), ..new_node(&format!("n{text}"), kind) };
+                let allowed = proof_as(USERS[user], parent, Checkin);
                 let outcome = self.rig.store.create(&allowed, new, audit("create")).await;
                 self.tell(outcome);
             }
@@ -156,49 +155,38 @@ impl Run {
                 let source = match consumes {
                     Some(number) => {
                         let version = self.present(number).await.map_or(Version(0), |node| node.version);
-                        Some((self.node(number), version))
+                        Some((own(self.node(number)), version))
                     }
                     None => None,
                 };
-                let commit = self.commit(self.node(node), base, own_pack, shared);
-                let outcome = self.rig.commit(Commit { consumes: source, ..commit }).await;
+                let id = self.node(node);
+                let commit = self.commit(id, base, own_pack, shared);
+                let outcome = self.rig.commit(id, Commit { consumes: source, ..commit }).await;
                 self.tell(outcome);
             }
             Step::Rename { node, to, name: text, replace } => {
                 let ((parent, old), id) = (self.place(node).await, self.node(node));
                 let (new_parent, new_name) = (self.node(to), name(&format!("n{text}")));
                 let there = self.rig.store.child(new_parent, &new_name, &uid("alice"), NOW).await.unwrap();
-                let replacing = there.filter(|_| replace).map(|seen| seen.node.id);
-                let rename =
-                    Rename { node: id, parent, name: old, new_parent, new_name, replacing, now_ns: 8 };
+                let replacing = there.filter(|_| replace).map(|seen| own(seen.node.id));
+                let into = proof(new_parent, Checkin);
+                let rename = Rename { parent, name: old, into, new_name, replacing, now_ns: 8 };
                 let outcome = self.rig.store.rename(&own(id), rename, audit("rename")).await;
                 self.tell(outcome);
             }
-            Step::Swap { node, to, name: text, commit } => {
-                let ((backup_parent, backup_name), id) = (self.place(node).await, self.node(node));
+            Step::Swap { node, name: text, commit } => {
+                let ((folder, backup), id) = (self.place(node).await, self.node(node));
                 let version = self.present(node).await.map_or(Version(0), |node| node.version);
-                let parent = self.node(to);
-                let copy = NewNode { id: self.fresh(), ..new_node(backup_parent, "copy", Kind::File) };
+                let copy = NewNode { id: self.fresh(), name: backup, ..new_node("copy", Kind::File) };
                 let commit = commit.then(|| self.commit(copy.id, Version(0), true, None));
-                let name = name(&format!("n{text}"));
-                let owner = uid("carol");
-                let swap = Swap {
-                    document: id,
-                    backup_parent,
-                    backup_name,
-                    parent,
-                    name,
-                    copy,
-                    owner,
-                    commit,
-                    version,
-                };
+                let (folder, name) = (proof_as("carol", folder, Checkin), name(&format!("n{text}")));
+                let swap = Swap { folder, name, copy, commit, version };
                 let outcome = self.rig.store.swap(&own(id), swap, audit("restore-name")).await;
                 self.tell(outcome);
             }
             Step::Remove { node } => {
                 let ((parent, name), node) = (self.place(node).await, self.node(node));
-                let remove = Remove { node, parent, name, version: None, now_ns: 9 };
+                let remove = Remove { parent, name, version: None, now_ns: 9 };
                 let outcome = self.rig.store.remove(&own(node), remove, audit("delete")).await;
                 self.tell(outcome);
             }

@@ -25,11 +25,11 @@ pub(super) async fn documents_in_pages(rig: Rig) {
 pub(super) async fn versions_with_their_packs(rig: Rig) {
     let (file, empty) = (rig.file("a").await, rig.file("b").await);
     let (first, one) = version_with_pack(file, 0, 1, false);
-    rig.commit(first).await.unwrap();
+    rig.commit(file, first).await.unwrap();
     let (mut second, two) = version_with_pack(file, 1, 2, true);
     second.uses.push(one);
-    rig.commit(second).await.unwrap();
-    rig.commit(version(file, 2, 3)).await.unwrap();
+    rig.commit(file, second).await.unwrap();
+    rig.commit(file, version(2, 3)).await.unwrap();
 
     let mut both = vec![one, two];
     both.sort();
@@ -50,7 +50,7 @@ pub(super) async fn packs_in_the_order_of_their_leaves(rig: Rig) {
     let mut packs = Vec::new();
     for (file, leaf) in [(a, 300), (b, 2), (c, 40)] {
         let (commit, pack) = version_with_pack(file, 0, leaf, leaf == 2);
-        rig.commit(commit).await.unwrap();
+        rig.commit(file, commit).await.unwrap();
         packs.push((leaf, pack));
     }
     packs.sort();
@@ -64,7 +64,7 @@ pub(super) async fn packs_in_the_order_of_their_leaves(rig: Rig) {
     let shared = packs[0].1;
     assert_eq!(rig.store.pack_blocks(shared).await.unwrap(), Some(1));
     assert_eq!(rig.store.pack_blocks(before).await.unwrap(), None);
-    rig.commit(Commit { uses: vec![shared], ..version(a, 1, 301) }).await.unwrap();
+    rig.commit(a, Commit { uses: vec![shared], ..version(1, 301) }).await.unwrap();
     let mut users = vec![(a, Version(2)), (b, Version(1))];
     users.sort();
     assert_eq!(rig.store.users_of(shared).await.unwrap(), users);
@@ -75,9 +75,9 @@ pub(super) async fn totals_follow(rig: Rig) {
     assert_eq!(rig.store.totals().await.unwrap(), Totals::default());
     let file = rig.file("a").await;
     let (first, _) = version_with_pack(file, 0, 1, false);
-    rig.commit(first).await.unwrap();
+    rig.commit(file, first).await.unwrap();
     let (second, _) = version_with_pack(file, 1, 2, true);
-    rig.commit(second).await.unwrap();
+    rig.commit(file, second).await.unwrap();
     assert_eq!(rig.store.totals().await.unwrap(), Totals { versions: 2, packs: 2, bytes: 12 });
     rig.store.drop_versions(&[(file, Version(1))]).await.unwrap();
     assert_eq!(rig.store.totals().await.unwrap(), Totals { versions: 1, packs: 1, bytes: 6 });

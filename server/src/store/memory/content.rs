@@ -5,9 +5,8 @@ use async_trait::async_trait;
 use sss_common::{NodeId, PackId, Version};
 
 use super::MemoryStore;
-use crate::store::rules;
 use crate::store::{AuditRow, Commit, Content, Node, PackRow, Result, StoredVersion, Swap};
-use sss_policy::Allowed;
+use sss_policy::{Allowed, MayWrite, Own};
 
 #[async_trait]
 impl Content for MemoryStore {
@@ -19,13 +18,12 @@ impl Content for MemoryStore {
         Ok(self.read(|state| ids.iter().filter_map(|id| state.packs.get(id).cloned()).collect()))
     }
 
-    async fn commit(&self, allowed: &Allowed, commit: Commit, audit: AuditRow) -> Result<Node> {
-        rules::write(allowed, commit.node)?;
-        self.write_audited(audit, |state| state.commit(allowed, commit))
+    async fn commit(&self, proof: &dyn MayWrite, commit: Commit, audit: AuditRow) -> Result<Node> {
+        let by_owner = proof.proves_ownership();
+        self.write_audited(audit, |state| state.commit(proof.node(), commit, by_owner))
     }
 
-    async fn swap(&self, allowed: &Allowed, swap: Swap, audit: AuditRow) -> Result<(Node, Node)> {
-        rules::own(allowed, swap.document)?;
-        self.write_audited(audit, |state| state.swap(allowed, swap))
+    async fn swap(&self, proof: &Allowed<Own>, swap: Swap, audit: AuditRow) -> Result<(Node, Node)> {
+        self.write_audited(audit, |state| state.swap(proof.node(), swap))
     }
 }

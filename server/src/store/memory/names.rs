@@ -16,7 +16,7 @@ use crate::store::{
     AuditRow, Commit, Deletion, Names, NewNode, Node, Remove, Rename, Result, Seen, StoreError,
     StoredVersion, Swap,
 };
-use sss_policy::Allowed;
+use sss_policy::{Allowed, Checkin, Own};
 
 #[async_trait]
 impl Names for MemoryStore {
@@ -56,21 +56,18 @@ impl Names for MemoryStore {
         Ok(self.read(|state| state.path(id)))
     }
 
-    async fn create(&self, allowed: &Allowed, new: NewNode, audit: AuditRow) -> Result<Node> {
-        rules::write(allowed, new.parent)?;
-        self.write_audited(audit, |state| state.create(new, allowed.user()))
+    async fn create(&self, folder: &Allowed<Checkin>, new: NewNode, audit: AuditRow) -> Result<Node> {
+        self.write_audited(audit, |state| state.create(folder, new))
     }
 
-    async fn rename(&self, allowed: &Allowed, rename: Rename, audit: AuditRow) -> Result<Node> {
-        rules::own(allowed, rename.node)?;
-        let by = By { user: allowed.user().clone(), time: audit.time };
-        self.write_audited(audit, |state| state.rename(rename, &by))
+    async fn rename(&self, proof: &Allowed<Own>, rename: Rename, audit: AuditRow) -> Result<Node> {
+        let by = By { user: proof.user().clone(), time: audit.time };
+        self.write_audited(audit, |state| state.rename(proof.node(), rename, &by))
     }
 
-    async fn remove(&self, allowed: &Allowed, remove: Remove, audit: AuditRow) -> Result<Deletion> {
-        rules::own(allowed, remove.node)?;
-        let by = By { user: allowed.user().clone(), time: audit.time };
-        self.write_audited(audit, |state| state.remove(remove, &by))
+    async fn remove(&self, proof: &Allowed<Own>, remove: Remove, audit: AuditRow) -> Result<Deletion> {
+        let by = By { user: proof.user().clone(), time: audit.time };
+        self.write_audited(audit, |state| state.remove(proof.node(), remove, &by))
     }
 }
 
@@ -138,16 +135,17 @@ impl State {
         }
     }
 
-    pub(super) fn create(&mut self, new: NewNode, owner: &Uid) -> Result<Node> {
-        let home = self.folder(new.parent)?.home.clone();
-        self.fits_below(new.parent, 1)?;
-        self.free(new.parent, &new.name, new.id)?;
+    pub(super) fn create(&mut self, folder: &Allowed<Checkin>, new: NewNode) -> Result<Node> {
+        let parent = folder.node();
+        let home = self.folder(parent)?.home.clone();
+        self.fits_below(parent, 1)?;
+        self.free(parent, &new.name, new.id)?;
         let node = Node {
             id: new.id,
-            parent: Some(new.parent),
+            parent: Some(parent),
             name: Some(new.name),
             home,
-            owner: owner.clone(),
+            owner: folder.user().clone(),
             kind: new.kind,
             mode: new.mode & MODE_MASK,
             mtime_ns: new.now_ns,
@@ -158,7 +156,7 @@ impl State {
             author: None,
         };
         self.nodes.insert(node.id, node.clone());
-        self.touch(new.parent, new.now_ns);
+        self.touch(parent, new.now_ns);
         Ok(node)
     }
 
@@ -172,9 +170,9 @@ impl State {
         Ok(node)
     }
 
-    pub(super) fn rename(&mut self, rename: Rename, by: &By) -> Result<Node> {
-        let node = self.placed(rename.node, rename.parent, &rename.name)?;
-        let target = self.folder(rename.new_parent)?.clone();
+    pub(super) fn rename(&mut self, id: NodeId, rename: Rename, by: &By) -> Result<Node> {
+        let node = self.placed(id, rename.parent, &rename.name)?;
+        let target = self.folder(rename.into.node())?.clone();
         if target.home != node.home {
             return Err(StoreError::NotFound);
         }
@@ -186,7 +184,7 @@ impl State {
         }
         self.fits_below(target.id, 1 + self.height(node.id))?;
         if let Some(there) = self.at(target.id, &rename.new_name).cloned() {
-            if rename.replacing != Some(there.id) {
+            if rename.replacing.as_ref().map(Allowed::node) != Some(there.id) {
                 return Err(StoreError::Exists);
             }
             match (node.kind == Kind::Folder, there.kind == Kind::Folder) {
@@ -199,33 +197,27 @@ impl State {
         self.place(node.id, target.id, &rename.new_name, rename.now_ns)
     }
 
-    pub(super) fn swap(&mut self, allowed: &Allowed, swap: Swap) -> Result<(Node, Node)> {
-        let document = self.placed(swap.document, swap.backup_parent, &swap.backup_name)?;
+    pub(super) fn swap(&mut self, id: NodeId, swap: Swap) -> Result<(Node, Node)> {
+        let folder = swap.folder.node();
+        let document = self.placed(id, folder, &swap.copy.name)?;
         if document.kind == Kind::Folder {
             return Err(StoreError::IsFolder);
         }
         if document.version != swap.version {
             return Err(StoreError::VersionMoved(document.version));
         }
-        if self.folder(swap.parent)?.home != document.home {
-            return Err(StoreError::NotFound);
-        }
-        self.fits_below(swap.parent, 1)?;
-        self.free(swap.parent, &swap.name, swap.copy.id)?;
-        let document = self.place(document.id, swap.parent, &swap.name, swap.copy.now_ns)?;
-        let copy = NewNode { parent: swap.backup_parent, name: swap.backup_name, ..swap.copy };
-        let mut copy = self.create(copy, &swap.owner)?;
+        self.free(folder, &swap.name, swap.copy.id)?;
+        let document = self.place(document.id, folder, &swap.name, swap.copy.now_ns)?;
+        let mut copy = self.create(&swap.folder, swap.copy)?;
         if let Some(commit) = swap.commit {
-            if commit.node != copy.id || commit.consumes.is_some() || commit.create.is_some() {
-                return Err(StoreError::Damaged("a swap's version is not its copy's".into()));
-            }
-            copy = self.commit(allowed, commit)?;
+            rules::plain(&commit)?;
+            copy = self.commit(copy.id, commit, true)?;
         }
         Ok((document, copy))
     }
 
-    pub(super) fn remove(&mut self, remove: Remove, by: &By) -> Result<Deletion> {
-        let node = self.placed(remove.node, remove.parent, &remove.name)?;
+    pub(super) fn remove(&mut self, id: NodeId, remove: Remove, by: &By) -> Result<Deletion> {
+        let node = self.placed(id, remove.parent, &remove.name)?;
         rules::removable(&node, &remove)?;
         if self.children(node.id).next().is_some() {
             return Err(StoreError::NotEmpty);
@@ -244,20 +236,20 @@ impl State {
         self.forget_versions(&versions, document)
     }
 
-    pub(super) fn commit(&mut self, allowed: &Allowed, mut commit: Commit) -> Result<Node> {
-        if let Some(new) = commit.create.take() {
-            rules::own_creation(&commit, &new)?;
-            self.create(new, allowed.user())?;
+    pub(super) fn commit(&mut self, id: NodeId, mut commit: Commit, by_owner: bool) -> Result<Node> {
+        if let Some(creation) = commit.create.take() {
+            rules::own_creation(id, &commit, &creation.node)?;
+            self.create(&creation.folder, creation.node)?;
         }
-        let node = self.existing(commit.node)?;
+        let node = self.existing(id)?;
         if node.kind == Kind::Folder {
             return Err(StoreError::IsFolder);
         }
-        rules::current(allowed, node, &commit)?;
-        self.add_version(&commit)?;
+        rules::current(node, &commit, by_owner)?;
+        self.add_version(id, &commit)?;
         self.last_leaf =
             self.last_leaf.max(Some(commit.leaf)).max(commit.pack.as_ref().map(|pack| pack.leaf));
-        let node = self.existing_mut(commit.node)?;
+        let node = self.existing_mut(id)?;
         node.version = commit.base.next();
         node.size = commit.size;
         node.flag = Some(commit.flag);
@@ -267,11 +259,12 @@ impl State {
         node.mode = commit.mode.map_or(node.mode, |mode| mode & MODE_MASK);
         self.write_keys(commit.keys);
         if let Some((source, version)) = commit.consumes {
+            let source = source.node();
             let consumed = self.existing(source)?.clone();
             if consumed.kind == Kind::Folder {
                 return Err(StoreError::IsFolder);
             }
-            if source == commit.node {
+            if source == id {
                 return Err(StoreError::Damaged("a document cannot consume itself".into()));
             }
             if consumed.version != version {
@@ -280,11 +273,11 @@ impl State {
             self.remove_node(source, None);
             consumed.parent.into_iter().for_each(|parent| self.touch(parent, nanos(commit.now)));
         }
-        self.existing(commit.node).cloned()
+        self.existing(id).cloned()
     }
 
-    fn add_version(&mut self, commit: &Commit) -> Result<()> {
-        if let Some(old) = self.versions.get_mut(&(commit.node, commit.base)) {
+    fn add_version(&mut self, id: NodeId, commit: &Commit) -> Result<()> {
+        if let Some(old) = self.versions.get_mut(&(id, commit.base)) {
             old.superseded = Some(commit.now);
         }
         let version = commit.base.next();
@@ -294,7 +287,7 @@ impl State {
             sealed_record: commit.sealed_record.clone(),
             superseded: None,
         };
-        self.versions.insert((commit.node, version), row);
+        self.versions.insert((id, version), row);
         if let Some(pack) = &commit.pack {
             if !commit.uses.contains(&pack.id) {
                 return Err(StoreError::Damaged("a new pack that its version does not use".into()));
@@ -308,7 +301,7 @@ impl State {
             if !self.packs.contains_key(pack) {
                 return Err(StoreError::Damaged("a version uses a pack that is not there".into()));
             }
-            self.uses.insert((commit.node, version, *pack));
+            self.uses.insert((id, version, *pack));
         }
         Ok(())
     }

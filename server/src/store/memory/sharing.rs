@@ -5,25 +5,25 @@ use async_trait::async_trait;
 use sss_common::{Flag, Grantee, NodeId, Version, XattrMode};
 
 use super::MemoryStore;
-use crate::store::rules::{self, nanos};
+use crate::store::rules::{MODE_MASK, nanos};
 use crate::store::{AuditRow, GrantRow, NewGrant, Node, Result, SetAttr, Sharing, StoreError};
-use sss_policy::Allowed;
+use sss_policy::{Allowed, MayWrite, Own};
 
 #[async_trait]
 impl Sharing for MemoryStore {
-    async fn set_attr(&self, allowed: &Allowed, set: SetAttr) -> Result<Node> {
-        let id = rules::writable(allowed)?;
+    async fn set_attr(&self, proof: &dyn MayWrite, set: SetAttr) -> Result<Node> {
+        let id = proof.node();
         self.write(|state| {
             let node = state.existing_mut(id)?;
-            node.mode = set.mode.map_or(node.mode, |mode| mode & rules::MODE_MASK);
+            node.mode = set.mode.map_or(node.mode, |mode| mode & MODE_MASK);
             node.mtime_ns = set.mtime_ns.unwrap_or(node.mtime_ns);
             node.ctime_ns = set.now_ns;
             Ok(node.clone())
         })
     }
 
-    async fn set_flag(&self, allowed: &Allowed, flag: Flag, audit: AuditRow) -> Result<Node> {
-        let id = rules::owned(allowed)?;
+    async fn set_flag(&self, proof: &Allowed<Own>, flag: Flag, audit: AuditRow) -> Result<Node> {
+        let id = proof.node();
         let now_ns = nanos(audit.time);
         self.write_audited(audit, |state| {
             let node = state.existing_mut(id)?;
@@ -44,13 +44,13 @@ impl Sharing for MemoryStore {
         })
     }
 
-    async fn set_xattr(&self, allowed: &Allowed, name: &str, value: &[u8], mode: XattrMode) -> Result<()> {
-        let id = rules::writable(allowed)?;
+    async fn set_xattr(&self, proof: &dyn MayWrite, name: &str, value: &[u8], mode: XattrMode) -> Result<()> {
+        let id = proof.node();
         self.write(|state| state.set_xattr(id, name, value, mode))
     }
 
-    async fn remove_xattr(&self, allowed: &Allowed, name: &str) -> Result<()> {
-        let id = rules::writable(allowed)?;
+    async fn remove_xattr(&self, proof: &dyn MayWrite, name: &str) -> Result<()> {
+        let id = proof.node();
         self.write(|state| state.xattrs.remove(&(id, name.to_owned())).map(drop).ok_or(StoreError::NotFound))
     }
 
@@ -58,13 +58,13 @@ impl Sharing for MemoryStore {
         self.read(|state| state.grants_on(id))
     }
 
-    async fn set_grant(&self, allowed: &Allowed, grant: NewGrant, audit: AuditRow) -> Result<()> {
-        let id = rules::owned(allowed)?;
+    async fn set_grant(&self, proof: &Allowed<Own>, grant: NewGrant, audit: AuditRow) -> Result<()> {
+        let id = proof.node();
         self.write_audited(audit, |state| state.set_grant(id, grant))
     }
 
-    async fn revoke_grant(&self, allowed: &Allowed, grantee: &Grantee, audit: AuditRow) -> Result<()> {
-        let id = rules::owned(allowed)?;
+    async fn revoke_grant(&self, proof: &Allowed<Own>, grantee: &Grantee, audit: AuditRow) -> Result<()> {
+        let id = proof.node();
         self.write_audited(audit, |state| state.revoke_grant(id, grantee))
     }
 }

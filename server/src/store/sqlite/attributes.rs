@@ -7,19 +7,19 @@ use sss_common::{Flag, Grantee, Kind, NodeId, Timestamp, Version, XattrMode};
 
 use super::rows::{self, all, change, get, grantee, one, right_number, unsigned};
 use super::{SqliteStore, nodes};
-use crate::store::rules::{self, MODE_MASK, nanos, xattr_fits};
+use crate::store::rules::{MODE_MASK, nanos, xattr_fits};
 use crate::store::{AuditRow, GrantRow, NewGrant, Node, Result, SetAttr, Sharing, StoreError};
-use sss_policy::Allowed;
+use sss_policy::{Allowed, MayWrite, Own};
 
 #[async_trait]
 impl Sharing for SqliteStore {
-    async fn set_attr(&self, allowed: &Allowed, set: SetAttr) -> Result<Node> {
-        let id = rules::writable(allowed)?;
+    async fn set_attr(&self, proof: &dyn MayWrite, set: SetAttr) -> Result<Node> {
+        let id = proof.node();
         self.write(move |c| set_attr(c, id, &set)).await
     }
 
-    async fn set_flag(&self, allowed: &Allowed, flag: Flag, audit: AuditRow) -> Result<Node> {
-        let id = rules::owned(allowed)?;
+    async fn set_flag(&self, proof: &Allowed<Own>, flag: Flag, audit: AuditRow) -> Result<Node> {
+        let id = proof.node();
         let now_ns = nanos(audit.time);
         self.write_audited(audit, move |c| set_flag(c, id, flag, now_ns)).await
     }
@@ -28,14 +28,14 @@ impl Sharing for SqliteStore {
         self.read(move |c| xattrs(c, id)).await
     }
 
-    async fn set_xattr(&self, allowed: &Allowed, name: &str, value: &[u8], mode: XattrMode) -> Result<()> {
-        let id = rules::writable(allowed)?;
+    async fn set_xattr(&self, proof: &dyn MayWrite, name: &str, value: &[u8], mode: XattrMode) -> Result<()> {
+        let id = proof.node();
         let (name, value) = (name.to_owned(), value.to_vec());
         self.write(move |c| set_xattr(c, id, &name, &value, mode)).await
     }
 
-    async fn remove_xattr(&self, allowed: &Allowed, name: &str) -> Result<()> {
-        let id = rules::writable(allowed)?;
+    async fn remove_xattr(&self, proof: &dyn MayWrite, name: &str) -> Result<()> {
+        let id = proof.node();
         let name = name.to_owned();
         self.write(move |c| remove_xattr(c, id, &name)).await
     }
@@ -44,13 +44,13 @@ impl Sharing for SqliteStore {
         self.read(move |c| grants(c, id)).await
     }
 
-    async fn set_grant(&self, allowed: &Allowed, grant: NewGrant, audit: AuditRow) -> Result<()> {
-        let id = rules::owned(allowed)?;
+    async fn set_grant(&self, proof: &Allowed<Own>, grant: NewGrant, audit: AuditRow) -> Result<()> {
+        let id = proof.node();
         self.write_audited(audit, move |c| set_grant(c, id, &grant)).await
     }
 
-    async fn revoke_grant(&self, allowed: &Allowed, grantee: &Grantee, audit: AuditRow) -> Result<()> {
-        let id = rules::owned(allowed)?;
+    async fn revoke_grant(&self, proof: &Allowed<Own>, grantee: &Grantee, audit: AuditRow) -> Result<()> {
+        let id = proof.node();
         let grantee = grantee.clone();
         self.write_audited(audit, move |c| revoke_grant(c, id, &grantee)).await
     }

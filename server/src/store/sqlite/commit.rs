@@ -9,8 +9,10 @@ use super::loose::Loose;
 use super::rows::{change, damaged, int};
 use super::{SqliteStore, content, keys, names, nodes};
 use crate::store::rules::{self, MODE_MASK, nanos};
-use crate::store::{AuditRow, Commit, Content, Node, PackRow, Result, StoreError, StoredVersion, Swap};
-use sss_policy::Allowed;
+use crate::store::{
+    AuditRow, Commit, Content, Creation, Node, PackRow, Result, StoreError, StoredVersion, Swap,
+};
+use sss_policy::{Allowed, MayWrite, Own};
 
 #[async_trait]
 impl Content for SqliteStore {
@@ -23,51 +25,52 @@ impl Content for SqliteStore {
         self.read(move |c| content::packs(c, &ids)).await
     }
 
-    async fn commit(&self, allowed: &Allowed, commit: Commit, audit: AuditRow) -> Result<Node> {
-        rules::write(allowed, commit.node)?;
-        let proof = allowed.clone();
-        self.write_audited(audit, move |c| self::commit(c, &proof, &commit)).await
+    async fn commit(&self, proof: &dyn MayWrite, commit: Commit, audit: AuditRow) -> Result<Node> {
+        let (id, by_owner) = (proof.node(), proof.proves_ownership());
+        self.write_audited(audit, move |c| self::commit(c, id, &commit, by_owner)).await
     }
 
-    async fn swap(&self, allowed: &Allowed, swap: Swap, audit: AuditRow) -> Result<(Node, Node)> {
-        rules::own(allowed, swap.document)?;
-        let proof = allowed.clone();
-        self.write_audited(audit, move |c| self::swap(c, &proof, &swap)).await
+    async fn swap(&self, proof: &Allowed<Own>, swap: Swap, audit: AuditRow) -> Result<(Node, Node)> {
+        let id = proof.node();
+        self.write_audited(audit, move |c| self::swap(c, id, &swap)).await
     }
 }
 
 /// What it creates first; then the version, its pack and its uses, then what it consumes: packs that pass from one to the other are never
 /// without a use.
-pub(super) fn commit(c: &Connection, allowed: &Allowed, commit: &Commit) -> Result<Node> {
-    if let Some(new) = &commit.create {
-        rules::own_creation(commit, new)?;
-        names::create(c, new, allowed.user())?;
+pub(super) fn commit(c: &Connection, id: NodeId, commit: &Commit, by_owner: bool) -> Result<Node> {
+    if let Some(Creation { folder, node }) = &commit.create {
+        rules::own_creation(id, commit, node)?;
+        names::create(c, folder, node)?;
     }
-    let node = nodes::existing(c, commit.node)?;
+    let node = nodes::existing(c, id)?;
     if node.kind == Kind::Folder {
         return Err(StoreError::IsFolder);
     }
-    rules::current(allowed, &node, commit)?;
-    add_version(c, commit)?;
-    make_current(c, commit)?;
+    rules::current(&node, commit, by_owner)?;
+    add_version(c, id, commit)?;
+    make_current(c, id, commit)?;
     keys::write(c, &commit.keys)?;
-    if let Some((source, version)) = commit.consumes {
-        consume(c, commit, source, version)?;
+    if let Some((source, version)) = &commit.consumes {
+        if source.node() == id {
+            return Err(damaged("a document cannot consume itself"));
+        }
+        consume(c, source.node(), *version, nanos(commit.now))?;
     }
     nodes::existing(c, node.id)
 }
 
-fn add_version(c: &Connection, commit: &Commit) -> Result<()> {
+fn add_version(c: &Connection, id: NodeId, commit: &Commit) -> Result<()> {
     change(
         c,
         "UPDATE versions SET superseded = ? WHERE node = ? AND version = ?",
-        params![commit.now.millis(), commit.node.0, int(commit.base.0)?],
+        params![commit.now.millis(), id.0, int(commit.base.0)?],
     )?;
     let number = int(commit.base.next().0)?;
     change(
         c,
         "INSERT INTO versions (node, version, leaf, record) VALUES (?, ?, ?, ?)",
-        params![commit.node.0, number, int(commit.leaf)?, &commit.sealed_record[..]],
+        params![id.0, number, int(commit.leaf)?, &commit.sealed_record[..]],
     )?;
     if let Some(pack) = &commit.pack {
         add_pack(c, commit, pack)?;
@@ -79,7 +82,7 @@ fn add_version(c: &Connection, commit: &Commit) -> Result<()> {
         change(
             c,
             "INSERT OR IGNORE INTO version_packs (node, version, pack) VALUES (?, ?, ?)",
-            params![commit.node.0, number, pack.0],
+            params![id.0, number, pack.0],
         )?;
     }
     Ok(())
@@ -107,7 +110,7 @@ fn add_pack(c: &Connection, commit: &Commit, pack: &PackRow) -> Result<()> {
     Ok(())
 }
 
-fn make_current(c: &Connection, commit: &Commit) -> Result<()> {
+fn make_current(c: &Connection, id: NodeId, commit: &Commit) -> Result<()> {
     change(
         c,
         "UPDATE nodes SET version = ?, size = ?, flag = ?, author = ?, mtime_ns = ?, ctime_ns = ?,
@@ -120,7 +123,7 @@ fn make_current(c: &Connection, commit: &Commit) -> Result<()> {
             commit.mtime_ns,
             nanos(commit.now),
             commit.mode.map(|mode| mode & MODE_MASK),
-            commit.node.0,
+            id.0,
         ],
     )?;
     let leaf = commit.pack.as_ref().map_or(commit.leaf, |pack| pack.leaf.max(commit.leaf));
@@ -133,19 +136,16 @@ fn make_current(c: &Connection, commit: &Commit) -> Result<()> {
     Ok(())
 }
 
-fn consume(c: &Connection, commit: &Commit, source: NodeId, version: Version) -> Result<()> {
+fn consume(c: &Connection, source: NodeId, version: Version, now_ns: i64) -> Result<()> {
     let node = nodes::existing(c, source)?;
     if node.kind == Kind::Folder {
         return Err(StoreError::IsFolder);
-    }
-    if source == commit.node {
-        return Err(damaged("a document cannot consume itself"));
     }
     if node.version != version {
         return Err(StoreError::VersionMoved(node.version));
     }
     remove_consumed(c, source)?;
-    node.parent.map_or(Ok(()), |parent| nodes::touch(c, parent, nanos(commit.now)))
+    node.parent.map_or(Ok(()), |parent| nodes::touch(c, parent, now_ns))
 }
 
 /// Removes a node whose content lives on in another; nothing was deleted.
@@ -155,32 +155,21 @@ pub(super) fn remove_consumed(c: &Connection, id: NodeId) -> Result<()> {
     loose.sweep(c, None).map(drop)
 }
 
-pub(super) fn swap(c: &Connection, allowed: &Allowed, swap: &Swap) -> Result<(Node, Node)> {
-    let document = nodes::placed(c, swap.document, swap.backup_parent, &swap.backup_name)?;
+pub(super) fn swap(c: &Connection, id: NodeId, swap: &Swap) -> Result<(Node, Node)> {
+    let folder = swap.folder.node();
+    let document = nodes::placed(c, id, folder, &swap.copy.name)?;
     if document.kind == Kind::Folder {
         return Err(StoreError::IsFolder);
     }
     if document.version != swap.version {
         return Err(StoreError::VersionMoved(document.version));
     }
-    let target = nodes::folder(c, swap.parent)?;
-    if target.home != document.home {
-        return Err(StoreError::NotFound);
-    }
-    nodes::fits_below(c, target.id, 1)?;
-    names::free(c, target.id, &swap.name)?;
-    names::unused(c, swap.copy.id)?;
-
-    nodes::place(c, document.id, target.id, &swap.name, swap.copy.now_ns)?;
-    let copy = names::fresh(&swap.copy, document.home, swap.backup_parent, &swap.backup_name, &swap.owner);
-    nodes::insert(c, &copy)?;
-    nodes::touch(c, swap.backup_parent, swap.copy.now_ns)?;
-    nodes::touch(c, target.id, swap.copy.now_ns)?;
+    names::free(c, folder, &swap.name)?;
+    nodes::place(c, id, folder, &swap.name, swap.copy.now_ns)?;
+    let copy = names::create(c, &swap.folder, &swap.copy)?;
     if let Some(first) = &swap.commit {
-        if first.node != copy.id || first.consumes.is_some() || first.create.is_some() {
-            return Err(StoreError::Damaged("a swap's version is not its copy's".into()));
-        }
-        commit(c, allowed, first)?;
+        rules::plain(first)?;
+        commit(c, copy.id, first, true)?;
     }
-    Ok((nodes::existing(c, document.id)?, nodes::existing(c, copy.id)?))
+    Ok((nodes::existing(c, id)?, nodes::existing(c, copy.id)?))
 }

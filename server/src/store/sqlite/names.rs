@@ -9,7 +9,7 @@ use super::deletions::{self, By};
 use super::{SqliteStore, facts, nodes};
 use crate::store::rules::{self, MODE_MASK};
 use crate::store::{AuditRow, Deletion, Names, NewNode, Node, Remove, Rename, Result, Seen, StoreError};
-use sss_policy::Allowed;
+use sss_policy::{Allowed, Checkin, Own};
 
 #[async_trait]
 impl Names for SqliteStore {
@@ -49,42 +49,39 @@ impl Names for SqliteStore {
         self.read(move |c| facts::path(c, id)).await
     }
 
-    async fn create(&self, allowed: &Allowed, new: NewNode, audit: AuditRow) -> Result<Node> {
-        rules::write(allowed, new.parent)?;
-        let owner = allowed.user().clone();
-        self.write_audited(audit, move |c| create(c, &new, &owner)).await
+    async fn create(&self, folder: &Allowed<Checkin>, new: NewNode, audit: AuditRow) -> Result<Node> {
+        let folder = folder.clone();
+        self.write_audited(audit, move |c| create(c, &folder, &new)).await
     }
 
-    async fn rename(&self, allowed: &Allowed, rename: Rename, audit: AuditRow) -> Result<Node> {
-        rules::own(allowed, rename.node)?;
-        let by = By { user: allowed.user().clone(), time: audit.time };
-        self.write_audited(audit, move |c| self::rename(c, &rename, &by)).await
+    async fn rename(&self, proof: &Allowed<Own>, rename: Rename, audit: AuditRow) -> Result<Node> {
+        let (id, by) = (proof.node(), By { user: proof.user().clone(), time: audit.time });
+        self.write_audited(audit, move |c| self::rename(c, id, &rename, &by)).await
     }
 
-    async fn remove(&self, allowed: &Allowed, remove: Remove, audit: AuditRow) -> Result<Deletion> {
-        rules::own(allowed, remove.node)?;
-        let by = By { user: allowed.user().clone(), time: audit.time };
-        self.write_audited(audit, move |c| self::remove(c, &remove, &by)).await
+    async fn remove(&self, proof: &Allowed<Own>, remove: Remove, audit: AuditRow) -> Result<Deletion> {
+        let (id, by) = (proof.node(), By { user: proof.user().clone(), time: audit.time });
+        self.write_audited(audit, move |c| self::remove(c, id, &remove, &by)).await
     }
 }
 
-pub(super) fn create(c: &Connection, new: &NewNode, owner: &Uid) -> Result<Node> {
-    let parent = nodes::folder(c, new.parent)?;
+pub(super) fn create(c: &Connection, folder: &Allowed<Checkin>, new: &NewNode) -> Result<Node> {
+    let parent = nodes::folder(c, folder.node())?;
     nodes::fits_below(c, parent.id, 1)?;
     free(c, parent.id, &new.name)?;
     unused(c, new.id)?;
-    let node = fresh(new, parent.home, parent.id, &new.name, owner);
+    let node = fresh(new, &parent, folder.user());
     nodes::insert(c, &node)?;
     nodes::touch(c, parent.id, new.now_ns)?;
     Ok(node)
 }
 
-pub(super) fn fresh(new: &NewNode, home: Uid, parent: NodeId, name: &Name, owner: &Uid) -> Node {
+fn fresh(new: &NewNode, parent: &Node, owner: &Uid) -> Node {
     Node {
         id: new.id,
-        parent: Some(parent),
-        name: Some(name.clone()),
-        home,
+        parent: Some(parent.id),
+        name: Some(new.name.clone()),
+        home: parent.home.clone(),
         owner: owner.clone(),
         kind: new.kind,
         mode: new.mode & MODE_MASK,
@@ -101,17 +98,17 @@ pub(super) fn free(c: &Connection, parent: NodeId, name: &Name) -> Result<()> {
     if nodes::at(c, parent, name)?.is_some() { Err(StoreError::Exists) } else { Ok(()) }
 }
 
-pub(super) fn unused(c: &Connection, id: NodeId) -> Result<()> {
+fn unused(c: &Connection, id: NodeId) -> Result<()> {
     if nodes::find(c, id)?.is_some() { Err(StoreError::Exists) } else { Ok(()) }
 }
 
-pub(super) fn rename(c: &Connection, rename: &Rename, by: &By) -> Result<Node> {
-    let node = nodes::placed(c, rename.node, rename.parent, &rename.name)?;
-    let target = nodes::folder(c, rename.new_parent)?;
+pub(super) fn rename(c: &Connection, id: NodeId, rename: &Rename, by: &By) -> Result<Node> {
+    let node = nodes::placed(c, id, rename.parent, &rename.name)?;
+    let target = nodes::folder(c, rename.into.node())?;
     if target.home != node.home {
         return Err(StoreError::NotFound);
     }
-    if (rename.parent, &rename.name) == (rename.new_parent, &rename.new_name) {
+    if (rename.parent, &rename.name) == (target.id, &rename.new_name) {
         return Ok(node);
     }
     if nodes::way_up(c, target.id)?.iter().any(|(id, _)| *id == node.id) {
@@ -119,7 +116,7 @@ pub(super) fn rename(c: &Connection, rename: &Rename, by: &By) -> Result<Node> {
     }
     fits(c, &node, &target)?;
     if let Some(there) = nodes::at(c, target.id, &rename.new_name)? {
-        if rename.replacing != Some(there.id) {
+        if rename.replacing.as_ref().map(Allowed::node) != Some(there.id) {
             return Err(StoreError::Exists);
         }
         replaceable(c, &node, &there)?;
@@ -148,8 +145,8 @@ fn replaceable(c: &Connection, node: &Node, there: &Node) -> Result<()> {
     }
 }
 
-pub(super) fn remove(c: &Connection, remove: &Remove, by: &By) -> Result<Deletion> {
-    let node = nodes::placed(c, remove.node, remove.parent, &remove.name)?;
+pub(super) fn remove(c: &Connection, id: NodeId, remove: &Remove, by: &By) -> Result<Deletion> {
+    let node = nodes::placed(c, id, remove.parent, &remove.name)?;
     rules::removable(&node, remove)?;
     if node.kind == Kind::Folder && !nodes::is_empty(c, node.id)? {
         return Err(StoreError::NotEmpty);

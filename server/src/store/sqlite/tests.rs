@@ -42,7 +42,7 @@ async fn everything_is_there_after_reopening() {
     let rig = Rig::new(Arc::new(SqliteStore::create(&path).unwrap())).await;
     let file = rig.file("a").await;
     let (commit, pack) = version_with_pack(file, 0, 1, true);
-    let before = rig.commit(commit).await.unwrap();
+    let before = rig.commit(file, commit).await.unwrap();
     rig.store.audit(vec![row("held when the store is dropped")]).unwrap();
     drop(rig);
     assert!(!path.with_extension("db-wal").exists(), "the log is tidied up at the end");
@@ -62,7 +62,7 @@ async fn what_was_answered_survives_without_closing() {
     let (folder, path) = place();
     let rig = Rig::new(Arc::new(SqliteStore::create(&path).unwrap())).await;
     let file = rig.file("a").await;
-    rig.commit(version(file, 0, 1)).await.unwrap();
+    rig.commit(file, version(0, 1)).await.unwrap();
     let copy = folder.path().join("copy.db");
     fs::copy(&path, &copy).unwrap();
     fs::copy(path.with_extension("db-wal"), copy.with_extension("db-wal")).unwrap();
@@ -132,7 +132,7 @@ async fn a_store_of_the_first_schema_is_brought_up_to_date_with_its_queue() {
     assert_eq!(rig.store.erasures(9).await.unwrap(), [11]);
     rig.store.erased(&[11], vec![], ERASED).await.unwrap();
     let (home, file) = (rig.home("alice").await, rig.file("a").await);
-    rig.commit(version(file, 0, 12)).await.unwrap();
+    rig.commit(file, version(0, 12)).await.unwrap();
     rig.remove(file, home, "a").await.unwrap();
     assert_eq!(rig.store.deletion(file).await.unwrap().unwrap().keys, [12]);
 }
@@ -229,11 +229,11 @@ async fn a_full_disk_fails_the_call_and_nothing_else() {
     limit(4).await;
     let (mut commit, pack) = version_with_pack(file, 0, 1, true);
     commit.pack.as_mut().unwrap().inline = Some(Bytes::from(vec![1; 60_000]));
-    let outcome = rig.commit(commit.clone()).await;
+    let outcome = rig.commit(file, commit.clone()).await;
     assert!(matches!(outcome, Err(StoreError::Full)), "{outcome:?}");
     assert!(!store.has_pack(pack).await.unwrap());
     limit(1000).await;
-    rig.commit(commit).await.unwrap();
+    rig.commit(file, commit).await.unwrap();
     assert!(store.has_pack(pack).await.unwrap());
 }
 

@@ -18,7 +18,7 @@ use super::super::*;
 use crate::admin::backup;
 use crate::run::compose::{self, Paths};
 use crate::store::{AuditAction, AuditRow, Commit, NewNode, NewUser, PackRow, Remove};
-use sss_policy::{Action, Allowed, Below, Facts, Level, decide};
+use sss_policy::{Act, Allowed, Below, Checkin, Checkout, Facts, Level, Own, decide};
 use sss_vault::{RecordBody, Vault, VaultError, sealed_block};
 
 /// A folder with `backup.key` and `backup.pub` that the tests share.
@@ -43,9 +43,9 @@ pub(super) fn alice() -> Uid {
     "alice".parse().unwrap()
 }
 
-pub(super) fn proof(node: NodeId, action: Action) -> Allowed {
+pub(super) fn proof<A: Act>(node: NodeId, act: A) -> Allowed<A> {
     let levels = vec![Level { owner: alice(), own: None, all: None }];
-    decide(&Facts { user: alice(), node, levels, below: Below::Nothing }, action, Timestamp(0)).unwrap()
+    decide(&Facts { user: alice(), node, levels, below: Below::Nothing }, act, Timestamp(0)).unwrap()
 }
 
 pub(super) fn audit() -> AuditRow {
@@ -98,27 +98,20 @@ impl Store {
 
     pub(super) fn create(&self, parent: NodeId, name: &str, kind: Kind) -> NodeId {
         let flag = (kind == Kind::File).then_some(Flag::Confidentiality);
-        let new = NewNode {
-            id: NodeId::random(),
-            parent,
-            name: name.parse().unwrap(),
-            kind,
-            mode: 0o600,
-            flag,
-            now_ns: 1,
-        };
+        let new =
+            NewNode { id: NodeId::random(), name: name.parse().unwrap(), kind, mode: 0o600, flag, now_ns: 1 };
         let id = new.id;
-        self.runtime.block_on(self.meta.create(&proof(parent, Action::Checkin), new, audit())).unwrap();
+        self.runtime.block_on(self.meta.create(&proof(parent, Checkin), new, audit())).unwrap();
         id
     }
 
     /// A document of one block in a pack of its own; says under which leaf.
     pub(super) fn checkin(&self, parent: NodeId, name: &str, content: &[u8]) -> (NodeId, u64) {
         let node = self.create(parent, name, Kind::File);
-        let allowed = proof(node, Action::Checkin);
+        let allowed = proof(node, Checkin);
         let pack = PackId::random();
         let leaf = self.runtime.block_on(async {
-            let mut sealer = self.vault.begin(&allowed, node, pack).await.unwrap();
+            let mut sealer = self.vault.begin(&allowed, pack).await.unwrap();
             let mut bytes = sealer.header().to_vec();
             sealer.seal_block(content, true, &mut bytes).unwrap();
             let length = bytes.len() as u64;
@@ -140,7 +133,6 @@ impl Store {
                 RecordBody { record, layout: Default::default(), digests: Vec::new(), signature: None };
             let leaf = sealer.leaf();
             let commit = Commit {
-                node,
                 base: Version(0),
                 leaf,
                 sealed_record: sealer.seal_record(&body).unwrap(),
@@ -164,9 +156,9 @@ impl Store {
     }
 
     pub(super) fn remove(&self, node: NodeId, parent: NodeId, name: &str) {
-        let remove = Remove { node, parent, name: name.parse().unwrap(), version: None, now_ns: 2 };
+        let remove = Remove { parent, name: name.parse().unwrap(), version: None, now_ns: 2 };
         self.runtime.block_on(async {
-            self.meta.remove(&proof(node, Action::Own), remove, audit()).await.unwrap();
+            self.meta.remove(&proof(node, Own), remove, audit()).await.unwrap();
             erase_all(&*self.meta, &self.vault, &SystemClock).await.unwrap();
         });
     }
@@ -175,7 +167,7 @@ impl Store {
     pub(super) fn read(&self, node: NodeId) -> Option<Vec<u8>> {
         self.runtime.block_on(async {
             let version = self.meta.version(node, Version(1)).await.unwrap()?;
-            let opener = self.vault.opener(&proof(node, Action::Checkout), version.leaf).await.unwrap();
+            let opener = self.vault.opener(&proof(node, Checkout), version.leaf).await.unwrap();
             opener.open_record(node, &version.sealed_record).unwrap();
             // One pack a document, so by its leaf.
             let snapshot = compose::open_snapshot(&self.meta_path()).unwrap();
@@ -197,7 +189,7 @@ impl Store {
     }
 
     pub(super) fn has_key(&self, leaf: u64) -> bool {
-        let opened = self.runtime.block_on(self.vault.opener(&proof(self.home, Action::Checkout), leaf));
+        let opened = self.runtime.block_on(self.vault.opener(&proof(self.home, Checkout), leaf));
         match opened {
             Ok(_) => true,
             Err(VaultError::Erased) => false,

@@ -23,11 +23,11 @@ async fn a_snapshot_stays_at_its_moment_while_others_commit() {
     let home = rig.home("alice").await;
     let (early, kept) = (rig.file("early").await, rig.file("kept").await);
     let (commit, pack) = version_with_pack(early, 0, 1, false);
-    rig.commit(commit).await.unwrap();
+    rig.commit(early, commit).await.unwrap();
     rig.store.hold("somebody", LATER).await.unwrap();
 
     let snapshot = Snapshot::open(&path).unwrap();
-    rig.commit(version(kept, 0, 2)).await.unwrap();
+    rig.commit(kept, version(0, 2)).await.unwrap();
     let removed = rig.remove(early, home, "early").await.unwrap();
     rig.file("late").await;
 
