@@ -40,6 +40,11 @@ impl Timestamp {
     pub fn millis(self) -> i64 {
         self.0
     }
+
+    /// Nanoseconds since the Unix epoch, as file times are kept; stops at the ends of what fits (the years 1677 and 2262).
+    pub fn nanos(self) -> i64 {
+        self.0.saturating_mul(1_000_000)
+    }
 }
 
 /// RFC 3339 in UTC with whole seconds, rounded down: reading a grant and writing it back never extends it.
@@ -69,7 +74,7 @@ pub trait Clock: Send + Sync {
 
     /// The same as contents are stamped, in nanoseconds since the Unix epoch; as fine as the clock is.
     fn now_ns(&self) -> i64 {
-        self.now().millis().saturating_mul(1_000_000)
+        self.now().nanos()
     }
 }
 
@@ -159,5 +164,11 @@ mod tests {
     #[test]
     fn moving_forward_stops_at_the_end_of_time() {
         assert_eq!(Timestamp(0).after(Duration::MAX), Timestamp::MAX);
+    }
+
+    #[test]
+    fn nanoseconds_stop_at_the_end_of_what_fits() {
+        assert_eq!(Timestamp(-3).nanos(), -3_000_000);
+        assert_eq!((Timestamp::MAX.nanos(), Timestamp(i64::MIN).nanos()), (i64::MAX, i64::MIN));
     }
 }

@@ -4,8 +4,8 @@ use sss_common::limits::{XATTR_NAME_MAX, XATTR_TOTAL_MAX, XATTR_VALUE_MAX};
 
 use sss_common::{Kind, NodeId, Timestamp, Uid, Version};
 
-use super::{Commit, NewNode, Node, Remove, Result, StoreError};
-use sss_policy::{Facts, effective};
+use super::{AuditRow, Commit, NewNode, Node, Remove, Result, StoreError};
+use sss_policy::{Allowed, Facts, Own, effective};
 
 /// Permission bits that a node can have.
 pub(super) const MODE_MASK: u32 = 0o7777;
@@ -41,9 +41,18 @@ pub(super) fn plain(commit: &Commit) -> Result<()> {
     Err(StoreError::Damaged("a copy's version that makes or removes another document".into()))
 }
 
-/// Nanoseconds since the epoch; stops at the ends of what fits (the years 1677 and 2262).
-pub(super) fn nanos(at: Timestamp) -> i64 {
-    at.millis().saturating_mul(1_000_000)
+/// Who removes something, and when.
+#[derive(Clone, Debug)]
+pub(super) struct RemovedBy {
+    pub(super) user: Uid,
+    pub(super) time: Timestamp,
+}
+
+impl RemovedBy {
+    /// Who has this proof, at the moment that the audit log will name.
+    pub(super) fn of(proof: &Allowed<Own>, audit: &AuditRow) -> Self {
+        RemovedBy { user: proof.user().clone(), time: audit.time }
+    }
 }
 
 /// Sessions that ended, or could have lasted, until before this moment are forgotten: a day ago.

@@ -13,7 +13,7 @@ pub(super) async fn first_version(rig: Rig) {
     let node = rig.store.commit(&own, commit.clone(), audit("flag")).await.unwrap();
     assert_eq!((node.version, node.size, node.flag), (Version(1), 30, Some(Flag::Integrity)));
     assert_eq!((node.author.clone(), node.mode), (Some(uid("bob")), 0o600));
-    assert_eq!((node.mtime_ns, node.ctime_ns), (5, nanos(commit.now)));
+    assert_eq!((node.mtime_ns, node.ctime_ns), (5, commit.now.nanos()));
     assert_eq!(node.owner, uid("alice"), "a check-in by somebody else does not change the owner");
     assert_eq!(rig.seen(file, "alice").await.node, node);
 
@@ -152,7 +152,7 @@ pub(super) async fn consuming(rig: Rig) {
     assert_eq!(rig.store.grants(document).await.unwrap().len(), 1);
     assert_eq!(rig.store.trash(9, NOW).await.unwrap(), []);
     let home = rig.home("alice").await;
-    assert_eq!(rig.seen(home, "alice").await.node.mtime_ns, nanos(Timestamp(NOW.0 + 3)));
+    assert_eq!(rig.seen(home, "alice").await.node.mtime_ns, Timestamp(NOW.0 + 3).nanos());
 }
 
 pub(super) async fn consuming_too_late(rig: Rig) {

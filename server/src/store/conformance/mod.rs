@@ -17,7 +17,6 @@ use bytes::Bytes;
 
 use sss_common::{Flag, Grantee, Kind, Name, NodeId, PackId, Right, Timestamp, Uid, Version, XattrMode};
 
-use super::rules::nanos;
 use super::*;
 use sss_policy::{Act, Allowed, Below, Checkin, Facts, Level, Own, decide};
 use sss_vault::sealed::{KeyImage, KeyPosition};

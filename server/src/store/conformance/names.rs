@@ -258,7 +258,7 @@ pub(super) async fn flags(rig: Rig) {
     assert_eq!(rig.seen(home, "alice").await.node.flag, None);
     assert_eq!(set(home).await.unwrap().flag, Some(Flag::Integrity));
     let node = set(file).await.unwrap();
-    assert_eq!((node.flag, node.ctime_ns), (Some(Flag::Integrity), nanos(NOW)));
+    assert_eq!((node.flag, node.ctime_ns), (Some(Flag::Integrity), NOW.nanos()));
     rig.commit(file, Commit { flag: Flag::Integrity, ..version(0, 1) }).await.unwrap();
     refused!(set(file).await, StoreError::VersionMoved(Version(1)));
     refused!(set(NodeId::random()).await, StoreError::NotFound);

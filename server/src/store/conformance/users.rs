@@ -31,7 +31,7 @@ pub(super) async fn adding(rig: Rig) {
     let home = rig.store.home(&uid("bob"), &uid("bob"), NOW).await.unwrap().unwrap();
     assert_eq!(home.node.id, bob.home);
     assert_eq!((home.node.parent, home.node.name, home.node.kind), (None, None, Kind::Folder));
-    assert_eq!((home.node.mtime_ns, home.node.owner), (nanos(NOW), uid("bob")));
+    assert_eq!((home.node.mtime_ns, home.node.owner), (NOW.nanos(), uid("bob")));
     assert!(rig.store.home(&uid("dave"), &uid("bob"), NOW).await.unwrap().is_none());
 }
 

@@ -2,11 +2,11 @@
 
 use async_trait::async_trait;
 
-use sss_common::{Kind, NodeId, Timestamp, Uid};
+use sss_common::{Kind, NodeId};
 
 use super::MemoryStore;
 use super::state::State;
-use crate::store::rules::nanos;
+use crate::store::rules::RemovedBy;
 use crate::store::{Deletion, Deletions, Erased, Result};
 
 #[async_trait]
@@ -38,20 +38,14 @@ impl Deletions for MemoryStore {
     }
 }
 
-/// A removal's author and time.
-pub(super) struct By {
-    pub(super) user: Uid,
-    pub(super) time: Timestamp,
-}
-
 impl State {
     /// Removes a node that has no entries, and writes that down. `None` when it is not there.
-    pub(super) fn remove_logged(&mut self, id: NodeId, by: &By) -> Option<Deletion> {
+    pub(super) fn remove_logged(&mut self, id: NodeId, by: &RemovedBy) -> Option<Deletion> {
         self.remove_as(id, by, self.last_deletion + 1)
     }
 
     /// The same under a number of its own, where that is free.
-    fn remove_as(&mut self, id: NodeId, by: &By, seq: u64) -> Option<Deletion> {
+    fn remove_as(&mut self, id: NodeId, by: &RemovedBy, seq: u64) -> Option<Deletion> {
         let home = self.nodes.get(&id)?.home.clone();
         let path = self.path(id).unwrap_or_default();
         let versions = self.versions.keys().filter(|(node, _)| *node == id).map(|key| key.1).collect();
@@ -97,9 +91,9 @@ impl State {
         if node.kind == Kind::Folder && self.children(node.id).next().is_some() {
             return false;
         }
-        let by = By { user: deletion.user.clone(), time: deletion.time };
+        let by = RemovedBy { user: deletion.user.clone(), time: deletion.time };
         self.remove_as(node.id, &by, deletion.seq);
-        self.touch(parent, nanos(deletion.time));
+        self.touch(parent, deletion.time.nanos());
         true
     }
 }

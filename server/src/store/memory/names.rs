@@ -9,9 +9,8 @@ use sss_common::limits::DEPTH_MAX;
 use sss_common::{Kind, Name, NodeId, Timestamp, Uid, Version};
 
 use super::MemoryStore;
-use super::deletions::By;
 use super::state::State;
-use crate::store::rules::{self, MODE_MASK, nanos};
+use crate::store::rules::{self, MODE_MASK, RemovedBy};
 use crate::store::{
     AuditRow, Commit, Deletion, Names, NewNode, Node, Remove, Rename, Result, Seen, StoreError,
     StoredVersion, Swap,
@@ -61,12 +60,12 @@ impl Names for MemoryStore {
     }
 
     async fn rename(&self, proof: &Allowed<Own>, rename: Rename, audit: AuditRow) -> Result<Node> {
-        let by = By { user: proof.user().clone(), time: audit.time };
+        let by = RemovedBy::of(proof, &audit);
         self.write_audited(audit, |state| state.rename(proof.node(), rename, &by))
     }
 
     async fn remove(&self, proof: &Allowed<Own>, remove: Remove, audit: AuditRow) -> Result<Deletion> {
-        let by = By { user: proof.user().clone(), time: audit.time };
+        let by = RemovedBy::of(proof, &audit);
         self.write_audited(audit, |state| state.remove(proof.node(), remove, &by))
     }
 }
@@ -170,7 +169,7 @@ impl State {
         Ok(node)
     }
 
-    pub(super) fn rename(&mut self, id: NodeId, rename: Rename, by: &By) -> Result<Node> {
+    pub(super) fn rename(&mut self, id: NodeId, rename: Rename, by: &RemovedBy) -> Result<Node> {
         let node = self.placed(id, rename.parent, &rename.name)?;
         let target = self.folder(rename.into.node())?.clone();
         if target.home != node.home {
@@ -216,7 +215,7 @@ impl State {
         Ok((document, copy))
     }
 
-    pub(super) fn remove(&mut self, id: NodeId, remove: Remove, by: &By) -> Result<Deletion> {
+    pub(super) fn remove(&mut self, id: NodeId, remove: Remove, by: &RemovedBy) -> Result<Deletion> {
         let node = self.placed(id, remove.parent, &remove.name)?;
         rules::removable(&node, &remove)?;
         if self.children(node.id).next().is_some() {
@@ -255,7 +254,7 @@ impl State {
         node.flag = Some(commit.flag);
         node.author = Some(commit.author);
         node.mtime_ns = commit.mtime_ns;
-        node.ctime_ns = nanos(commit.now);
+        node.ctime_ns = commit.now.nanos();
         node.mode = commit.mode.map_or(node.mode, |mode| mode & MODE_MASK);
         self.write_keys(commit.keys);
         if let Some((source, version)) = commit.consumes {
@@ -271,7 +270,7 @@ impl State {
                 return Err(StoreError::VersionMoved(consumed.version));
             }
             self.remove_node(source, None);
-            consumed.parent.into_iter().for_each(|parent| self.touch(parent, nanos(commit.now)));
+            consumed.parent.into_iter().for_each(|parent| self.touch(parent, commit.now.nanos()));
         }
         self.existing(id).cloned()
     }

@@ -5,7 +5,7 @@ use async_trait::async_trait;
 use sss_common::{Flag, Grantee, NodeId, Version, XattrMode};
 
 use super::MemoryStore;
-use crate::store::rules::{MODE_MASK, nanos};
+use crate::store::rules::MODE_MASK;
 use crate::store::{AuditRow, GrantRow, NewGrant, Node, Result, SetAttr, Sharing, StoreError};
 use sss_policy::{Allowed, MayWrite, Own};
 
@@ -24,7 +24,7 @@ impl Sharing for MemoryStore {
 
     async fn set_flag(&self, proof: &Allowed<Own>, flag: Flag, audit: AuditRow) -> Result<Node> {
         let id = proof.node();
-        let now_ns = nanos(audit.time);
+        let now_ns = audit.time.nanos();
         self.write_audited(audit, |state| {
             let node = state.existing_mut(id)?;
             if node.version != Version::NONE {

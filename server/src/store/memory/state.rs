@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use sss_common::{Grantee, NodeId, PackId, Timestamp, Uid, Version, XattrMode};
 
-use crate::store::rules::{self, nanos};
+use crate::store::rules;
 use crate::store::{
     Deletion, Ended, GrantRow, NewGrant, NewSession, NewUser, Node, PackRow, Result, Session, StoreError,
     StoredVersion, TokenHash, User,
@@ -49,7 +49,7 @@ impl State {
         if self.users.contains_key(&new.uid) {
             return Err(StoreError::Exists);
         }
-        let home = rules::home(NodeId::random(), &new.uid, nanos(new.now));
+        let home = rules::home(NodeId::random(), &new.uid, new.now.nanos());
         let NewUser { uid, public_key, now: created } = new;
         let user = User { uid: uid.clone(), public_key, disabled: false, created, home: home.id };
         self.nodes.insert(home.id, home);

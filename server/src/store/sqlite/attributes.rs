@@ -7,7 +7,7 @@ use sss_common::{Flag, Grantee, Kind, NodeId, Timestamp, Version, XattrMode};
 
 use super::rows::{self, all, change, get, grantee, one, right_number, unsigned};
 use super::{SqliteStore, nodes};
-use crate::store::rules::{MODE_MASK, nanos, xattr_fits};
+use crate::store::rules::{MODE_MASK, xattr_fits};
 use crate::store::{AuditRow, GrantRow, NewGrant, Node, Result, SetAttr, Sharing, StoreError};
 use sss_policy::{Allowed, MayWrite, Own};
 
@@ -20,7 +20,7 @@ impl Sharing for SqliteStore {
 
     async fn set_flag(&self, proof: &Allowed<Own>, flag: Flag, audit: AuditRow) -> Result<Node> {
         let id = proof.node();
-        let now_ns = nanos(audit.time);
+        let now_ns = audit.time.nanos();
         self.write_audited(audit, move |c| set_flag(c, id, flag, now_ns)).await
     }
 

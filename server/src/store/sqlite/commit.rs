@@ -5,10 +5,10 @@ use rusqlite::{Connection, params};
 
 use sss_common::{Kind, NodeId, PackId, Version};
 
-use super::loose::Loose;
+use super::released::Released;
 use super::rows::{change, damaged, int};
 use super::{SqliteStore, content, keys, names, nodes};
-use crate::store::rules::{self, MODE_MASK, nanos};
+use crate::store::rules::{self, MODE_MASK};
 use crate::store::{
     AuditRow, Commit, Content, Creation, Node, PackRow, Result, StoreError, StoredVersion, Swap,
 };
@@ -55,7 +55,7 @@ pub(super) fn commit(c: &Connection, id: NodeId, commit: &Commit, by_owner: bool
         if source.node() == id {
             return Err(damaged("a document cannot consume itself"));
         }
-        consume(c, source.node(), *version, nanos(commit.now))?;
+        consume(c, source.node(), *version, commit.now.nanos())?;
     }
     nodes::existing(c, node.id)
 }
@@ -121,7 +121,7 @@ fn make_current(c: &Connection, id: NodeId, commit: &Commit) -> Result<()> {
             commit.flag.to_byte(),
             commit.author.as_str(),
             commit.mtime_ns,
-            nanos(commit.now),
+            commit.now.nanos(),
             commit.mode.map(|mode| mode & MODE_MASK),
             id.0,
         ],
@@ -150,9 +150,9 @@ fn consume(c: &Connection, source: NodeId, version: Version, now_ns: i64) -> Res
 
 /// Removes a node whose content lives on in another; nothing was deleted.
 pub(super) fn remove_consumed(c: &Connection, id: NodeId) -> Result<()> {
-    let loose = Loose::of_node(c, id)?;
+    let released = Released::of_node(c, id)?;
     nodes::delete(c, id)?;
-    loose.sweep(c, None).map(drop)
+    released.queue_unused(c, None).map(drop)
 }
 
 pub(super) fn swap(c: &Connection, id: NodeId, swap: &Swap) -> Result<(Node, Node)> {

@@ -5,12 +5,12 @@ use std::collections::BTreeSet;
 use async_trait::async_trait;
 use rusqlite::{Connection, Row, params};
 
-use sss_common::{Kind, NodeId, Timestamp, Uid, Version};
+use sss_common::{Kind, NodeId, Timestamp, Version};
 
-use super::loose::Loose;
+use super::released::Released;
 use super::rows::{all, change, damaged, get, int, limit, one, optional_id, text, unsigned};
 use super::{SqliteStore, facts, keys, nodes};
-use crate::store::rules::nanos;
+use crate::store::rules::RemovedBy;
 use crate::store::{Deletion, Deletions, Erased, Result};
 use sss_vault::sealed::KeyImage;
 
@@ -38,27 +38,20 @@ impl Deletions for SqliteStore {
     }
 }
 
-/// A removal's author and time.
-#[derive(Clone, Debug)]
-pub(super) struct By {
-    pub(super) user: Uid,
-    pub(super) time: Timestamp,
-}
-
 /// Removes a node that has no entries, and writes that down.
-pub(super) fn remove_logged(c: &Connection, id: NodeId, by: &By) -> Result<Deletion> {
+pub(super) fn remove_logged(c: &Connection, id: NodeId, by: &RemovedBy) -> Result<Deletion> {
     remove_as(c, id, by, None)
 }
 
 /// The same under a number of its own, where that is free.
-fn remove_as(c: &Connection, id: NodeId, by: &By, seq: Option<u64>) -> Result<Deletion> {
+fn remove_as(c: &Connection, id: NodeId, by: &RemovedBy, seq: Option<u64>) -> Result<Deletion> {
     let home = nodes::existing(c, id)?.home;
     let path = facts::path(c, id)?.unwrap_or_default();
     let sql = "SELECT version FROM versions WHERE node = ? ORDER BY version";
     let versions = all(c, sql, [id.0], |row| unsigned(row, 0).map(Version))?;
-    let loose = Loose::of_node(c, id)?;
+    let released = Released::of_node(c, id)?;
     nodes::delete(c, id)?;
-    let swept = loose.sweep(c, Some(id))?;
+    let found = released.queue_unused(c, Some(id))?;
     let mut deletion = Deletion {
         seq: 0,
         document: id,
@@ -67,8 +60,8 @@ fn remove_as(c: &Connection, id: NodeId, by: &By, seq: Option<u64>) -> Result<De
         path,
         time: by.time,
         versions,
-        keys: swept.keys,
-        shared: swept.shared,
+        keys: found.keys,
+        shared: found.shared,
         erased: None,
     };
     deletion.seq = insert(c, &deletion, seq)?;
@@ -176,8 +169,8 @@ pub(super) fn remove_again(c: &Connection, deletion: &Deletion) -> Result<bool> 
     if node.kind == Kind::Folder && !nodes::is_empty(c, node.id)? {
         return Ok(false);
     }
-    let by = By { user: deletion.user.clone(), time: deletion.time };
+    let by = RemovedBy { user: deletion.user.clone(), time: deletion.time };
     remove_as(c, node.id, &by, Some(deletion.seq))?;
-    nodes::touch(c, parent, nanos(deletion.time))?;
+    nodes::touch(c, parent, deletion.time.nanos())?;
     Ok(true)
 }

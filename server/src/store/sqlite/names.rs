@@ -5,9 +5,8 @@ use rusqlite::Connection;
 
 use sss_common::{Kind, Name, NodeId, Timestamp, Uid, Version};
 
-use super::deletions::{self, By};
-use super::{SqliteStore, facts, nodes};
-use crate::store::rules::{self, MODE_MASK};
+use super::{SqliteStore, deletions, facts, nodes};
+use crate::store::rules::{self, MODE_MASK, RemovedBy};
 use crate::store::{AuditRow, Deletion, Names, NewNode, Node, Remove, Rename, Result, Seen, StoreError};
 use sss_policy::{Allowed, Checkin, Own};
 
@@ -55,12 +54,12 @@ impl Names for SqliteStore {
     }
 
     async fn rename(&self, proof: &Allowed<Own>, rename: Rename, audit: AuditRow) -> Result<Node> {
-        let (id, by) = (proof.node(), By { user: proof.user().clone(), time: audit.time });
+        let (id, by) = (proof.node(), RemovedBy::of(proof, &audit));
         self.write_audited(audit, move |c| self::rename(c, id, &rename, &by)).await
     }
 
     async fn remove(&self, proof: &Allowed<Own>, remove: Remove, audit: AuditRow) -> Result<Deletion> {
-        let (id, by) = (proof.node(), By { user: proof.user().clone(), time: audit.time });
+        let (id, by) = (proof.node(), RemovedBy::of(proof, &audit));
         self.write_audited(audit, move |c| self::remove(c, id, &remove, &by)).await
     }
 }
@@ -102,7 +101,7 @@ fn unused(c: &Connection, id: NodeId) -> Result<()> {
     if nodes::find(c, id)?.is_some() { Err(StoreError::Exists) } else { Ok(()) }
 }
 
-pub(super) fn rename(c: &Connection, id: NodeId, rename: &Rename, by: &By) -> Result<Node> {
+pub(super) fn rename(c: &Connection, id: NodeId, rename: &Rename, by: &RemovedBy) -> Result<Node> {
     let node = nodes::placed(c, id, rename.parent, &rename.name)?;
     let target = nodes::folder(c, rename.into.node())?;
     if target.home != node.home {
@@ -145,7 +144,7 @@ fn replaceable(c: &Connection, node: &Node, there: &Node) -> Result<()> {
     }
 }
 
-pub(super) fn remove(c: &Connection, id: NodeId, remove: &Remove, by: &By) -> Result<Deletion> {
+pub(super) fn remove(c: &Connection, id: NodeId, remove: &Remove, by: &RemovedBy) -> Result<Deletion> {
     let node = nodes::placed(c, id, remove.parent, &remove.name)?;
     rules::removable(&node, remove)?;
     if node.kind == Kind::Folder && !nodes::is_empty(c, node.id)? {

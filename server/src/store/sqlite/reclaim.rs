@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use rusqlite::{Connection, params};
 use sss_common::{NodeId, PackId, Timestamp, Version};
 
-use super::loose::{Loose, is_used, queue};
+use super::released::{Released, is_used, queue};
 use super::rows::{all, change, get, int, limit, one, pack_id, unsigned, version as version_at};
 use super::{SqliteStore, content, deletions};
 use crate::store::{Erased, Reclaim, Result};
@@ -95,15 +95,15 @@ pub(super) fn superseded(c: &Connection, before: Timestamp, most: usize) -> Resu
 }
 
 pub(super) fn drop_versions(c: &Connection, versions: &[(NodeId, Version)]) -> Result<()> {
-    let mut loose = Loose::default();
+    let mut released = Released::default();
     for (id, version) in versions {
         let version = int(version.0)?;
         let sql = "SELECT leaf FROM versions WHERE node = ? AND version = ? AND superseded IS NOT NULL";
         let Some(leaf) = one(c, sql, params![id.0, version], |row| unsigned(row, 0))? else { continue };
-        loose.add_version(c, *id, version, leaf)?;
+        released.add_version(c, *id, version, leaf)?;
         change(c, "DELETE FROM versions WHERE node = ? AND version = ?", params![id.0, version])?;
     }
-    loose.sweep(c, None)?;
+    released.queue_unused(c, None)?;
     give_back(c)
 }
 

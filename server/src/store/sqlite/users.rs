@@ -5,7 +5,7 @@ use sss_common::{NodeId, Timestamp, Uid};
 
 use super::nodes;
 use super::rows::{all, change, damaged, get, limit, one, text};
-use crate::store::rules::{self, nanos};
+use crate::store::rules;
 use crate::store::{Ended, NewSession, NewUser, Result, Session, StoreError, TokenHash, User};
 
 const USER: &str = "SELECT uid, public_key, disabled, created, home FROM users";
@@ -20,7 +20,7 @@ pub(super) fn add(c: &Connection, user: &NewUser) -> Result<()> {
         "INSERT INTO users (uid, public_key, disabled, created, home) VALUES (?, ?, 0, ?, ?)",
         params![user.uid.as_str(), user.public_key, user.now.millis(), home.as_bytes()],
     )?;
-    nodes::insert(c, &rules::home(home, &user.uid, nanos(user.now)))
+    nodes::insert(c, &rules::home(home, &user.uid, user.now.nanos()))
 }
 
 pub(super) fn find(c: &Connection, uid: &Uid) -> Result<Option<User>> {

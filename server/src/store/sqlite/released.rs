@@ -10,27 +10,27 @@ use crate::store::Result;
 
 /// Packs and leaves that may have lost their last use.
 #[derive(Default)]
-pub(super) struct Loose {
+pub(super) struct Released {
     packs: BTreeSet<PackId>,
     leaves: BTreeSet<u64>,
 }
 
 /// What became of them.
 #[derive(Default)]
-pub(super) struct Swept {
+pub(super) struct ReleasedKeys {
     /// Leaves that were queued.
     pub(super) keys: Vec<u64>,
     /// Leaves that are in use elsewhere.
     pub(super) shared: Vec<u64>,
 }
 
-impl Loose {
+impl Released {
     /// Those of all versions of a node; to be asked before they are deleted.
     pub(super) fn of_node(c: &Connection, id: NodeId) -> Result<Self> {
         let packs =
             all(c, "SELECT DISTINCT pack FROM version_packs WHERE node = ?", [id.0], |row| pack_id(row, 0))?;
         let leaves = all(c, "SELECT leaf FROM versions WHERE node = ?", [id.0], |row| unsigned(row, 0))?;
-        Ok(Loose { packs: packs.into_iter().collect(), leaves: leaves.into_iter().collect() })
+        Ok(Released { packs: packs.into_iter().collect(), leaves: leaves.into_iter().collect() })
     }
 
     pub(super) fn add_version(&mut self, c: &Connection, id: NodeId, version: i64, leaf: u64) -> Result<()> {
@@ -41,7 +41,7 @@ impl Loose {
     }
 
     /// Sends what has no use left to the queues, the keys as those of this document's removal if it is one.
-    pub(super) fn sweep(mut self, c: &Connection, document: Option<NodeId>) -> Result<Swept> {
+    pub(super) fn queue_unused(mut self, c: &Connection, document: Option<NodeId>) -> Result<ReleasedKeys> {
         for pack in &self.packs {
             let row = one(
                 c,
@@ -59,11 +59,11 @@ impl Loose {
             }
             change(c, "DELETE FROM packs WHERE id = ?", [pack.0])?;
         }
-        let mut swept = Swept::default();
+        let mut found = ReleasedKeys::default();
         for leaf in self.leaves {
-            if queue(c, leaf, document)? { swept.keys.push(leaf) } else { swept.shared.push(leaf) }
+            if queue(c, leaf, document)? { found.keys.push(leaf) } else { found.shared.push(leaf) }
         }
-        Ok(swept)
+        Ok(found)
     }
 }
 
