@@ -18,6 +18,7 @@ use sss_common::{Code, Flag, NodeId, PackId};
 
 use super::content::Content;
 use super::digests::turn;
+use super::versions::VersionContent;
 use super::{Failure, Outcome, Service};
 use crate::store::{BlobStore, BlobWriter, PackRow};
 use sss_policy::MayWrite;
@@ -51,10 +52,7 @@ pub(super) struct Assembler<'p> {
 /// What a check-in made.
 pub(super) struct Assembled {
     pub(super) sealer: Sealer,
-    pub(super) pack: Option<PackRow>,
-    pub(super) layout: Layout,
-    pub(super) digests: Vec<Hash>,
-    pub(super) size: u64,
+    pub(super) content: VersionContent,
 }
 
 /// A block of which bytes have arrived.
@@ -128,7 +126,7 @@ impl<'p> Assembler<'p> {
         self.layout.truncate(size.div_ceil(BLOCK));
         let digests = self.digests(size).await?;
         let (sealer, pack) = self.pack.finish().await?;
-        Ok(Assembled { sealer, pack, layout: self.layout, digests, size })
+        Ok(Assembled { sealer, content: VersionContent { size, layout: self.layout, digests, pack } })
     }
 
     /// The protection that the document gets.

@@ -8,7 +8,6 @@ use sss_common::wire::calls::*;
 use sss_common::{Code, Flag, Kind, PackId, Version};
 
 use super::audit::AuditAction;
-use super::checkin::nanoseconds;
 use super::versions::NewVersion;
 use super::{Caller, Failure, Outcome, Service};
 use crate::store::{Seen, SetAttr, StoreError};
@@ -27,7 +26,7 @@ impl Service {
         let set = SetAttr {
             mode: request.mode.map(|mode| mode & 0o7777),
             mtime_ns: request.mtime_ns,
-            now_ns: nanoseconds(self.now()),
+            now_ns: self.now().nanos(),
         };
         let node = self.meta().set_attr(&*proof, set).await?;
         Ok(self.attr(&node, &seen.facts))
@@ -58,29 +57,8 @@ impl Service {
         flag: Flag,
     ) -> Outcome<crate::store::Node> {
         let content = self.content(caller, allowed, seen, seen.node.version).await?;
-        self.must_fit(content.size(), flag)?;
-        let digests = match flag {
-            Flag::Integrity => {
-                let digests = self.digests_of(allowed, &content).await;
-                let note = |failure: &_| self.note_damage(caller, seen.node.id, &seen.path, failure);
-                digests.inspect_err(note)?
-            }
-            Flag::Confidentiality => Vec::new(),
-        };
-        let new = NewVersion {
-            base: seen.node.version,
-            previous: content.body.record.hash(),
-            flag,
-            author: caller.uid.clone(),
-            size: content.size(),
-            layout: content.body.layout.clone(),
-            digests,
-            pack: None,
-            mtime_ns: seen.node.mtime_ns,
-            mode: None,
-            consumes: None,
-            create: None,
-        };
+        let same = self.content_under(caller, allowed, seen, &content, flag).await?;
+        let new = NewVersion::after(Some(&content), flag, &caller.uid, same, seen.node.mtime_ns);
         let sealer = self.vault.begin(allowed, PackId::random()).await?;
         self.make_version(caller, allowed, new, sealer, (AuditAction::Flag, &seen.path)).await
     }

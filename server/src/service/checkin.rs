@@ -11,9 +11,9 @@ use sss_common::limits::INTEGRITY_MAX;
 use sss_common::wire::fs::{Attr, CheckinEnd};
 use sss_common::{Code, Flag, Kind, NodeId, Version};
 
-use super::assemble::Assembler;
+use super::assemble::{Assembled, Assembler};
 use super::audit::AuditAction;
-use super::versions::{NewVersion, blob_of};
+use super::versions::NewVersion;
 use super::{ByteStream, Caller, CheckinId, Failure, Outcome, Service};
 use crate::store::{Node, Seen};
 use sss_policy::{Act, Allowed, Checkin, MayWrite};
@@ -57,47 +57,23 @@ impl Service {
     where
         Allowed<A>: MayWrite,
     {
-        let node = &Node { flag: new_flag.or(seen.node.flag), ..seen.node.clone() };
-        must_be_document(node)?;
-        must_be_current(node, base)?;
+        must_be_document(&seen.node)?;
+        must_be_current(&seen.node, base)?;
         self.must_have_room().await?;
         self.must_be_logged()?;
 
-        let content = match base {
-            Version::NONE => None,
-            _ => Some(self.content(caller, allowed, seen, base).await?),
-        };
-        let flag = node.flag.unwrap_or_default();
-        let mut upload = Assembler::begin(
-            self,
-            allowed,
-            content.clone().filter(|_| matches!(body, Body::Framed(_))),
-            flag,
-        )
-        .await?;
-        let end = match self.receive(&mut upload, body).await {
-            Ok(end) => end,
-            Err(failure) => {
-                self.note_damage(caller, node.id, &seen.path, &failure);
-                upload.abort().await;
-                return Err(failure);
-            }
-        };
-        let made = upload.finish(end.size).await;
-        let made = made.inspect_err(|failure| self.note_damage(caller, node.id, &seen.path, failure))?;
-
-        let (seen, allowed) = match self.still_allowed(caller, allowed).await {
-            Ok(allowed) => allowed,
-            Err(failure) => {
-                self.drop_pack(blob_of(made.pack.as_ref())).await;
-                return Err(failure);
-            }
-        };
-        let mtime_ns = end.mtime_ns.unwrap_or_else(|| nanoseconds(self.now()));
-        let (mut new, sealer) = NewVersion::assembled(node, &caller.uid, content.as_deref(), made, mtime_ns);
-        new.mode = end.mode.filter(|_| self.attr_of(&seen).right.owner).map(|mode| mode & 0o7777);
-        let node =
-            self.make_version(caller, &allowed, new, sealer, (AuditAction::Checkin, &seen.path)).await?;
+        let flag = new_flag.or(seen.node.flag).unwrap_or_default();
+        let content = self.current_content(caller, allowed, seen).await?;
+        let under = content.clone().filter(|_| matches!(body, Body::Framed(_)));
+        let upload = Assembler::begin(self, allowed, under, flag).await?;
+        let Received { seen, allowed, end, made } =
+            self.receive_all(caller, allowed, &seen.path, upload, body).await?;
+        let mtime_ns = end.mtime_ns.unwrap_or_else(|| self.now().nanos());
+        let mode = end.mode.filter(|_| self.attr_of(&seen).right.owner).map(|mode| mode & 0o7777);
+        let mut new = NewVersion::after(content.as_deref(), flag, &caller.uid, made.content, mtime_ns);
+        new.mode = mode;
+        let place = (AuditAction::Checkin, seen.path.as_str());
+        let node = self.make_version(caller, &allowed, new, made.sealer, place).await?;
         if end.hold {
             // A session that holds too many finds out when it reads.
             self.held.pins.hold(caller.token, node.id, node.version);
@@ -105,8 +81,38 @@ impl Service {
         Ok(self.attr(&node, &seen.facts))
     }
 
-    /// Session and right once more, for when the body has arrived: both may have ended meanwhile.
-    pub(super) async fn still_allowed<A: Act>(
+    /// What every check-in does between its first question and its commit: takes the body in, makes it durable, and asks
+    /// for session and right once more, since both may have ended meanwhile. What does not come to count leaves no pack.
+    /// `path` is for the audit log, where what it is laid over does not verify.
+    pub(super) async fn receive_all<A: Act>(
+        &self,
+        caller: &Caller,
+        allowed: &Allowed<A>,
+        path: &str,
+        mut upload: Assembler<'_>,
+        body: Body,
+    ) -> Outcome<Received<A>> {
+        let note = |failure: &Failure| self.note_damage(caller, allowed.node(), path, failure);
+        let end = match self.receive(&mut upload, body).await {
+            Ok(end) => end,
+            Err(failure) => {
+                note(&failure);
+                upload.abort().await;
+                return Err(failure);
+            }
+        };
+        let made = upload.finish(end.size).await.inspect_err(note)?;
+        match self.still_allowed(caller, allowed).await {
+            Ok((seen, allowed)) => Ok(Received { seen, allowed, end, made }),
+            Err(failure) => {
+                self.drop_pack(made.content.blob()).await;
+                Err(failure)
+            }
+        }
+    }
+
+    /// Session and right once more.
+    async fn still_allowed<A: Act>(
         &self,
         caller: &Caller,
         allowed: &Allowed<A>,
@@ -116,7 +122,7 @@ impl Service {
     }
 
     /// Takes a body in. What breaks off, or has no end, is no check-in.
-    pub(super) async fn receive(&self, upload: &mut Assembler<'_>, body: Body) -> Outcome<CheckinEnd> {
+    async fn receive(&self, upload: &mut Assembler<'_>, body: Body) -> Outcome<CheckinEnd> {
         match body {
             Body::Framed(stream) => self.receive_frames(upload, stream).await,
             Body::Whole(mut stream) => {
@@ -190,6 +196,16 @@ impl Service {
     }
 }
 
+/// A body that has arrived and may count.
+pub(super) struct Received<A: Act> {
+    /// The node, as it is now.
+    pub(super) seen: Seen,
+    /// The right, as it is now.
+    pub(super) allowed: Allowed<A>,
+    pub(super) end: CheckinEnd,
+    pub(super) made: Assembled,
+}
+
 /// How a check-in's content comes.
 pub(super) enum Body {
     /// Changed ranges in frames, over the base version.
@@ -214,9 +230,4 @@ fn must_be_current(node: &Node, base: Version) -> Outcome<()> {
 
 fn broke_off(error: std::io::Error) -> Failure {
     Failure::new(Code::BadRequest, "the upload broke off").caused_by(error)
-}
-
-/// A moment in nanoseconds since the epoch, as file times are kept.
-pub(super) fn nanoseconds(at: sss_common::Timestamp) -> i64 {
-    at.millis().saturating_mul(1_000_000)
 }

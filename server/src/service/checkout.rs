@@ -66,20 +66,16 @@ impl Service {
         if version != seen.node.version && !pinned {
             return Err(Failure::new(Code::VersionGone, "this version is neither current nor pinned"));
         }
-        self.must_be_logged()?;
-        if !pinned {
-            // An open that pinned it has its own row.
-            let detail = format!("version {version} from byte {offset}");
-            self.note(caller, AuditAction::Checkout, &seen, AuditOutcome::Allowed(detail));
-        }
-        if version == Version::NONE {
-            return Ok((0, Box::pin(futures::stream::empty())));
-        }
-        let content = self.content(caller, &allowed, &seen, version).await?;
-        let length = length.min(content.size().saturating_sub(offset));
-        let start = offset.min(u64::MAX - length);
-        let stream = self.stream(caller, content, allowed, &seen.path, generation, start..start + length);
-        Ok((length, begun(stream).await?))
+        // An open that pinned it has its own row.
+        let row = (!pinned).then(|| format!("version {version} from byte {offset}"));
+        let part = |size: u64| {
+            let length = length.min(size.saturating_sub(offset));
+            let start = offset.min(u64::MAX - length);
+            Ok(start..start + length)
+        };
+        let reading = Reading { version, generation, row };
+        let streaming = self.read_out(caller, &seen, allowed, reading, part).await?;
+        Ok((streaming.part.end - streaming.part.start, streaming.body))
     }
 
     /// A check-out of the current version, or a part of it.
@@ -94,30 +90,49 @@ impl Service {
         if seen.node.kind == Kind::Folder {
             return Err(Failure::new(Code::IsFolder, "it is a folder"));
         }
-        self.must_be_logged()?;
         let attr = self.attr_of(seen);
-        let content = match attr.version {
+        let part = |size| {
+            if size != seen.node.size {
+                let failure = Failure::from(VaultError::Integrity("a version's size"));
+                self.note_damage(caller, seen.node.id, &seen.path, &failure);
+                return Err(failure);
+            }
+            resolve(range, size)
+                .ok_or_else(|| Failure::new(Code::BadRange, format!("the document has {size} bytes")))
+        };
+        let row = Some(format!("version {}", attr.version));
+        let reading = Reading { version: attr.version, generation, row };
+        let Streaming { size, part, body } = self.read_out(caller, seen, allowed, reading, part).await?;
+        Ok(Checkout { attr, start: part.start, length: part.end - part.start, size, body })
+    }
+
+    /// What both ways to check out do behind their proof: open the version, find the part of its bytes, write the row, stream.
+    async fn read_out(
+        self: &Arc<Self>,
+        caller: &Caller,
+        seen: &Seen,
+        allowed: Allowed<policy::Checkout>,
+        reading: Reading,
+        part: impl FnOnce(u64) -> Outcome<Range<u64>> + Send,
+    ) -> Outcome<Streaming> {
+        self.must_be_logged()?;
+        let content = match reading.version {
             Version::NONE => None,
             version => Some(self.content(caller, &allowed, seen, version).await?),
         };
         let size = content.as_ref().map_or(0, |content| content.size());
-        if size != seen.node.size {
-            let failure = Failure::from(VaultError::Integrity("a version's size"));
-            self.note_damage(caller, seen.node.id, &seen.path, &failure);
-            return Err(failure);
+        let part = part(size)?;
+        if let Some(row) = reading.row {
+            self.note(caller, AuditAction::Checkout, seen, AuditOutcome::Allowed(row));
         }
-        let (start, length) = resolve(range, size)
-            .ok_or_else(|| Failure::new(Code::BadRange, format!("the document has {size} bytes")))?;
-        let detail = format!("version {}", attr.version);
-        self.note(caller, AuditAction::Checkout, seen, AuditOutcome::Allowed(detail));
         let body: ByteStream = match content {
             None => Box::pin(futures::stream::empty()),
             Some(content) => {
-                let range = start..start + length;
-                begun(self.stream(caller, content, allowed, &seen.path, generation, range)).await?
+                let (path, generation) = (&seen.path, reading.generation);
+                begun(self.stream(caller, content, allowed, path, generation, part.clone())).await?
             }
         };
-        Ok(Checkout { attr, start, length, size, body })
+        Ok(Streaming { size, part, body })
     }
 
     /// Streams under a guard: a right that ends or is taken back ends the stream too.
@@ -185,6 +200,23 @@ impl Service {
     }
 }
 
+/// A version that is to be read out.
+struct Reading {
+    version: Version,
+    /// Of the rights, from before the proof was made.
+    generation: u64,
+    /// What the audit log is to say; `None` where it has said so already.
+    row: Option<String>,
+}
+
+/// A part of a version, as it streams.
+struct Streaming {
+    /// The version's size.
+    size: u64,
+    part: Range<u64>,
+    body: ByteStream,
+}
+
 /// Looks at the session again (at most a query each second), and asks the policy again when the right's end has come or anybody's rights have changed since.
 #[derive(Clone)]
 struct Guard {
@@ -210,17 +242,17 @@ impl Guard {
     }
 }
 
-/// Start and length of a range in a document of `size` bytes; `None` when it cannot be satisfied (RFC 9110, section 14.1.2).
-fn resolve(range: RangeRequest, size: u64) -> Option<(u64, u64)> {
+/// The bytes of a range in a document of `size` bytes; `None` when it cannot be satisfied (RFC 9110, section 14.1.2).
+fn resolve(range: RangeRequest, size: u64) -> Option<Range<u64>> {
     match range {
-        RangeRequest::All => Some((0, size)),
+        RangeRequest::All => Some(0..size),
         RangeRequest::From(first, last) => {
             let end = last.map_or(size, |last| last.saturating_add(1).min(size));
-            (first < end).then(|| (first, end - first))
+            (first < end).then_some(first..end)
         }
         RangeRequest::Last(count) => {
             let length = count.min(size);
-            (length > 0).then(|| (size - length, length))
+            (length > 0).then(|| size - length..size)
         }
     }
 }
@@ -232,18 +264,18 @@ mod tests {
     #[test]
     fn ranges_are_cut_to_the_document() {
         for (range, expected) in [
-            (RangeRequest::All, Some((0, 10))),
-            (RangeRequest::From(0, None), Some((0, 10))),
-            (RangeRequest::From(3, Some(5)), Some((3, 3))),
-            (RangeRequest::From(3, Some(u64::MAX)), Some((3, 7))),
+            (RangeRequest::All, Some(0..10)),
+            (RangeRequest::From(0, None), Some(0..10)),
+            (RangeRequest::From(3, Some(5)), Some(3..6)),
+            (RangeRequest::From(3, Some(u64::MAX)), Some(3..10)),
             (RangeRequest::From(10, None), None),
-            (RangeRequest::Last(4), Some((6, 4))),
-            (RangeRequest::Last(40), Some((0, 10))),
+            (RangeRequest::Last(4), Some(6..10)),
+            (RangeRequest::Last(40), Some(0..10)),
             (RangeRequest::Last(0), None),
         ] {
             assert_eq!(resolve(range, 10), expected, "{range:?}");
         }
-        assert_eq!(resolve(RangeRequest::All, 0), Some((0, 0)));
+        assert_eq!(resolve(RangeRequest::All, 0), Some(0..0));
         assert_eq!(resolve(RangeRequest::Last(1), 0), None);
     }
 }

@@ -108,6 +108,19 @@ impl Service {
         content.inspect_err(|failure| self.note_damage(caller, seen.node.id, &seen.path, failure))
     }
 
+    /// A document's current version; `None` before its first check-in.
+    pub(super) async fn current_content(
+        &self,
+        caller: &Caller,
+        proof: &dyn MayRead,
+        seen: &Seen,
+    ) -> Outcome<Option<Arc<Content>>> {
+        match seen.node.version {
+            Version::NONE => Ok(None),
+            version => self.content(caller, proof, seen, version).await.map(Some),
+        }
+    }
+
     async fn open_content(&self, proof: &dyn MayRead, version: Version) -> Outcome<Arc<Content>> {
         let node = proof.node();
         let forgotten = match self.contents.find(node, version) {

@@ -6,13 +6,13 @@
 use bytes::Bytes;
 use sss_common::limits::SYMLINK_MAX;
 use sss_common::wire::fs::{Attr, CreateRequest, CreateResponse};
-use sss_common::{Code, Flag, Kind, Name, NodeId, Version};
+use sss_common::{Code, Flag, Kind, Name, NodeId};
 
 use super::assemble::Assembler;
 use super::audit::AuditAction;
-use super::checkin::{Body, nanoseconds};
+use super::checkin::{Body, Received};
 use super::names::facts_of_new;
-use super::versions::{NewVersion, blob_of};
+use super::versions::NewVersion;
 use super::{Caller, Failure, Outcome, Service};
 use crate::store::{Creation, NewNode, Seen};
 use sss_policy::{Allowed, Checkin};
@@ -31,19 +31,19 @@ impl Service {
                     return Ok(CreateResponse { attr, swapped: Some(swapped) });
                 }
                 let flag = Some(flag.unwrap_or_default());
-                let new = EmptyNode { name: request.name, kind: Kind::File, mode: request.mode, flag };
+                let new = NewEntry { name: request.name, kind: Kind::File, mode: request.mode, flag };
                 self.create_empty(caller, &parent, &folder, new).await?
             }
             (Kind::Folder, None) => {
                 let flag = parent.node.flag;
-                let new = EmptyNode { name: request.name, kind: Kind::Folder, mode: request.mode, flag };
+                let new = NewEntry { name: request.name, kind: Kind::Folder, mode: request.mode, flag };
                 self.create_empty(caller, &parent, &folder, new).await?
             }
             (Kind::Symlink, Some(target)) if (1..=SYMLINK_MAX).contains(&target.len()) => {
                 let body = futures::stream::once(async move { Ok(Bytes::from(target)) });
-                let new =
-                    Unborn { name: request.name, kind: Kind::Symlink, mode: 0o777, flag: Flag::default() };
-                self.create_with(caller, &folder, new, Body::Whole(Box::pin(body))).await?
+                let flag = Some(Flag::default());
+                let new = NewEntry { name: request.name, kind: Kind::Symlink, mode: 0o777, flag };
+                self.create_with(caller, &parent, &folder, new, Body::Whole(Box::pin(body))).await?
             }
             (Kind::Symlink, Some(_)) => {
                 return Err(Failure::new(
@@ -86,14 +86,12 @@ impl Service {
         caller: &Caller,
         parent: &Seen,
         folder: &Allowed<Checkin>,
-        new: EmptyNode,
+        new: NewEntry,
     ) -> Outcome<Attr> {
         self.must_have_room().await?;
-        let EmptyNode { name, kind, mode, flag } = new;
-        let (id, now_ns) = (NodeId::random(), nanoseconds(self.now()));
-        let audit = self.audit_row(caller, AuditAction::Create, id, path_in(parent, &name), "");
-        let new = NewNode { id, name, kind, mode: mode & 0o7777, flag, now_ns };
-        let node = self.meta().create(folder, new, audit).await?;
+        let id = NodeId::random();
+        let audit = self.audit_row(caller, AuditAction::Create, id, path_in(parent, &new.name), "");
+        let node = self.meta().create(folder, new.node(id, self.now().nanos()), audit).await?;
         Ok(self.attr(&node, &facts_of_new(&parent.facts, node.id)))
     }
 
@@ -101,52 +99,27 @@ impl Service {
     pub(super) async fn create_with(
         &self,
         caller: &Caller,
+        parent: &Seen,
         folder: &Allowed<Checkin>,
-        new: Unborn,
+        new: NewEntry,
         body: Body,
     ) -> Outcome<Attr> {
         self.must_have_room().await?;
         self.must_be_logged()?;
-        let id = NodeId::random();
+
+        let (id, flag) = (NodeId::random(), new.flag.unwrap_or_default());
         let proof = folder.made(id);
-        let mut upload = Assembler::begin(self, &proof, None, new.flag).await?;
-        let end = match self.receive(&mut upload, body).await {
-            Ok(end) => end,
-            Err(failure) => {
-                upload.abort().await;
-                return Err(failure);
-            }
-        };
-        let made = upload.finish(end.size).await?;
-        let (parent, folder) = match self.still_allowed(caller, folder).await {
-            Ok(allowed) => allowed,
-            Err(failure) => {
-                self.drop_pack(blob_of(made.pack.as_ref())).await;
-                return Err(failure);
-            }
-        };
-        let now_ns = nanoseconds(self.now());
-        let (facts, path) = (facts_of_new(&parent.facts, id), path_in(&parent, &new.name));
-        let mode = new.mode & 0o7777;
-        let node = NewNode { id, name: new.name, kind: new.kind, mode, flag: Some(new.flag), now_ns };
+        let upload = Assembler::begin(self, &proof, None, flag).await?;
+        let Received { seen: parent, allowed: folder, made, .. } =
+            self.receive_all(caller, folder, &parent.path, upload, body).await?;
+        let (now_ns, path) = (self.now().nanos(), path_in(&parent, &new.name));
+        let mut version = NewVersion::after(None, flag, &caller.uid, made.content, now_ns);
+        let node = NewNode { flag: Some(flag), ..new.node(id, now_ns) };
         let proof = folder.made(id);
-        let version = NewVersion {
-            base: Version::NONE,
-            previous: [0; 32],
-            flag: new.flag,
-            author: caller.uid.clone(),
-            size: made.size,
-            layout: made.layout,
-            digests: made.digests,
-            pack: made.pack,
-            mtime_ns: now_ns,
-            mode: None,
-            consumes: None,
-            create: Some(Creation { folder, node }),
-        };
+        version.create = Some(Creation { folder, node });
         let place = (AuditAction::Checkin, path.as_str());
         let node = self.make_version(caller, &proof, version, made.sealer, place).await?;
-        Ok(self.attr(&node, &facts))
+        Ok(self.attr(&node, &facts_of_new(&parent.facts, id)))
     }
 }
 
@@ -155,18 +128,17 @@ pub(super) fn path_in(folder: &Seen, name: &Name) -> String {
     format!("{}/{name}", folder.path)
 }
 
-/// What is to be created with content.
-pub(super) struct Unborn {
-    pub(super) name: Name,
-    pub(super) kind: Kind,
-    pub(super) mode: u32,
-    pub(super) flag: Flag,
-}
-
-/// What is to be created without content.
-pub(super) struct EmptyNode {
+/// What is to be created.
+pub(super) struct NewEntry {
     pub(super) name: Name,
     pub(super) kind: Kind,
     pub(super) mode: u32,
     pub(super) flag: Option<Flag>,
+}
+
+impl NewEntry {
+    fn node(self, id: NodeId, now_ns: i64) -> NewNode {
+        let NewEntry { name, kind, mode, flag } = self;
+        NewNode { id, name, kind, mode: mode & 0o7777, flag, now_ns }
+    }
 }

@@ -6,7 +6,9 @@ use sss_common::Flag;
 use sss_common::record::{Hash, block_hash};
 
 use super::content::Content;
-use super::{Outcome, Service};
+use super::versions::VersionContent;
+use super::{Caller, Outcome, Service};
+use crate::store::Seen;
 use sss_policy::MayRead;
 use sss_vault::digests::zero_hash;
 
@@ -21,8 +23,28 @@ pub(super) async fn turn(block: u64) {
 }
 
 impl Service {
+    /// A version's content as a record under this flag needs it; refused where it is too large for the flag.
+    pub(super) async fn content_under(
+        &self,
+        caller: &Caller,
+        proof: &dyn MayRead,
+        seen: &Seen,
+        content: &Content,
+        flag: Flag,
+    ) -> Outcome<VersionContent> {
+        self.must_fit(content.size(), flag)?;
+        let digests = match flag {
+            Flag::Integrity => {
+                let note = |failure: &_| self.note_damage(caller, seen.node.id, &seen.path, failure);
+                self.digests_of(proof, content).await.inspect_err(note)?
+            }
+            Flag::Confidentiality => Vec::new(),
+        };
+        Ok(VersionContent::of(content, digests))
+    }
+
     /// The digests of a version's blocks: from its record, or by reading all of it.
-    pub(super) async fn digests_of(&self, proof: &dyn MayRead, content: &Content) -> Outcome<Vec<Hash>> {
+    async fn digests_of(&self, proof: &dyn MayRead, content: &Content) -> Outcome<Vec<Hash>> {
         if content.body.record.flag == Flag::Integrity {
             return Ok(content.body.digests.clone());
         }

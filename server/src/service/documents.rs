@@ -10,7 +10,7 @@ use sss_common::wire::fs::Attr;
 use sss_common::{Code, DocPath, Flag, Kind, Name, Version};
 
 use super::checkin::Body;
-use super::create::{EmptyNode, Unborn};
+use super::create::NewEntry;
 use super::{ByteStream, Caller, Checkout, Failure, Outcome, Precondition, RangeRequest, Service};
 use crate::store::Seen;
 use sss_policy::{Allowed, Checkin, Own};
@@ -46,9 +46,9 @@ impl Service {
             (None, _) => {
                 let folder = self.may_create(caller, &parent, missing.first().unwrap_or(name))?;
                 let (parent, folder) = self.make_folders(caller, parent, folder, missing).await?;
-                let flag = flag.or(parent.node.flag).unwrap_or_default();
-                let new = Unborn { name: name.clone(), kind: Kind::File, mode: 0o644, flag };
-                let attr = self.create_with(caller, &folder, new, Body::Whole(body)).await?;
+                let flag = flag.or(parent.node.flag);
+                let new = NewEntry { name: name.clone(), kind: Kind::File, mode: 0o644, flag };
+                let attr = self.create_with(caller, &parent, &folder, new, Body::Whole(body)).await?;
                 Ok((CheckedIn { version: attr.version }, true))
             }
         }
@@ -149,7 +149,7 @@ impl Service {
     ) -> Outcome<(Seen, Allowed<Checkin>)> {
         for name in names {
             let (name, flag) = (name.clone(), parent.node.flag);
-            let new = EmptyNode { name, kind: Kind::Folder, mode: 0o755, flag };
+            let new = NewEntry { name, kind: Kind::Folder, mode: 0o755, flag };
             let made = self.create_empty(caller, &parent, &folder, new).await?;
             (parent, folder) = self.permit(caller, made.node, Checkin).await?;
         }

@@ -6,11 +6,10 @@ use sss_common::wire::fs::{Attr, Swapped};
 use sss_common::{Name, NodeId, PackId, Version};
 
 use super::audit::AuditAction;
-use super::checkin::nanoseconds;
 use super::create::path_in;
 use super::names::facts_of_new;
 use super::vacated::Vacated;
-use super::versions::NewVersion;
+use super::versions::{NewVersion, VersionContent};
 use super::{Caller, Failure, Outcome, Service};
 use crate::store::{Commit, NewNode, Node, Seen, Swap};
 use sss_policy::{Allowed, Checkin, Own};
@@ -83,7 +82,7 @@ impl Service {
             kind: document.kind,
             mode: document.mode,
             flag: document.flag,
-            now_ns: nanoseconds(self.now()),
+            now_ns: self.now().nanos(),
         };
         let (commit, sealer) = match document.version {
             Version::NONE => (None, None),
@@ -125,20 +124,10 @@ impl Service {
         let document = &seen.node;
         let content = self.content(caller, owned, seen, document.version).await?;
         let sealer = self.vault.begin(copy, PackId::random()).await?;
-        let new = NewVersion {
-            base: Version::NONE,
-            previous: [0; 32],
-            flag: document.flag.unwrap_or_default(),
-            author: document.author.clone().unwrap_or_else(|| caller.uid.clone()),
-            size: content.size(),
-            layout: content.body.layout.clone(),
-            digests: content.body.digests.clone(),
-            pack: None,
-            mtime_ns: document.mtime_ns,
-            mode: None,
-            consumes: None,
-            create: None,
-        };
+        let same = VersionContent::of(&content, content.body.digests.clone());
+        let (flag, author) =
+            (document.flag.unwrap_or_default(), document.author.as_ref().unwrap_or(&caller.uid));
+        let new = NewVersion::after(None, flag, author, same, document.mtime_ns);
         Ok((self.seal_version(caller, copy.node(), new, &sealer).await?, sealer))
     }
 }

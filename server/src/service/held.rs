@@ -2,14 +2,9 @@
 
 use super::outcomes::Outcomes;
 use super::pins::Pins;
+use super::session_end::EndsWithSession;
 use super::vacated::VacatedNames;
 use crate::store::TokenHash;
-
-/// Something that sessions hold.
-pub(super) trait EndsWithSession {
-    /// The session is over, however that came: it holds nothing here any more. Again is as good as once.
-    fn end_session(&self, session: &TokenHash);
-}
 
 /// All that sessions hold, in memory: after a restart the mounts take up again what they need.
 #[derive(Default)]

@@ -26,6 +26,7 @@ mod receipt;
 mod remove;
 mod rename;
 mod session;
+mod session_end;
 mod throttle;
 mod vacated;
 mod versions;

@@ -6,7 +6,7 @@ use lru::LruCache;
 use parking_lot::Mutex;
 use sss_common::wire::fs::Attr;
 
-use super::held::EndsWithSession;
+use super::session_end::EndsWithSession;
 use crate::store::TokenHash;
 
 /// Most answers that are remembered.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use parking_lot::Mutex;
 use sss_common::{NodeId, Version};
 
-use super::held::EndsWithSession;
+use super::session_end::EndsWithSession;
 use crate::store::TokenHash;
 
 /// Most versions that one session can pin at a time.

@@ -6,7 +6,6 @@ use sss_common::wire::fs::RemoveRequest;
 use sss_common::{Code, Grantee, Kind, Version};
 
 use super::audit::AuditAction;
-use super::checkin::nanoseconds;
 use super::{Caller, Failure, Outcome, Service};
 use crate::store::{Deletion, Remove, Seen};
 use sss_failpoint as failpoint;
@@ -43,7 +42,7 @@ impl Service {
         };
         let detail = format!("version {}", seen.node.version);
         let audit = self.audit_row(caller, AuditAction::Delete, seen.node.id, &seen.path, detail);
-        let remove = Remove { parent, name, version, now_ns: nanoseconds(self.now()) };
+        let remove = Remove { parent, name, version, now_ns: self.now().nanos() };
         let deletion = self.meta().remove(&allowed, remove, audit).await?;
         failpoint::at("remove.committed");
         self.contents.forget(seen.node.id);

@@ -4,11 +4,10 @@
 //! replaced document is an `integrity` one and the new content has no digests yet: then it is read once.
 
 use sss_common::wire::fs::{Attr, RenameRequest, RenameResponse};
-use sss_common::{Code, Flag, Grantee, Kind, PackId, Version};
+use sss_common::{Code, Grantee, Kind, PackId};
 
 use super::audit::AuditAction;
-use super::checkin::nanoseconds;
-use super::versions::NewVersion;
+use super::versions::{NewVersion, VersionContent};
 use super::{Caller, Failure, Outcome, Service};
 use crate::store::{Rename, Seen};
 use sss_policy::{Allowed, Checkin, Own};
@@ -90,7 +89,7 @@ impl Service {
             into,
             new_name: request.new_name.clone(),
             replacing,
-            now_ns: nanoseconds(self.now()),
+            now_ns: self.now().nanos(),
         };
         let node = self.meta().rename(&owned, rename, audit).await?;
         if let Some(target) = target {
@@ -112,41 +111,14 @@ impl Service {
         let Moving { source, owned, .. } = moving;
         let allowed = self.allow(caller, target, Checkin)?;
         let flag = target.node.flag.unwrap_or_default();
-        let previous = match target.node.version {
-            Version::NONE => [0; 32],
-            version => self.content(caller, &allowed, target, version).await?.body.record.hash(),
+        let base = self.current_content(caller, &allowed, target).await?;
+        let content = match self.current_content(caller, &owned, &source).await? {
+            None => VersionContent::default(),
+            Some(content) => self.content_under(caller, &owned, &source, &content, flag).await?,
         };
-        let (layout, digests, size) = match source.node.version {
-            Version::NONE => Default::default(),
-            version => {
-                let content = self.content(caller, &owned, &source, version).await?;
-                self.must_fit(content.size(), flag)?;
-                let digests = match flag {
-                    Flag::Integrity => {
-                        let digests = self.digests_of(&owned, &content).await;
-                        let note =
-                            |failure: &_| self.note_damage(caller, source.node.id, &source.path, failure);
-                        digests.inspect_err(note)?
-                    }
-                    Flag::Confidentiality => Vec::new(),
-                };
-                (content.body.layout.clone(), digests, content.size())
-            }
-        };
-        let new = NewVersion {
-            base: target.node.version,
-            previous,
-            flag,
-            author: caller.uid.clone(),
-            size,
-            layout,
-            digests,
-            pack: None,
-            mtime_ns: source.node.mtime_ns,
-            mode: self.attr_of(target).right.owner.then_some(source.node.mode),
-            consumes: Some((owned, source.node.version)),
-            create: None,
-        };
+        let mut new = NewVersion::after(base.as_deref(), flag, &caller.uid, content, source.node.mtime_ns);
+        new.mode = self.attr_of(target).right.owner.then_some(source.node.mode);
+        new.consumes = Some((owned, source.node.version));
         let sealer = self.vault.begin(&allowed, PackId::random()).await?;
         let place = (AuditAction::CheckinByRename, target.path.as_str());
         let node = self.make_version(caller, &allowed, new, sealer, place).await?;

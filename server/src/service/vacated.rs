@@ -5,7 +5,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use sss_common::{Name, NodeId, Timestamp};
 
-use super::held::EndsWithSession;
+use super::session_end::EndsWithSession;
 use crate::store::TokenHash;
 
 /// How long a name is remembered. Editors write the new file within moments of moving the old one away.

@@ -6,7 +6,6 @@ use sha2::{Digest as _, Sha256};
 use sss_common::record::{Hash, VersionRecord};
 use sss_common::{Code, Flag, NodeId, PackId, Uid, Version};
 
-use super::assemble::Assembled;
 use super::audit::AuditAction;
 use super::content::Content;
 use super::{Caller, Failure, Outcome, Service};
@@ -19,46 +18,65 @@ use sss_vault::{RecordBody, Sealer};
 
 /// A version about to be made.
 pub(super) struct NewVersion {
-    pub(super) base: Version,
+    base: Version,
     /// The base's record hash; zeroes without a base.
-    pub(super) previous: Hash,
-    pub(super) flag: Flag,
-    pub(super) author: Uid,
-    pub(super) size: u64,
-    pub(super) layout: Layout,
-    pub(super) digests: Vec<Hash>,
-    pub(super) pack: Option<PackRow>,
-    pub(super) mtime_ns: i64,
+    previous: Hash,
+    flag: Flag,
+    author: Uid,
+    content: VersionContent,
+    mtime_ns: i64,
+    /// New permission bits, if they change.
     pub(super) mode: Option<u32>,
     pub(super) consumes: Option<(Allowed<Own>, Version)>,
     /// The document itself, where it begins to exist with this version.
     pub(super) create: Option<Creation>,
 }
 
+/// What a version holds, and where.
+#[derive(Default)]
+pub(super) struct VersionContent {
+    /// Bytes of plaintext.
+    pub(super) size: u64,
+    pub(super) layout: Layout,
+    /// The blocks' digests, where the record is to have them.
+    pub(super) digests: Vec<Hash>,
+    /// The pack that was made for it, if there was any block to seal.
+    pub(super) pack: Option<PackRow>,
+}
+
+impl VersionContent {
+    /// The same blocks in the same packs.
+    pub(super) fn of(content: &Content, digests: Vec<Hash>) -> Self {
+        VersionContent { size: content.size(), layout: content.body.layout.clone(), digests, pack: None }
+    }
+
+    /// Its pack's object in the blob store, where it has one.
+    pub(super) fn blob(&self) -> Option<PackId> {
+        self.pack.as_ref().filter(|pack| pack.inline.is_none()).map(|pack| pack.id)
+    }
+}
+
 impl NewVersion {
-    /// What an assembled check-in makes of a document. Returns the sealer beside it.
-    pub(super) fn assembled(
-        node: &Node,
-        author: &Uid,
+    /// The version behind `base`; the first one where there is none.
+    pub(super) fn after(
         base: Option<&Content>,
-        made: Assembled,
+        flag: Flag,
+        author: &Uid,
+        content: VersionContent,
         mtime_ns: i64,
-    ) -> (Self, Sealer) {
-        let version = NewVersion {
-            base: node.version,
-            previous: base.map_or([0; 32], |base| base.body.record.hash()),
-            flag: node.flag.unwrap_or_default(),
+    ) -> Self {
+        let record = base.map(|base| &base.body.record);
+        NewVersion {
+            base: record.map_or(Version::NONE, |record| record.version),
+            previous: record.map_or([0; 32], |record| record.hash()),
+            flag,
             author: author.clone(),
-            size: made.size,
-            layout: made.layout,
-            digests: made.digests,
-            pack: made.pack,
+            content,
             mtime_ns,
             mode: None,
             consumes: None,
             create: None,
-        };
-        (version, made.sealer)
+        }
     }
 }
 
@@ -72,15 +90,16 @@ impl Service {
         sealer: &Sealer,
     ) -> Outcome<Commit> {
         let now = self.now();
+        let VersionContent { size, layout, digests, pack } = new.content;
         let (digests, root) = match new.flag {
-            Flag::Integrity => root_of(new.digests).await?,
-            Flag::Confidentiality => (Vec::new(), layout_root(&new.layout, new.size)),
+            Flag::Integrity => root_of(digests).await?,
+            Flag::Confidentiality => (Vec::new(), layout_root(&layout, size)),
         };
         let record = VersionRecord {
             document,
             version: new.base.next(),
             previous: new.previous,
-            size: new.size,
+            size,
             flag: new.flag,
             author: new.author.clone(),
             machine: caller.peer.machine.clone(),
@@ -91,16 +110,16 @@ impl Service {
             Flag::Integrity => Some(self.sign(record.encode()).await?),
             Flag::Confidentiality => None,
         };
-        let uses = new.layout.packs();
-        let pack = new.pack.filter(|pack| uses.contains(&pack.id));
-        let body = RecordBody { record, layout: new.layout, digests, signature };
+        let uses = layout.packs();
+        let pack = pack.filter(|pack| uses.contains(&pack.id));
+        let body = RecordBody { record, layout, digests, signature };
         Ok(Commit {
             base: new.base,
             leaf: sealer.leaf(),
             sealed_record: sealer.seal_record(&body)?,
             pack,
             uses,
-            size: new.size,
+            size,
             flag: new.flag,
             author: new.author,
             now,
@@ -124,7 +143,7 @@ impl Service {
     ) -> Outcome<Node> {
         let (node, base) = (proof.node(), new.base);
         let by_rename = new.consumes.is_some();
-        let blob = blob_of(new.pack.as_ref());
+        let blob = new.content.blob();
         let committed = self.commit_version(caller, proof, new, &sealer, audit).await;
         // Where the storage itself failed, the transaction may have happened: its pack and its key stay until the
         // sweeper knows better.
@@ -191,11 +210,6 @@ impl Service {
         let signed = tokio::task::spawn_blocking(move || vault.sign(&message)).await;
         Ok(signed.map_err(|error| Failure::new(Code::Internal, "signing failed").caused_by(error))??)
     }
-}
-
-/// A pack's object in the blob store, where it has one.
-pub(super) fn blob_of(pack: Option<&PackRow>) -> Option<PackId> {
-    pack.filter(|pack| pack.inline.is_none()).map(|pack| pack.id)
 }
 
 /// The root hash of a `confidentiality` version: commits to size and extents.
