@@ -80,13 +80,14 @@ mod tests {
     fn a_challenge_serves_once_its_own_user_machine_and_time() {
         let challenges = Challenges::default();
         let (alice, bob): (Uid, Uid) = ("alice".parse().unwrap(), "bob".parse().unwrap());
-        let issue = || challenges.issue(alice.clone(), [1; 32], Timestamp(0), Timestamp(10)).unwrap();
+        let issue =
+            || challenges.issue(alice.clone(), Fingerprint([1; 32]), Timestamp(0), Timestamp(10)).unwrap();
         let first = issue();
-        assert!(challenges.redeem(&first, &alice, [1; 32], Timestamp(9)));
-        assert!(!challenges.redeem(&first, &alice, [1; 32], Timestamp(9)), "replayed");
-        assert!(!challenges.redeem(&issue(), &bob, [1; 32], Timestamp(9)));
-        assert!(!challenges.redeem(&issue(), &alice, [2; 32], Timestamp(9)));
-        assert!(!challenges.redeem(&issue(), &alice, [1; 32], Timestamp(10)), "too late");
+        assert!(challenges.redeem(&first, &alice, Fingerprint([1; 32]), Timestamp(9)));
+        assert!(!challenges.redeem(&first, &alice, Fingerprint([1; 32]), Timestamp(9)), "replayed");
+        assert!(!challenges.redeem(&issue(), &bob, Fingerprint([1; 32]), Timestamp(9)));
+        assert!(!challenges.redeem(&issue(), &alice, Fingerprint([2; 32]), Timestamp(9)));
+        assert!(!challenges.redeem(&issue(), &alice, Fingerprint([1; 32]), Timestamp(10)), "too late");
         assert_ne!(issue(), issue());
     }
 
@@ -97,11 +98,14 @@ mod tests {
         let issue = |now, machine: usize| {
             let mut certificate = [0; 32];
             certificate[..8].copy_from_slice(&(machine / WAITING_FOR_ONE).to_be_bytes());
-            challenges.issue(alice.clone(), certificate, Timestamp(now), Timestamp(now + 10))
+            challenges.issue(alice.clone(), Fingerprint(certificate), Timestamp(now), Timestamp(now + 10))
         };
         let first: Vec<_> = (0..WAITING_FOR_ONE + 1).map(|_| issue(0, 0).unwrap()).collect();
-        assert!(!challenges.redeem(&first[0], &alice, [0; 32], Timestamp(1)), "the machine's oldest went");
-        assert!(challenges.redeem(&first[1], &alice, [0; 32], Timestamp(1)));
+        assert!(
+            !challenges.redeem(&first[0], &alice, Fingerprint([0; 32]), Timestamp(1)),
+            "the machine's oldest went"
+        );
+        assert!(challenges.redeem(&first[1], &alice, Fingerprint([0; 32]), Timestamp(1)));
         challenges.0.clear();
         for n in 0..WAITING_MAX {
             assert!(issue(0, n).is_some());

@@ -69,14 +69,18 @@ mod tests {
         let (uid, now): (Uid, _) = ("alice".parse().unwrap(), Timestamp(0));
         let mut waits = Vec::new();
         for _ in 0..6 {
-            throttle.failed(&uid, [1; 32], now);
-            waits.push(throttle.wait(&uid, [1; 32], now).map_or(0, |wait| wait.as_secs()));
+            throttle.failed(&uid, Fingerprint([1; 32]), now);
+            waits.push(throttle.wait(&uid, Fingerprint([1; 32]), now).map_or(0, |wait| wait.as_secs()));
         }
         assert_eq!(waits, [0, 0, 1, 2, 4, 5]);
-        assert_eq!(throttle.wait(&uid, [2; 32], now), None, "another machine is not slowed down");
-        assert_eq!(throttle.wait(&uid, [1; 32], Timestamp(5000)), None, "a wait ends");
-        throttle.succeeded(&uid, [1; 32]);
-        throttle.failed(&uid, [1; 32], now);
-        assert_eq!(throttle.wait(&uid, [1; 32], now), None, "success forgives");
+        assert_eq!(
+            throttle.wait(&uid, Fingerprint([2; 32]), now),
+            None,
+            "another machine is not slowed down"
+        );
+        assert_eq!(throttle.wait(&uid, Fingerprint([1; 32]), Timestamp(5000)), None, "a wait ends");
+        throttle.succeeded(&uid, Fingerprint([1; 32]));
+        throttle.failed(&uid, Fingerprint([1; 32]), now);
+        assert_eq!(throttle.wait(&uid, Fingerprint([1; 32]), now), None, "success forgives");
     }
 }

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use bytes::Bytes;
+use sha2::{Digest as _, Sha256};
 
 use sss_common::{Flag, Grantee, Kind, MachineName, Name, NodeId, PackId, Right, Timestamp, Uid, Version};
 
@@ -19,8 +20,16 @@ impl fmt::Debug for TokenHash {
     }
 }
 
-/// SHA-256 of a node certificate's DER.
-pub type Fingerprint = [u8; 32];
+/// SHA-256 of a machine certificate's DER.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Fingerprint(pub [u8; 32]);
+
+impl Fingerprint {
+    /// Of a certificate in DER.
+    pub fn of(certificate: &[u8]) -> Self {
+        Fingerprint(Sha256::digest(certificate).into())
+    }
+}
 
 /// A user to be added.
 #[derive(Clone, Debug)]

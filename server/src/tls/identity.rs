@@ -1,11 +1,11 @@
 //! Who a certificate says its holder is. The chain was verified in the handshake.
 
 use rustls_pki_types::CertificateDer;
-use sha2::{Digest, Sha256};
 use sss_common::name::NameError;
 use x509_parser::prelude::{FromDer, X509Certificate};
 
 use crate::routes::Machine;
+use crate::store::Fingerprint;
 
 /// Names a certificate in a CRL: its issuer and serial number, as they are encoded.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -39,6 +39,6 @@ pub(super) fn identify(certificate: &CertificateDer<'_>) -> Result<(Machine, Cer
     let names: Vec<_> = parsed.subject().iter_common_name().collect();
     let [name] = &*names else { return Err(NotAMachine::Names(names.len())) };
     let name = name.as_str().map_err(|_| NotAMachine::Malformed)?.parse().map_err(NotAMachine::Name)?;
-    let machine = Machine { name, certificate: Sha256::digest(certificate).into() };
+    let machine = Machine { name, certificate: Fingerprint::of(certificate) };
     Ok((machine, CertificateId::new(parsed.issuer().as_raw(), parsed.raw_serial())))
 }

@@ -20,7 +20,7 @@ use super::scratch::Scratch;
 use crate::run::Advice;
 use crate::run::compose::{open_blobs, open_metadata, open_vault};
 use crate::service::{Caller, Failure, Outcome, Peer, Precondition, Service, Settings};
-use crate::store::{AuditAction, AuditRow, MetaStore, NewUser, PackRow, StoredVersion, Stores};
+use crate::store::{AuditAction, AuditRow, Fingerprint, MetaStore, NewUser, PackRow, StoredVersion, Stores};
 
 /// A document of the drill.
 pub(super) struct Drilled {
@@ -124,7 +124,8 @@ async fn log_in(service: &Service, meta: &Arc<dyn MetaStore>) -> anyhow::Result<
     let now = SystemClock.now();
     let row = AuditRow::administrative(now, AuditAction::UserAdd, uid.as_str());
     meta.add_user(NewUser { uid: uid.clone(), public_key, now }, row).await?;
-    let peer = Peer { machine: "drill".parse()?, certificate: [0; 32], request_id: "drill".into() };
+    let peer =
+        Peer { machine: "drill".parse()?, certificate: Fingerprint([0; 32]), request_id: "drill".into() };
     let challenge = told(service.challenge(&peer, ChallengeRequest { uid: uid.clone() }).await)?.challenge;
     let statement = login::statement(&peer.machine, &uid, &challenge);
     let mut signature = vec![0; key.public_modulus_len()];

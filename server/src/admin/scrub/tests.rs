@@ -23,7 +23,7 @@ use crate::run::compose;
 use crate::service::{ByteStream, Caller, Peer, Precondition, Service, Settings, StoredKeys};
 use crate::store::blobs::LocalBlobs;
 use crate::store::sqlite::SqliteStore;
-use crate::store::{AuditAction, AuditRow, NewSession, NewUser, TokenHash};
+use crate::store::{AuditAction, AuditRow, Fingerprint, NewSession, NewUser, TokenHash};
 use sss_vault::{Vault, VaultPaths};
 
 const TOKEN: &str = "alice's token";
@@ -52,7 +52,7 @@ impl World {
             token: TokenHash(Sha256::digest(TOKEN).into()),
             uid: "alice".parse().unwrap(),
             machine: "client1".parse().unwrap(),
-            certificate: [1; 32],
+            certificate: Fingerprint([1; 32]),
             now,
             expires: now.after(Duration::from_secs(3600)),
         };
@@ -65,8 +65,11 @@ impl World {
         let vault = Vault::open(keys, Arc::new(StoredKeys(meta.clone())), None).await.unwrap();
         let settings = Settings { min_free: 0, keep_superseded, ..Settings::default() };
         let service = Service::new(stores, Arc::new(vault), Arc::new(SystemClock), settings);
-        let peer =
-            Peer { machine: "client1".parse().unwrap(), certificate: [1; 32], request_id: "test".into() };
+        let peer = Peer {
+            machine: "client1".parse().unwrap(),
+            certificate: Fingerprint([1; 32]),
+            request_id: "test".into(),
+        };
         let alice = service.authenticate(&peer, TOKEN).await.unwrap();
         World { dir, meta, service, alice }
     }

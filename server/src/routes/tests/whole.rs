@@ -23,7 +23,7 @@ use super::super::*;
 use crate::service::{Settings, StoredKeys};
 use crate::store::blobs::LocalBlobs;
 use crate::store::memory::MemoryStore;
-use crate::store::{AuditAction, AuditRow, MetaStore, NewUser, Stores};
+use crate::store::{AuditAction, AuditRow, Fingerprint, MetaStore, NewUser, Stores};
 use sss_vault::{Vault, VaultPaths};
 
 fn user_key() -> &'static RsaPrivateKey {
@@ -96,7 +96,7 @@ impl World {
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
-        let machine = Machine { name: "client1".parse().unwrap(), certificate: [7; 32] };
+        let machine = Machine { name: "client1".parse().unwrap(), certificate: Fingerprint([7; 32]) };
         let request = request.extension(machine).body(body.into()).unwrap();
         let (parts, body) = self.app.clone().oneshot(request).await.unwrap().into_parts();
         let body = body.collect().await.unwrap().to_bytes();

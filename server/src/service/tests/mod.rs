@@ -28,7 +28,7 @@ use super::*;
 use crate::store::blobs::LocalBlobs;
 use crate::store::memory::MemoryStore;
 use crate::store::sqlite::SqliteStore;
-use crate::store::{AuditAction, AuditRow, MetaStore, NewUser, Stores};
+use crate::store::{AuditAction, AuditRow, Fingerprint, MetaStore, NewUser, Stores};
 use sss_vault::{Vault, VaultPaths};
 
 /// Runs each test on both stores.
@@ -187,7 +187,7 @@ pub(super) fn caller(uid: &str) -> Caller {
 pub(super) fn peer(node: &str) -> Peer {
     let mut certificate = [0; 32];
     certificate[..node.len()].copy_from_slice(node.as_bytes());
-    Peer { machine: node.parse().unwrap(), certificate, request_id: "test".into() }
+    Peer { machine: node.parse().unwrap(), certificate: Fingerprint(certificate), request_id: "test".into() }
 }
 
 pub(super) fn whole(content: &[u8]) -> ByteStream {

@@ -134,7 +134,7 @@ pub(super) async fn sessions_and_users_are_logged(rig: Rig) {
         token,
         uid: uid("alice"),
         machine: "client1".parse().unwrap(),
-        certificate: [1; 32],
+        certificate: Fingerprint([1; 32]),
         now: NOW,
         expires: LATER,
     };

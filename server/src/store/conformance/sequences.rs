@@ -237,7 +237,7 @@ impl Run {
                     token: TokenHash([self.told.len() as u8; 32]),
                     uid: uid(USERS[user]),
                     machine: "client1".parse().unwrap(),
-                    certificate: [1; 32],
+                    certificate: Fingerprint([1; 32]),
                     now,
                     expires: Timestamp(now.0 + 1000),
                 };

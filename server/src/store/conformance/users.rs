@@ -9,7 +9,7 @@ fn session(user: &str, byte: u8, now: Timestamp) -> NewSession {
         token: token(byte),
         uid: uid(user),
         machine: format!("client{byte}").parse().unwrap(),
-        certificate: [byte; 32],
+        certificate: Fingerprint([byte; 32]),
         now,
         expires: Timestamp(now.0 + 100_000),
     }
@@ -42,7 +42,7 @@ pub(super) async fn sessions_replace(rig: Rig) {
     let expected = Session {
         uid: uid("alice"),
         machine: "client1".parse().unwrap(),
-        certificate: [1; 32],
+        certificate: Fingerprint([1; 32]),
         expires: Timestamp(NOW.0 + 100_000),
         ended: None,
     };

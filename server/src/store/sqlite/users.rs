@@ -6,7 +6,7 @@ use sss_common::{NodeId, Timestamp, Uid};
 use super::nodes;
 use super::rows::{all, change, damaged, get, limit, one, text};
 use crate::store::rules;
-use crate::store::{Ended, NewSession, NewUser, Result, Session, StoreError, TokenHash, User};
+use crate::store::{Ended, Fingerprint, NewSession, NewUser, Result, Session, StoreError, TokenHash, User};
 
 const USER: &str = "SELECT uid, public_key, disabled, created, home FROM users";
 
@@ -75,7 +75,13 @@ pub(super) fn begin_session(c: &Connection, new: &NewSession, keep: usize) -> Re
     change(
         c,
         "INSERT INTO sessions (token, uid, node, certificate, expires) VALUES (?, ?, ?, ?, ?)",
-        params![new.token.0, user.uid.as_str(), new.machine.as_str(), new.certificate, new.expires.millis()],
+        params![
+            new.token.0,
+            user.uid.as_str(),
+            new.machine.as_str(),
+            new.certificate.0,
+            new.expires.millis()
+        ],
     )?;
     Ok(replaced.into_iter().rev().map(|(_, token)| token).collect())
 }
@@ -96,7 +102,7 @@ pub(super) fn session(c: &Connection, token: &TokenHash) -> Result<Option<Sessio
             Ok(Session {
                 uid: text(row, 0)?,
                 machine: text(row, 1)?,
-                certificate: get(row, 2)?,
+                certificate: Fingerprint(get(row, 2)?),
                 expires: Timestamp(get(row, 3)?),
                 ended,
             })
