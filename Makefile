@@ -53,7 +53,7 @@ doc:
 	RUSTDOCFLAGS="-D warnings -A rustdoc::private_intra_doc_links" $(CARGO) doc --locked --workspace --no-deps --lib --document-private-items
 
 unused:
-	@integration/tool.sh $(CARGO_MACHETE) --with-metadata
+	@integration/tool.sh $(CARGO_MACHETE)
 
 # Advisories only where their database can be had; the rest needs no network.
 deny:
