@@ -4,6 +4,7 @@
 //! or its meaning.
 
 mod chain;
+mod log;
 #[cfg(test)]
 mod tests;
 
@@ -14,6 +15,7 @@ use sss_common::record::Hash;
 use sss_common::{MachineName, NodeId, Timestamp, Uid};
 
 pub use chain::{AuditHead, ChainBreak, ChainCheck, Chained};
+pub use log::Audit;
 
 /// Makes the enum, the list of all and the words from one table.
 macro_rules! actions {

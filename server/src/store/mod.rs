@@ -23,6 +23,7 @@ mod rules;
 mod sharing;
 mod snapshot;
 pub mod sqlite;
+mod users;
 mod walk;
 
 use std::sync::Arc;
@@ -30,9 +31,9 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use bytes::Bytes;
 
-use sss_common::{PackId, Timestamp, Uid, Version};
+use sss_common::{PackId, Timestamp, Version};
 
-pub use audit::{AuditAction, AuditEntry, AuditHead, AuditOutcome, AuditRow};
+pub use audit::{Audit, AuditAction, AuditEntry, AuditHead, AuditOutcome, AuditRow};
 pub use content::Content;
 pub use deletions::Deletions;
 pub use keys::Keys;
@@ -41,6 +42,7 @@ pub use names::Names;
 pub use reclaim::Reclaim;
 pub use sharing::Sharing;
 pub use snapshot::{Contents, MetaSnapshot};
+pub use users::Users;
 pub use walk::{Kept, Totals, Versions, Walk};
 
 /// Why a transaction did not happen.
@@ -104,55 +106,6 @@ pub type Result<T> = std::result::Result<T, StoreError>;
 pub trait MetaStore: Users + Names + Content + Sharing + Keys + Reclaim + Deletions + Walk + Audit {}
 
 impl<S: Users + Names + Content + Sharing + Keys + Reclaim + Deletions + Walk + Audit> MetaStore for S {}
-
-/// Users and their sessions. Every method is one transaction; see [`MetaStore`].
-#[async_trait]
-pub trait Users: Send + Sync {
-    /// Adds a user and an empty home, mode 0700; `Exists` when the uid is taken.
-    async fn add_user(&self, user: NewUser, audit: AuditRow) -> Result<()>;
-    /// One user.
-    async fn user(&self, uid: &Uid) -> Result<Option<User>>;
-    /// All users in order.
-    async fn users(&self) -> Result<Vec<User>>;
-    /// Disables or enables; `NotFound` for an unknown uid. A disabled user's sessions end.
-    async fn set_disabled(&self, uid: &Uid, disabled: bool, audit: AuditRow) -> Result<()>;
-    /// Stores a session and replaces the user's oldest live ones beyond `keep` (at least 1, the new one included).
-    /// Returns the token hashes of those that it replaced, oldest first. `NotFound` for an unknown or disabled user,
-    /// `Exists` for a token that is there. Rows of sessions that ended, or ran out, more than a day ago are dropped.
-    async fn begin_session(
-        &self,
-        session: NewSession,
-        keep: usize,
-        audit: AuditRow,
-    ) -> Result<Vec<TokenHash>>;
-    /// A session, live, run out or ended; those of a disabled user have ended.
-    async fn session(&self, token: &TokenHash) -> Result<Option<Session>>;
-    /// Ends a session by logout; one that is not there or has ended is passed over.
-    async fn end_session(&self, token: &TokenHash, now: Timestamp, audit: AuditRow) -> Result<()>;
-}
-
-/// The audit log. A row that a change is handed with is in the log when and only when the change is done; `Unlogged`
-/// when the log does not take it. See [`MetaStore`].
-#[async_trait]
-pub trait Audit: Send + Sync {
-    /// Hands rows to the audit log and does not wait: they are durable within a second, in the order of the calls, ahead
-    /// of the row of any change that is asked for later. [`Audit::flush`] waits for them. While the log cannot be
-    /// written they are held and tried again, up to a bound; `Full` beyond it: these rows are lost, and a row will say so.
-    fn audit(&self, rows: Vec<AuditRow>) -> Result<()>;
-    /// Whether the log could be written the last time that rows waited for it: the failure, until it succeeds again.
-    fn audit_works(&self) -> Result<()>;
-    /// Up to `limit` rows behind `seq`, in order.
-    async fn audit_after(&self, seq: u64, limit: usize) -> Result<Vec<AuditEntry>>;
-    /// The log's last row.
-    async fn audit_head(&self) -> Result<AuditHead>;
-    /// The last row that was pruned; [`AuditHead::NONE`] where none was.
-    async fn audit_start(&self) -> Result<AuditHead>;
-    /// Removes up to `most` of the oldest rows that are from before that time, behind a new row that says which; the log
-    /// begins behind them. Says how many went.
-    async fn prune_audit(&self, before: Timestamp, most: usize, now: Timestamp) -> Result<u64>;
-    /// Waits until everything that was acknowledged, audit rows included, is durable.
-    async fn flush(&self) -> Result<()>;
-}
 
 /// Where packs are kept: sealed, immutable, each under its id.
 #[async_trait]

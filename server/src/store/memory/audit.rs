@@ -1,8 +1,42 @@
 //! The audit log: rows as they came, from which the chain is made anew for each question.
 
+use async_trait::async_trait;
 use sss_common::{Clock, SystemClock, Timestamp};
 
-use crate::store::{AuditAction, AuditEntry, AuditHead, AuditRow, Result, StoreError};
+use super::MemoryStore;
+use crate::store::{Audit, AuditAction, AuditEntry, AuditHead, AuditRow, Result, StoreError};
+
+#[async_trait]
+impl Audit for MemoryStore {
+    fn audit(&self, rows: Vec<AuditRow>) -> Result<()> {
+        self.state.lock().audit.hand_over(rows);
+        Ok(())
+    }
+
+    fn audit_works(&self) -> Result<()> {
+        self.read(|state| state.audit.works())
+    }
+
+    async fn audit_after(&self, seq: u64, limit: usize) -> Result<Vec<AuditEntry>> {
+        Ok(self.read(|state| state.audit.after(seq, limit)))
+    }
+
+    async fn audit_head(&self) -> Result<AuditHead> {
+        Ok(self.read(|state| state.audit.head()))
+    }
+
+    async fn audit_start(&self) -> Result<AuditHead> {
+        Ok(self.read(|state| state.audit.start()))
+    }
+
+    async fn prune_audit(&self, before: Timestamp, most: usize, now: Timestamp) -> Result<u64> {
+        self.write(|state| state.audit.prune(before, most, now))
+    }
+
+    async fn flush(&self) -> Result<()> {
+        self.audit_works()
+    }
+}
 
 #[derive(Clone)]
 pub(super) struct AuditLog {

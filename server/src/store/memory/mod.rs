@@ -11,12 +11,10 @@ mod names;
 mod reclaim;
 mod sharing;
 mod state;
+mod users;
 mod walk;
 
-use async_trait::async_trait;
 use parking_lot::Mutex;
-
-use sss_common::{Timestamp, Uid};
 
 use self::state::State;
 use super::*;
@@ -61,76 +59,5 @@ impl MemoryStore {
             state.audit.append(row)?;
             Ok(outcome)
         })
-    }
-}
-
-#[async_trait]
-impl Users for MemoryStore {
-    async fn add_user(&self, user: NewUser, audit: AuditRow) -> Result<()> {
-        self.write_audited(audit, |state| state.add_user(user))
-    }
-
-    async fn user(&self, uid: &Uid) -> Result<Option<User>> {
-        Ok(self.read(|state| state.users.get(uid).cloned()))
-    }
-
-    async fn users(&self) -> Result<Vec<User>> {
-        Ok(self.read(|state| state.users.values().cloned().collect()))
-    }
-
-    async fn set_disabled(&self, uid: &Uid, disabled: bool, audit: AuditRow) -> Result<()> {
-        self.write_audited(audit, |state| state.set_disabled(uid, disabled))
-    }
-
-    async fn begin_session(
-        &self,
-        session: NewSession,
-        keep: usize,
-        audit: AuditRow,
-    ) -> Result<Vec<TokenHash>> {
-        self.write_audited(audit, |state| state.begin_session(session, keep))
-    }
-
-    async fn session(&self, token: &TokenHash) -> Result<Option<Session>> {
-        Ok(self.read(|state| state.session(token).map(|kept| kept.session.clone())))
-    }
-
-    async fn end_session(&self, token: &TokenHash, now: Timestamp, audit: AuditRow) -> Result<()> {
-        self.write_audited(audit, |state| {
-            state.end_session(token, now);
-            Ok(())
-        })
-    }
-}
-
-#[async_trait]
-impl Audit for MemoryStore {
-    fn audit(&self, rows: Vec<AuditRow>) -> Result<()> {
-        self.state.lock().audit.hand_over(rows);
-        Ok(())
-    }
-
-    fn audit_works(&self) -> Result<()> {
-        self.read(|state| state.audit.works())
-    }
-
-    async fn audit_after(&self, seq: u64, limit: usize) -> Result<Vec<AuditEntry>> {
-        Ok(self.read(|state| state.audit.after(seq, limit)))
-    }
-
-    async fn audit_head(&self) -> Result<AuditHead> {
-        Ok(self.read(|state| state.audit.head()))
-    }
-
-    async fn audit_start(&self) -> Result<AuditHead> {
-        Ok(self.read(|state| state.audit.start()))
-    }
-
-    async fn prune_audit(&self, before: Timestamp, most: usize, now: Timestamp) -> Result<u64> {
-        self.write(|state| state.audit.prune(before, most, now))
-    }
-
-    async fn flush(&self) -> Result<()> {
-        self.audit_works()
     }
 }

@@ -4,11 +4,45 @@
 //! and another process that writes to the same file goes on where this one stopped. It is the last row of an index: no
 //! page more is read or written for it.
 
+use async_trait::async_trait;
 use rusqlite::{Connection, Row, params};
 use sss_common::{Clock, SystemClock, Timestamp};
 
+use super::SqliteStore;
 use super::rows::{all, change, get, int, limit, one, unsigned};
-use crate::store::{AuditEntry, AuditHead, AuditRow, Result, StoreError};
+use crate::store::{Audit, AuditEntry, AuditHead, AuditRow, Result, StoreError};
+
+#[async_trait]
+impl Audit for SqliteStore {
+    fn audit(&self, rows: Vec<AuditRow>) -> Result<()> {
+        self.writer.audit(rows)
+    }
+
+    fn audit_works(&self) -> Result<()> {
+        self.writer.audit_works()
+    }
+
+    async fn audit_after(&self, seq: u64, limit: usize) -> Result<Vec<AuditEntry>> {
+        self.read(move |c| after(c, seq, limit)).await
+    }
+
+    async fn audit_head(&self) -> Result<AuditHead> {
+        self.read(|c| head(c)).await
+    }
+
+    async fn audit_start(&self) -> Result<AuditHead> {
+        self.read(|c| start(c)).await
+    }
+
+    async fn prune_audit(&self, before: Timestamp, most: usize, now: Timestamp) -> Result<u64> {
+        self.write(move |c| prune(c, before, most, now)).await
+    }
+
+    /// A call that does nothing but wait for its transaction, which takes the held rows along.
+    async fn flush(&self) -> Result<()> {
+        self.write(|_| Ok(())).await
+    }
+}
 
 const COLUMNS: &str =
     "seq, time, user, machine, action, document, path, outcome, detail, request_id, previous, hash";

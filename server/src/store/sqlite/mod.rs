@@ -28,10 +28,7 @@ mod writer;
 use std::path::Path;
 use std::sync::Arc;
 
-use async_trait::async_trait;
 use rusqlite::{Connection, Transaction};
-
-use sss_common::{Timestamp, Uid};
 
 use self::readers::Readers;
 pub use self::snapshot::Snapshot;
@@ -92,78 +89,6 @@ impl SqliteStore {
 impl Drop for SqliteStore {
     fn drop(&mut self) {
         self.readers.close();
-    }
-}
-
-#[async_trait]
-impl Users for SqliteStore {
-    async fn add_user(&self, user: NewUser, audit: AuditRow) -> Result<()> {
-        self.write_audited(audit, move |c| users::add(c, &user)).await
-    }
-
-    async fn user(&self, uid: &Uid) -> Result<Option<User>> {
-        let uid = uid.clone();
-        self.read(move |c| users::find(c, &uid)).await
-    }
-
-    async fn users(&self) -> Result<Vec<User>> {
-        self.read(|c| users::list(c)).await
-    }
-
-    async fn set_disabled(&self, uid: &Uid, disabled: bool, audit: AuditRow) -> Result<()> {
-        let uid = uid.clone();
-        self.write_audited(audit, move |c| users::set_disabled(c, &uid, disabled)).await
-    }
-
-    async fn begin_session(
-        &self,
-        session: NewSession,
-        keep: usize,
-        audit: AuditRow,
-    ) -> Result<Vec<TokenHash>> {
-        self.write_audited(audit, move |c| users::begin_session(c, &session, keep)).await
-    }
-
-    async fn session(&self, token: &TokenHash) -> Result<Option<Session>> {
-        let token = *token;
-        self.read(move |c| users::session(c, &token)).await
-    }
-
-    async fn end_session(&self, token: &TokenHash, now: Timestamp, audit: AuditRow) -> Result<()> {
-        let token = *token;
-        self.write_audited(audit, move |c| users::end_session(c, &token, now)).await
-    }
-}
-
-#[async_trait]
-impl Audit for SqliteStore {
-    fn audit(&self, rows: Vec<AuditRow>) -> Result<()> {
-        self.writer.audit(rows)
-    }
-
-    fn audit_works(&self) -> Result<()> {
-        self.writer.audit_works()
-    }
-
-    async fn audit_after(&self, seq: u64, limit: usize) -> Result<Vec<AuditEntry>> {
-        self.read(move |c| audit::after(c, seq, limit)).await
-    }
-
-    async fn audit_head(&self) -> Result<AuditHead> {
-        self.read(|c| audit::head(c)).await
-    }
-
-    async fn audit_start(&self) -> Result<AuditHead> {
-        self.read(|c| audit::start(c)).await
-    }
-
-    async fn prune_audit(&self, before: Timestamp, most: usize, now: Timestamp) -> Result<u64> {
-        self.write(move |c| audit::prune(c, before, most, now)).await
-    }
-
-    /// A call that does nothing but wait for its transaction, which takes the held rows along.
-    async fn flush(&self) -> Result<()> {
-        self.write(|_| Ok(())).await
     }
 }
 

@@ -1,12 +1,55 @@
 //! Users and sessions.
 
+use async_trait::async_trait;
 use rusqlite::{Connection, Row, params};
 use sss_common::{NodeId, Timestamp, Uid};
 
-use super::nodes;
 use super::rows::{all, change, damaged, get, limit, one, text};
+use super::{SqliteStore, nodes};
 use crate::store::rules;
-use crate::store::{Ended, Fingerprint, NewSession, NewUser, Result, Session, StoreError, TokenHash, User};
+use crate::store::{
+    AuditRow, Ended, Fingerprint, NewSession, NewUser, Result, Session, StoreError, TokenHash, User, Users,
+};
+
+#[async_trait]
+impl Users for SqliteStore {
+    async fn add_user(&self, user: NewUser, audit: AuditRow) -> Result<()> {
+        self.write_audited(audit, move |c| add(c, &user)).await
+    }
+
+    async fn user(&self, uid: &Uid) -> Result<Option<User>> {
+        let uid = uid.clone();
+        self.read(move |c| find(c, &uid)).await
+    }
+
+    async fn users(&self) -> Result<Vec<User>> {
+        self.read(|c| list(c)).await
+    }
+
+    async fn set_disabled(&self, uid: &Uid, disabled: bool, audit: AuditRow) -> Result<()> {
+        let uid = uid.clone();
+        self.write_audited(audit, move |c| set_disabled(c, &uid, disabled)).await
+    }
+
+    async fn begin_session(
+        &self,
+        session: NewSession,
+        keep: usize,
+        audit: AuditRow,
+    ) -> Result<Vec<TokenHash>> {
+        self.write_audited(audit, move |c| begin_session(c, &session, keep)).await
+    }
+
+    async fn session(&self, token: &TokenHash) -> Result<Option<Session>> {
+        let token = *token;
+        self.read(move |c| session(c, &token)).await
+    }
+
+    async fn end_session(&self, token: &TokenHash, now: Timestamp, audit: AuditRow) -> Result<()> {
+        let token = *token;
+        self.write_audited(audit, move |c| end_session(c, &token, now)).await
+    }
+}
 
 const USER: &str = "SELECT uid, public_key, disabled, created, home FROM users";
 
