@@ -140,6 +140,14 @@ cases! {
         Step::List { seat: ALICE, path: path("@alice/d") },
         Step::Unmount(BOB),
     ];
+    /// A `close` behind a refused `fsync` is refused too, also of a document that the handle made.
+    a_close_after_a_refused_fsync_says_so: [
+        open(BOB, "@alice/d/a", REDIRECT),
+        put(ALICE, "@alice/d/a", 1),
+        write(BOB, 0, 2),
+        sync(BOB),
+        close(BOB),
+    ];
     a_draft_of_a_closed_file_is_tried_again: [
         put(ALICE, "@alice/a", 1),
         open(ALICE, "@alice/a", RW),

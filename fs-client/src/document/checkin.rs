@@ -83,8 +83,9 @@ impl Document {
         }
         let running = state.upload.take();
         let sent = |index, seq| running.as_ref().is_some_and(|up| up.has(index, seq));
-        // The server carries a pin of the base on; without one the new version needs its own.
-        let snapshot = Snapshot { hold: !state.pinned, ..state.draft.snapshot(sent) };
+        // The server carries a pin of the base on; without one the new version needs its own, while it is open.
+        let hold = !state.pinned && state.handles > 0;
+        let snapshot = Snapshot { hold, ..state.draft.snapshot(sent) };
         state.checkin = CheckIn::UnderWay(None);
         Ok(Some((state.attr.node, state.attr.version, snapshot, running)))
     }

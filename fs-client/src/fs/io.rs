@@ -32,7 +32,7 @@ pub struct OpenFile {
     reader: Reader,
     reads: bool,
     pub(super) writes: bool,
-    /// Made by this very `open`, and not closed once since.
+    /// Made by this very `open`, and neither closed nor written to since.
     untouched: AtomicBool,
 }
 
@@ -228,6 +228,7 @@ impl Fs {
             if !file.writes {
                 return Err(Failure::new(Errno::EBADF, "the file is open for reading only"));
             }
+            file.untouched.store(false, Ordering::Relaxed);
             file.document.write(offset, bytes).map_err(|error| self.failed(error))
         });
         self.noted(file.ino, "write", answer).map(|()| bytes.len())
