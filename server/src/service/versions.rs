@@ -81,7 +81,8 @@ impl NewVersion {
 }
 
 impl Service {
-    /// Seals the record of a document's version and says what must be committed for it. About 3 ms more for an `integrity` document: its signature.
+    /// Seals the record of a document's version and says what must be committed for it. About 3 ms more for an
+    /// `integrity` document: its signature.
     pub(super) async fn seal_version(
         &self,
         caller: &Caller,
@@ -131,8 +132,8 @@ impl Service {
         })
     }
 
-    /// Seals and commits a version of the document that the proof names; `audit` is what the audit log calls it, and the path. When it does not come about, the
-    /// pack that was written for it goes.
+    /// Seals and commits a version of the document that the proof names; `audit` is what the audit log calls it, and the
+    /// path. When it does not come about, the pack that was written for it goes.
     pub(super) async fn make_version(
         &self,
         caller: &Caller,

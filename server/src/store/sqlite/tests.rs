@@ -12,13 +12,15 @@ use tempfile::TempDir;
 use super::*;
 use crate::store::conformance::{ERASED, Rig, audit, name, new_user, uid, version, version_with_pack};
 
-fn place() -> (TempDir, PathBuf) {
+/// Where a database may stand, in a folder that goes with the first value.
+pub(super) fn place() -> (TempDir, PathBuf) {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("meta.db");
     (folder, path)
 }
 
-fn raw(path: &Path) -> Connection {
+/// The file without the store's own rules.
+pub(super) fn raw(path: &Path) -> Connection {
     Connection::open(path).unwrap()
 }
 

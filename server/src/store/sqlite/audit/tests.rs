@@ -1,25 +1,13 @@
 #![allow(clippy::unwrap_used)]
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
-
-use tempfile::TempDir;
 
 use crate::store::audit::{ChainBreak, ChainCheck, Chained};
 use crate::store::conformance::{LATER, audit, new_user};
+use crate::store::sqlite::tests::{place, raw};
 use crate::store::sqlite::{Snapshot, SqliteStore};
 use crate::store::{Audit, AuditOutcome, AuditRow, Users};
-use rusqlite::Connection;
-
-fn place() -> (TempDir, PathBuf) {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("meta.db");
-    (folder, path)
-}
-
-fn raw(path: &Path) -> Connection {
-    Connection::open(path).unwrap()
-}
 
 fn row(detail: &str) -> AuditRow {
     AuditRow { outcome: AuditOutcome::Allowed(detail.into()), ..audit("open") }
