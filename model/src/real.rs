@@ -150,7 +150,7 @@ impl Site for Real {
     }
 
     async fn maintain(&self) {
-        if let Err(failure) = self.service().maintain().await {
+        if let Err(failure) = self.service().upkeep.maintain().await {
             panic!("maintenance failed: {failure:?}");
         }
     }

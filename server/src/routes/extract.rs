@@ -45,7 +45,7 @@ impl FromRequestParts<App> for Session {
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Failure> {
         let peer = Peer::from_request_parts(parts, app).await?;
         let token = bearer(&parts.headers)?;
-        let caller = app.service.authenticate(&peer, token).await?;
+        let caller = app.service.logins.authenticate(&peer, token).await?;
         Span::current().record("user", field::display(caller.uid()));
         Ok(Session(caller))
     }

@@ -20,11 +20,11 @@ pub(super) async fn put(
 ) -> Answer {
     let request: GrantRequest = parse_json(&body, Code::BadGrant)?;
     request.when().map_err(|words| Failure::new(Code::BadGrant, words))?;
-    json(&app.service.put_grant(&caller, &path, request).await?)
+    json(&app.service.sharing.put_grant(&caller, &path, request).await?)
 }
 
 pub(super) async fn get(State(app): State<App>, Session(caller): Session, AtPath(path): AtPath) -> Answer {
-    json(&app.service.get_grants(&caller, &path).await?)
+    json(&app.service.sharing.get_grants(&caller, &path).await?)
 }
 
 /// `?grantee=bob`.
@@ -40,6 +40,6 @@ pub(super) async fn delete(
     AtPath(path): AtPath,
     Params(whose): Params<Whose>,
 ) -> Answer {
-    app.service.delete_grant(&caller, &path, &whose.grantee).await?;
+    app.service.sharing.delete_grant(&caller, &path, &whose.grantee).await?;
     Ok(StatusCode::NO_CONTENT.into_response())
 }

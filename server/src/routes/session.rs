@@ -21,15 +21,15 @@ pub(super) async fn challenge(
     peer: Peer,
     Json(request): Json<ChallengeRequest>,
 ) -> Answer {
-    json(&app.service.challenge(&peer, request).await?)
+    json(&app.service.logins.challenge(&peer, request).await?)
 }
 
 pub(super) async fn login(State(app): State<App>, peer: Peer, Json(request): Json<LoginRequest>) -> Answer {
-    json(&app.service.login(&peer, request).await?)
+    json(&app.service.logins.login(&peer, request).await?)
 }
 
 pub(super) async fn logout(State(app): State<App>, Session(caller): Session) -> Answer {
-    app.service.logout(&caller).await?;
+    app.service.logins.logout(&caller).await?;
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 

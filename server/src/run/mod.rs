@@ -54,7 +54,7 @@ async fn serve(options: Options) -> anyhow::Result<()> {
     let tls = Arc::new(Tls::load(&tls_dir)?);
     let opened = compose::open(&data_dir, keyring, config.settings()).await?;
     if let Some(path) = deletion_log {
-        let kept = opened.service.keep_deletion_log(&path).await;
+        let kept = opened.service.upkeep.keep_deletion_log(&path).await;
         kept.map_err(|failed| anyhow::anyhow!("{}: {failed}\n{}", path.display(), failed.way_on()))?;
     }
     let (listener, address) = bind(listen).await?;
@@ -71,7 +71,8 @@ async fn serve(options: Options) -> anyhow::Result<()> {
     doors.spawn(tls::serve(listener, tls.clone(), app, limits, stop.clone()));
     // Maintenance goes on while requests finish, and stops behind them.
     let upkeep = CancellationToken::new();
-    let maintenance = tokio::spawn(opened.service.clone().run_maintenance(upkeep.clone()));
+    let (service, until) = (opened.service.clone(), upkeep.clone());
+    let maintenance = tokio::spawn(async move { service.upkeep.run(until).await });
     if let Some((listener, from)) = redirect {
         doors.spawn(tls::serve_redirect(listener, address.port(), stop.clone()));
         announce("redirecting", from);

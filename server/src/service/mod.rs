@@ -1,35 +1,21 @@
 //! What can be asked of the server. Each call reads as a checklist: authorise, seal, make durable, commit, audit, answer.
 
-mod assemble;
-mod attributes;
 mod audit;
-mod challenges;
-mod checkin;
-mod checkout;
+mod base;
 mod content;
-mod create;
-pub mod deletion_log;
-mod digests;
 mod documents;
-mod editors;
-mod erasing;
-mod events;
 pub mod failure;
-mod grants;
 mod held;
-mod keys;
-mod maintenance;
+mod hub;
+mod logins;
 mod names;
-mod outcomes;
-mod pins;
-mod receipt;
-mod remove;
-mod rename;
-mod session;
-mod session_end;
-mod throttle;
-mod vacated;
-mod versions;
+mod paths;
+mod rights;
+mod settings;
+mod sharing;
+mod signing;
+mod upkeep;
+mod waking;
 
 use std::sync::Arc;
 
@@ -37,22 +23,23 @@ use bytes::Bytes;
 use futures::stream::BoxStream;
 use sss_common::wire::fs::Attr;
 use sss_common::{Clock, MachineName, Timestamp, Uid, Version};
-use tokio::sync::Notify;
 
 use crate::store::{Fingerprint, MetaStore, Stores, TokenHash};
-use challenges::Challenges;
-use content::ContentCache;
+use audit::AuditLog;
+use base::Base;
 pub use content::StreamFailed;
-use deletion_log::DeletionLog;
-pub use erasing::erase_all;
-use events::Hub;
+use content::{Contents, cache::ContentCache};
 pub use failure::{Failure, Outcome};
 use held::Held;
-pub use keys::StoredKeys;
-pub use outcomes::CheckinId;
-use session::SessionCache;
+pub use held::outcomes::CheckinId;
+use hub::Hub;
+pub use logins::Logins;
+use rights::Rights;
+pub use settings::Settings;
+pub use sharing::Sharing;
 use sss_vault::Vault;
-use throttle::Throttle;
+pub use upkeep::{StoredKeys, Upkeep, deletion_log, erase_all};
+use waking::Waking;
 
 /// A request's body or a check-out's content, as it streams.
 pub type ByteStream = BoxStream<'static, std::io::Result<Bytes>>;
@@ -68,7 +55,7 @@ pub struct Peer {
     pub request_id: String,
 }
 
-/// Who asks: made by [`Service::authenticate`] only.
+/// Who asks: made by [`Logins::authenticate`] only.
 #[derive(Clone, Debug)]
 pub struct Caller {
     pub(in crate::service) uid: Uid,
@@ -119,117 +106,48 @@ pub struct Checkout {
     pub body: ByteStream,
 }
 
-/// Limits and habits of the service, from the configuration.
-#[derive(Clone, Debug)]
-pub struct Settings {
-    /// A grant's length when none is given.
-    pub default_ttl: std::time::Duration,
-    /// The longest that a grant may be.
-    pub max_ttl: std::time::Duration,
-    /// A session's length.
-    pub session_ttl: std::time::Duration,
-    /// Sessions that a user may have at once; 1 is the contract's default.
-    pub sessions_per_user: usize,
-    /// How long a challenge serves.
-    pub challenge_ttl: std::time::Duration,
-    /// Failed logins of one uid from one machine before it is slowed down.
-    pub login_failures: u32,
-    /// The first wait then; it doubles with each further failure.
-    pub login_delay: std::time::Duration,
-    /// The longest wait.
-    pub login_delay_max: std::time::Duration,
-    /// Largest document in bytes; at most `limits::DOCUMENT_MAX`.
-    pub document_max: u64,
-    /// How long a superseded version is kept when nobody pins it.
-    pub keep_superseded: std::time::Duration,
-    /// How long an erasure of keys waits for others to go with it. Zero: a removal returns once its keys are erased.
-    pub erase_delay: std::time::Duration,
-    /// Bytes that stay free on the disk: check-ins are refused below.
-    pub min_free: u64,
-    /// How long rows of the audit log are kept; `None`: for ever.
-    pub audit_keep: Option<std::time::Duration>,
-}
-
-impl Default for Settings {
-    fn default() -> Self {
-        use std::time::Duration;
-        Settings {
-            default_ttl: Duration::from_secs(24 * 3600),
-            max_ttl: Duration::from_secs(366 * 24 * 3600),
-            session_ttl: Duration::from_secs(12 * 3600),
-            sessions_per_user: 1,
-            challenge_ttl: Duration::from_secs(60),
-            login_failures: 5,
-            login_delay: Duration::from_secs(1),
-            login_delay_max: Duration::from_secs(300),
-            document_max: sss_common::limits::DOCUMENT_MAX,
-            keep_superseded: Duration::from_secs(60),
-            erase_delay: Duration::from_millis(200),
-            min_free: 64 * 1024 * 1024,
-            audit_keep: None,
-        }
-    }
-}
-
 /// The server's whole ability, without HTTP.
 pub struct Service {
-    stores: Stores,
-    vault: Arc<Vault>,
+    /// Who logs in.
+    pub logins: Logins,
+    /// Grants.
+    pub sharing: Sharing,
+    /// What happens beside the calls.
+    pub upkeep: Upkeep,
+    meta: Arc<dyn MetaStore>,
     clock: Arc<dyn Clock>,
-    settings: Settings,
-    challenges: Challenges,
-    throttle: Throttle,
-    sessions: SessionCache,
-    held: Held,
-    hub: Hub,
-    contents: ContentCache,
-    /// Something may be there to reclaim.
-    work: Notify,
-    /// Keys are queued for erasure.
-    erase: Notify,
-    /// Held by who erases.
-    erasing: tokio::sync::Mutex<()>,
-    /// The deletion log's copy on another medium.
-    deletion_log: std::sync::OnceLock<DeletionLog>,
-    /// Whether the audit log can be written, as the administrator was told.
-    alarm: audit::Alarm,
+    audit: Arc<AuditLog>,
+    rights: Arc<Rights>,
+    contents: Contents,
+    held: Arc<Held>,
+    hub: Arc<Hub>,
+    waking: Arc<Waking>,
 }
 
 impl Service {
-    /// A service on these stores and keys. Run [`Service::run_maintenance`] beside it.
+    /// A service on these stores and keys. Run [`Upkeep::run`] beside it.
     pub fn new(stores: Stores, vault: Arc<Vault>, clock: Arc<dyn Clock>, settings: Settings) -> Arc<Self> {
-        let throttle = Throttle::new(settings.login_failures, settings.login_delay, settings.login_delay_max);
+        let base = Base::new(stores, vault, clock, settings);
+        let (rights, held, hub) =
+            (Arc::new(Rights::new(&base)), Arc::<Held>::default(), Arc::<Hub>::default());
+        let (waking, opened) = (Arc::<Waking>::default(), Arc::<ContentCache>::default());
         Arc::new(Service {
-            stores,
-            vault,
-            clock,
-            settings,
-            challenges: Challenges::default(),
-            throttle,
-            sessions: SessionCache::default(),
-            held: Held::default(),
-            hub: Hub::default(),
-            contents: ContentCache::default(),
-            work: Notify::new(),
-            erase: Notify::new(),
-            erasing: tokio::sync::Mutex::new(()),
-            deletion_log: std::sync::OnceLock::new(),
-            alarm: audit::Alarm::default(),
+            logins: Logins::new(&base, held.clone(), hub.clone()),
+            sharing: Sharing::new(&base, rights.clone(), hub.clone()),
+            upkeep: Upkeep::new(&base, opened.clone(), held.clone(), waking.clone()),
+            contents: Contents::new(&base, opened, held.clone(), waking.clone()),
+            meta: base.stores.meta,
+            clock: base.clock,
+            audit: base.audit,
+            rights,
+            held,
+            hub,
+            waking,
         })
     }
 
     fn now(&self) -> Timestamp {
         self.clock.now()
-    }
-
-    /// Something was removed, replaced or unpinned.
-    fn has_work(&self) {
-        self.erase.notify_one();
-        self.work.notify_one();
-    }
-
-    fn meta(&self) -> &dyn MetaStore {
-        &*self.stores.meta
     }
 }
 

@@ -113,7 +113,7 @@ impl Stage {
             let request = RemoveRequest { parent: home, name: name.parse()?, folder: false };
             told(self.service.fs_remove(&self.caller, request).await)?;
         }
-        told(self.service.maintain().await)?;
+        told(self.service.upkeep.maintain().await)?;
         self.meta.flush().await.advice("the scratch copy's disk may be full")
     }
 }
@@ -126,14 +126,15 @@ async fn log_in(service: &Service, meta: &Arc<dyn MetaStore>) -> anyhow::Result<
     meta.add_user(NewUser { uid: uid.clone(), public_key, now }, row).await?;
     let peer =
         Peer { machine: "drill".parse()?, certificate: Fingerprint([0; 32]), request_id: "drill".into() };
-    let challenge = told(service.challenge(&peer, ChallengeRequest { uid: uid.clone() }).await)?.challenge;
+    let challenge =
+        told(service.logins.challenge(&peer, ChallengeRequest { uid: uid.clone() }).await)?.challenge;
     let statement = login::statement(&peer.machine, &uid, &challenge);
     let mut signature = vec![0; key.public_modulus_len()];
     let signed = key.sign(&RSA_PSS_SHA256, &SystemRandom::new(), statement.as_bytes(), &mut signature);
     signed.map_err(|_| anyhow!("the drill's user cannot sign"))?;
     let signature = STANDARD.encode(signature);
-    let token = told(service.login(&peer, LoginRequest { uid, statement, signature }).await)?.token;
-    told(service.authenticate(&peer, &token).await)
+    let token = told(service.logins.login(&peer, LoginRequest { uid, statement, signature }).await)?.token;
+    told(service.logins.authenticate(&peer, &token).await)
 }
 
 fn key_pair() -> Option<(RsaKeyPair, String)> {

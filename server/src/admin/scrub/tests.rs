@@ -70,7 +70,7 @@ impl World {
             certificate: Fingerprint([1; 32]),
             request_id: "test".into(),
         };
-        let alice = service.authenticate(&peer, TOKEN).await.unwrap();
+        let alice = service.logins.authenticate(&peer, TOKEN).await.unwrap();
         World { dir, meta, service, alice }
     }
 

@@ -6,7 +6,7 @@ use crate::store::StoreError;
 
 /// What the administrator was told last.
 #[derive(Default)]
-pub(in crate::service) struct Alarm {
+pub(super) struct Alarm {
     raised: AtomicBool,
 }
 

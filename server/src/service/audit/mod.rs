@@ -14,17 +14,34 @@ mod retention;
 #[cfg(test)]
 mod tests;
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use sss_common::wire::session::LoginRequest;
-use sss_common::{Code, NodeId};
+use sss_common::{Clock, Code, NodeId};
 
-use super::{Caller, Failure, Outcome, Peer, Service};
+use super::{Caller, Failure, Outcome, Peer};
 pub(super) use crate::store::{AuditAction, AuditOutcome, AuditRow};
-use crate::store::{Seen, StoreError};
-pub(super) use alarm::Alarm;
+use crate::store::{MetaStore, Seen, StoreError};
+use alarm::Alarm;
 
-impl Service {
+/// Writes the rows, and knows whether that works.
+pub(super) struct AuditLog {
+    meta: Arc<dyn MetaStore>,
+    clock: Arc<dyn Clock>,
+    /// How long rows are kept; `None`: for ever.
+    keep: Option<Duration>,
+    /// Whether the log can be written, as the administrator was told.
+    alarm: Alarm,
+}
+
+impl AuditLog {
+    pub(super) fn new(meta: Arc<dyn MetaStore>, clock: Arc<dyn Clock>, keep: Option<Duration>) -> Self {
+        AuditLog { meta, clock, keep, alarm: Alarm::default() }
+    }
+
     /// A row about a node, to be committed with the change that it tells of. `detail` may be empty.
-    pub(super) fn audit_row(
+    pub(super) fn row(
         &self,
         caller: &Caller,
         action: AuditAction,
@@ -43,7 +60,7 @@ impl Service {
         action: AuditAction,
         outcome: AuditOutcome,
     ) -> AuditRow {
-        self.row(&caller.peer, caller.uid.clone(), action, outcome)
+        self.row_of(&caller.peer, caller.uid.clone(), action, outcome)
     }
 
     /// Writes a row about a node without keeping the caller waiting.
@@ -75,18 +92,18 @@ impl Service {
     /// Writes a log-in's refusal down.
     pub(super) fn note_refused_login(&self, peer: &Peer, request: &LoginRequest, reason: &str) {
         let outcome = AuditOutcome::Refused(reason.into());
-        self.hand_over(self.row(peer, request.uid.clone(), AuditAction::Login, outcome));
+        self.hand_over(self.row_of(peer, request.uid.clone(), AuditAction::Login, outcome));
     }
 
     /// A row about a log-in that succeeds, to be committed with the session.
     pub(super) fn login_row(&self, peer: &Peer, uid: &sss_common::Uid) -> AuditRow {
-        self.row(peer, uid.clone(), AuditAction::Login, AuditOutcome::allowed())
+        self.row_of(peer, uid.clone(), AuditAction::Login, AuditOutcome::allowed())
     }
 
     /// Writes a row and waits until it is durable.
     pub(super) async fn record(&self, row: AuditRow) -> Outcome<()> {
-        self.meta().audit(vec![row])?;
-        Ok(self.meta().flush().await?)
+        self.meta.audit(vec![row])?;
+        Ok(self.meta.flush().await?)
     }
 
     /// Refuses what may not happen unlogged while the log cannot be written.
@@ -96,18 +113,18 @@ impl Service {
 
     /// Whether the log can be written; a change is told of in the server's own log.
     pub(super) fn log_works(&self) -> Result<(), StoreError> {
-        let works = self.meta().audit_works();
+        let works = self.meta.audit_works();
         self.alarm.heed(works.as_ref().err());
         works
     }
 
     fn hand_over(&self, row: AuditRow) {
-        if let Err(error) = self.meta().audit(vec![row]) {
+        if let Err(error) = self.meta.audit(vec![row]) {
             self.alarm.heed(Some(&error));
         }
     }
 
-    fn row(
+    fn row_of(
         &self,
         peer: &Peer,
         user: sss_common::Uid,
@@ -115,7 +132,7 @@ impl Service {
         outcome: AuditOutcome,
     ) -> AuditRow {
         AuditRow {
-            time: self.now(),
+            time: self.clock.now(),
             user: Some(user),
             machine: Some(peer.machine.clone()),
             action,

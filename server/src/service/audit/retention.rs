@@ -7,22 +7,23 @@ use std::time::Duration;
 
 use sss_common::Timestamp;
 
-use crate::service::{Outcome, Service};
+use super::AuditLog;
+use crate::service::Outcome;
 
 /// Rows that one transaction removes: others wait for it.
 const BATCH: usize = 10_000;
 
 const DAY_MS: i64 = 24 * 3600 * 1000;
 
-impl Service {
+impl AuditLog {
     /// Removes the rows that are older than the configuration keeps them.
-    pub(in crate::service) async fn prune_audit(&self) -> Outcome<()> {
-        let Some(keep) = self.settings.audit_keep else { return Ok(()) };
-        let now = self.now();
+    pub(in crate::service) async fn prune(&self) -> Outcome<()> {
+        let Some(keep) = self.keep else { return Ok(()) };
+        let now = self.clock.now();
         let before = first_kept(now, keep);
         let mut pruned = 0;
         loop {
-            let gone = self.meta().prune_audit(before, BATCH, now).await?;
+            let gone = self.meta.prune_audit(before, BATCH, now).await?;
             pruned += gone;
             if gone < BATCH as u64 {
                 break;

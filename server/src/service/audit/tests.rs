@@ -17,8 +17,8 @@ on_both_stores! { rows_have_their_paths_and_order what_is_hidden_leaves_no_row r
 
 /// The log as words: `action path outcome`, from the last to the first but `skip`.
 async fn log(world: &World, skip: u64) -> Vec<String> {
-    world.service.meta().flush().await.unwrap();
-    let rows = world.service.meta().audit_after(skip, 10_000).await.unwrap();
+    world.service.meta.flush().await.unwrap();
+    let rows = world.service.meta.audit_after(skip, 10_000).await.unwrap();
     let shown = |row: &crate::store::AuditEntry| {
         let user = row.user.as_deref().unwrap_or("-");
         format!("{user} {} {} {} {}", row.action, row.path, row.outcome, row.detail).trim_end().to_owned()
@@ -27,7 +27,7 @@ async fn log(world: &World, skip: u64) -> Vec<String> {
 }
 
 async fn verified(world: &World) -> Chained {
-    let meta = world.service.meta();
+    let meta = &*world.service.meta;
     meta.flush().await.unwrap();
     let mut check = ChainCheck::new(meta.audit_start().await.unwrap(), None);
     for row in meta.audit_after(0, 100_000).await.unwrap() {
@@ -57,7 +57,7 @@ async fn rows_have_their_paths_and_order(world: World) {
         .delete_document(&alice(), &"@alice/d/g".parse().unwrap(), crate::service::Precondition::None)
         .await
         .unwrap();
-    world.service.logout(&alice()).await.unwrap();
+    world.service.logins.logout(&alice()).await.unwrap();
     let rows = log(&world, before).await;
     let until = rows[2].rsplit(' ').next().unwrap().to_owned();
     let epoch = rows[12].rsplit(' ').next().unwrap().to_owned();
@@ -141,7 +141,7 @@ async fn without_a_log_nothing_is_checked_out_or_in() {
     );
     // What is committed with its row fails with it.
     assert_eq!(code(world.create(&alice(), "@alice/d", Kind::Folder).await), Code::Unavailable);
-    let login = world.service.logout(&alice()).await;
+    let login = world.service.logins.logout(&alice()).await;
     assert_eq!(code(login), Code::Unavailable);
     // Who may not is told so all the same, and that is written down once it can be.
     assert_eq!(code(world.get(&bob(), "@alice/f").await), Code::NoRight);
@@ -176,23 +176,23 @@ fn the_alarm_is_raised_once() {
 async fn retention_keeps_the_chain(mut world: World) {
     let keep = Duration::from_secs(30 * 24 * 3600);
     world.put(&alice(), "@alice/f", b"x").await.unwrap();
-    world.service.prune_audit().await.unwrap();
+    world.service.audit.prune().await.unwrap();
     let whole = verified(&world).await;
     assert_eq!(whole.start.seq, 0, "for ever is the default");
     let settings = crate::service::Settings { audit_keep: Some(keep), min_free: 0, ..Default::default() };
     world.restart(settings).await;
-    world.service.prune_audit().await.unwrap();
+    world.service.audit.prune().await.unwrap();
     assert_eq!(verified(&world).await.start.seq, 0);
     world.clock.advance(keep);
     world.put(&alice(), "@alice/f", b"y").await.unwrap();
     world.clock.advance(Duration::from_secs(24 * 3600));
-    world.service.prune_audit().await.unwrap();
+    world.service.audit.prune().await.unwrap();
     let pruned = verified(&world).await;
     assert_eq!(pruned.start, whole.head);
     assert_eq!(
         log(&world, 0).await.iter().map(|row| row.split(' ').nth(1).unwrap()).collect::<Vec<_>>(),
         ["checkin", "prune"]
     );
-    world.service.prune_audit().await.unwrap();
+    world.service.audit.prune().await.unwrap();
     assert_eq!(verified(&world).await, pruned, "once a day");
 }

@@ -53,16 +53,16 @@ async fn a_missing_or_short_pack_is_found(world: World) {
 async fn orphans_are_swept(world: World) {
     world.put(&alice(), "@alice/f", &bytes(200_000, 1)).await.unwrap();
     let orphan = sss_common::PackId::random();
-    let mut writer = world.service.stores.blobs.begin(orphan).await.unwrap();
+    let mut writer = world.stores.blobs.begin(orphan).await.unwrap();
     writer.write(Bytes::from_static(b"left by a crash")).await.unwrap();
     writer.finish().await.unwrap();
     // Files are dated by the machine, so the test's clock is moved to a day behind the machine's.
     let machine = sss_common::SystemClock.now();
     world.clock.advance(machine.since(world.clock.now()));
-    world.service.sweep_orphans().await.unwrap();
+    world.service.upkeep.sweep_orphans().await.unwrap();
     assert_eq!(pack_files(&world).len(), 2, "too young to be an orphan");
     world.wait(24 * 3600);
-    world.service.sweep_orphans().await.unwrap();
+    world.service.upkeep.sweep_orphans().await.unwrap();
     assert_eq!(pack_files(&world).len(), 1);
     assert!(world.get(&alice(), "@alice/f").await.is_ok());
 }
@@ -74,13 +74,13 @@ async fn a_pack_that_is_held_is_no_orphan(world: World) {
     world.clock.advance(machine.since(world.clock.now()));
     world.wait(24 * 3600);
     let until = world.clock.now().after(Duration::from_secs(60));
-    world.service.meta().hold("backup", until).await.unwrap();
+    world.service.meta.hold("backup", until).await.unwrap();
     world.service.delete_document(&alice(), &"@alice/f".parse().unwrap(), Precondition::None).await.unwrap();
-    world.service.maintain().await.unwrap();
-    world.service.sweep_orphans().await.unwrap();
+    world.service.upkeep.maintain().await.unwrap();
+    world.service.upkeep.sweep_orphans().await.unwrap();
     assert_eq!(pack_files(&world).len(), 1, "the backup needs it");
-    world.service.meta().release("backup").await.unwrap();
-    world.service.maintain().await.unwrap();
+    world.service.meta.release("backup").await.unwrap();
+    world.service.upkeep.maintain().await.unwrap();
     assert_eq!(pack_files(&world).len(), 0);
 }
 

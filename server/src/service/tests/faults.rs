@@ -54,10 +54,10 @@ on_faulty_stores! {
 impl World {
     /// Packs in the blob store, and those of them that no row names.
     async fn packs(&self) -> (usize, usize) {
-        let packs = self.service.stores.blobs.list().await.unwrap();
+        let packs = self.stores.blobs.list().await.unwrap();
         let mut orphans = 0;
         for (pack, _) in &packs {
-            orphans += usize::from(!self.service.stores.meta.has_pack(*pack).await.unwrap());
+            orphans += usize::from(!self.service.meta.has_pack(*pack).await.unwrap());
         }
         (packs.len(), orphans)
     }
@@ -111,8 +111,8 @@ async fn a_commit_that_fails_loses_nothing(world: World, faulty: Arc<FaultyMeta>
     assert_eq!(made.version, Version(2));
     assert!(world.get(&alice(), "@alice/f").await.unwrap() == new);
     world.wait(20 * 365 * 24 * 3600);
-    world.service.sweep_orphans().await.unwrap();
-    world.service.maintain().await.unwrap();
+    world.service.upkeep.sweep_orphans().await.unwrap();
+    world.service.upkeep.maintain().await.unwrap();
     assert_eq!(world.packs().await, (1, 0), "the sweeper finds what was left");
 }
 
@@ -127,7 +127,7 @@ async fn a_commit_whose_answer_is_lost_keeps_its_version(mut world: World, fault
     assert_eq!(world.attr(&alice(), "@alice/f").await.unwrap().version, Version(2));
     assert!(world.get(&alice(), "@alice/f").await.unwrap() == new);
     world.wait(3600);
-    world.service.maintain().await.unwrap();
+    world.service.upkeep.maintain().await.unwrap();
     assert!(world.get(&alice(), "@alice/f").await.unwrap() == new, "its key was not erased");
     world.restart(Settings { min_free: 0, ..Settings::default() }).await;
     assert!(world.get(&alice(), "@alice/f").await.unwrap() == new);
@@ -197,7 +197,7 @@ async fn whatever_call_fails_a_name_is_here_or_there(world: World, faulty: Arc<F
                     world.service.fs_remove(&alice(), remove).await.unwrap();
                 }
             }
-            world.service.maintain().await.unwrap();
+            world.service.upkeep.maintain().await.unwrap();
             if failed == 0 {
                 break;
             }
@@ -255,7 +255,7 @@ async fn a_session_that_ends_during_the_body_refuses_it(world: World, _: Arc<Fau
     let node = world.attr(&alice(), "@alice/f").await.unwrap().node;
     world.grant(&alice(), "@alice/f", "bob", Right::Both, 100).await;
     let service = world.service.clone();
-    let logout = async move { service.logout(&bob()).await.unwrap() };
+    let logout = async move { service.logins.logout(&bob()).await.unwrap() };
     let outcome = world.checkin_during(&bob(), node, Version(1), &bytes(LARGE, 2), logout).await;
     assert_eq!(code(outcome), Code::SessionExpired);
     assert_eq!(world.get(&alice(), "@alice/f").await.unwrap(), b"text");

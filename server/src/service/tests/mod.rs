@@ -47,6 +47,9 @@ pub(crate) use on_both_stores;
 /// A service with alice, bob and carol.
 pub(super) struct World {
     pub(super) service: Arc<Service>,
+    pub(super) stores: Stores,
+    pub(super) vault: Arc<Vault>,
+    pub(super) settings: Settings,
     pub(super) clock: Arc<ManualClock>,
     pub(super) dir: TempDir,
 }
@@ -87,20 +90,22 @@ impl World {
             Vault::open(copy_of_keys(dir.path()), Arc::new(StoredKeys(meta.clone())), None).await.unwrap();
         let clock = Arc::new(ManualClock::at(START));
         let settings = Settings { min_free: 0, ..Settings::default() };
-        let service = Service::new(Stores { meta, blobs }, Arc::new(vault), clock.clone(), settings);
-        World { service, clock, dir }
+        let (stores, vault) = (Stores { meta, blobs }, Arc::new(vault));
+        let service = Service::new(stores.clone(), vault.clone(), clock.clone(), settings.clone());
+        World { service, stores, vault, settings, clock, dir }
     }
 
     /// The server's next start, with other settings: what only its memory had is gone.
     pub(super) async fn restart(&mut self, settings: Settings) {
-        let stores = self.service.stores.clone();
+        let stores = self.stores.clone();
         let last_leaf = stores.meta.last_leaf().await.unwrap();
         let keys = Arc::new(StoredKeys(stores.meta.clone()));
         let vault = Vault::open(paths(self.dir.path()), keys, last_leaf).await.unwrap();
         if let Some(queued) = stores.meta.last_queued().await.unwrap() {
             vault.pass_over(queued);
         }
-        self.service = Service::new(stores, Arc::new(vault), self.clock.clone(), settings);
+        (self.vault, self.settings) = (Arc::new(vault), settings.clone());
+        self.service = Service::new(stores, self.vault.clone(), self.clock.clone(), settings);
     }
 
     pub(super) fn wait(&self, seconds: u64) {
@@ -124,8 +129,8 @@ impl World {
     }
 
     pub(super) async fn attr(&self, who: &Caller, path: &str) -> Outcome<Attr> {
-        let seen = self.service.seen_path(who, &path.parse().unwrap()).await?;
-        Ok(self.service.attr_of(&seen))
+        let seen = self.service.rights.seen_path(who, &path.parse().unwrap()).await?;
+        Ok(self.service.rights.attr_of(&seen))
     }
 
     pub(super) async fn grant(&self, who: &Caller, path: &str, to: &str, right: Right, seconds: u64) {
@@ -137,7 +142,7 @@ impl World {
 
     pub(super) async fn revoke(&self, who: &Caller, path: &str, from: &str) {
         let grantee: Grantee = from.parse().unwrap();
-        self.service.delete_grant(who, &path.parse().unwrap(), &grantee).await.unwrap();
+        self.service.sharing.delete_grant(who, &path.parse().unwrap(), &grantee).await.unwrap();
     }
 
     pub(super) async fn mkdir(&self, who: &Caller, path: &str) -> NodeId {
@@ -147,7 +152,7 @@ impl World {
     pub(super) async fn create(&self, who: &Caller, path: &str, kind: Kind) -> Outcome<CreateResponse> {
         let mut path: DocPath = path.parse().unwrap();
         let name = path.names.pop().unwrap();
-        let parent = self.service.seen_path(who, &path).await?.node.id;
+        let parent = self.service.rights.seen_path(who, &path).await?.node.id;
         let request = CreateRequest { parent, name, kind, mode: 0o644, flag: None, target: None };
         self.service.fs_create(who, request).await
     }
@@ -155,8 +160,8 @@ impl World {
     pub(super) async fn rename(&self, who: &Caller, from: &str, to: &str) -> Outcome<RenameResponse> {
         let (mut from, mut to): (DocPath, DocPath) = (from.parse().unwrap(), to.parse().unwrap());
         let (name, new_name) = (from.names.pop().unwrap(), to.names.pop().unwrap());
-        let parent = self.service.seen_path(who, &from).await?.node.id;
-        let new_parent = self.service.seen_path(who, &to).await?.node.id;
+        let parent = self.service.rights.seen_path(who, &from).await?.node.id;
+        let new_parent = self.service.rights.seen_path(who, &to).await?.node.id;
         let request = RenameRequest { parent, name, new_parent, new_name, no_replace: false };
         self.service.fs_rename(who, request).await
     }

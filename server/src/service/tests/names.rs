@@ -112,7 +112,7 @@ async fn a_rename_onto_a_document_checks_in(world: World) {
         assert!(world.get(&bob(), &path).await.unwrap() == content, "grants and content are together");
         assert_eq!(code(world.get(&alice(), "@alice/tmp").await), Code::NotFound);
         world.wait(200);
-        world.service.maintain().await.unwrap();
+        world.service.upkeep.maintain().await.unwrap();
         assert!(
             world.get(&alice(), &path).await.unwrap() == content,
             "the pack outlives the document it came with"

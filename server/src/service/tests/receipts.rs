@@ -29,7 +29,7 @@ impl World {
 
     /// What a receipt says, once its signature is checked.
     fn said(&self, signed: &SignedReceipt) -> Receipt {
-        let key = RsaPublicKey::from_public_key_pem(self.service.vault.public_key_pem()).unwrap();
+        let key = RsaPublicKey::from_public_key_pem(self.vault.public_key_pem()).unwrap();
         assert!(signed.is_signed_by(&key));
         signed.receipt().unwrap()
     }
@@ -47,8 +47,8 @@ async fn a_receipt_says_what_was_deleted_and_is_signed(world: World) {
     let document = world.attr(&alice(), "@alice/d/f").await.unwrap().node;
     world.wait(7);
     let receipt = world.said(&world.delete(&alice(), "@alice/d/f").await.unwrap());
-    let deletion = world.service.meta().deletion(document).await.unwrap().unwrap();
-    assert_eq!(receipt.store, world.service.vault.store_id());
+    let deletion = world.service.meta.deletion(document).await.unwrap().unwrap();
+    assert_eq!(receipt.store, world.vault.store_id());
     assert_eq!((receipt.document, receipt.path.as_str()), (document, "@alice/d/f"));
     assert_eq!((&receipt.home, &receipt.deleted_by), (&uid("alice"), &uid("alice")));
     assert_eq!(receipt.deleted, START.after(Duration::from_secs(7)));
@@ -57,8 +57,8 @@ async fn a_receipt_says_what_was_deleted_and_is_signed(world: World) {
     assert_eq!((receipt.keys.count(), receipt.shared_keys.is_empty()), (2, true));
     let erasure = receipt.erasure.unwrap();
     assert_eq!(Some(Erased { epoch: erasure.epoch, time: erasure.time }), deletion.erased);
-    assert_eq!(erasure.epoch, world.service.vault.forgotten_before().await);
-    assert!(world.service.meta().erasures(9).await.unwrap().is_empty());
+    assert_eq!(erasure.epoch, world.vault.forgotten_before().await);
+    assert!(world.service.meta.erasures(9).await.unwrap().is_empty());
 }
 
 async fn a_receipt_is_the_same_text_every_time(world: World) {
@@ -127,7 +127,7 @@ async fn no_receipt_while_a_key_is_queued(world: World) {
     assert_eq!(code(world.receipt(&bob(), document).await), Code::NotFound);
     world.keyring(true);
     let receipt = world.said(&world.receipt(&alice(), document).await.unwrap());
-    assert_eq!(receipt.erasure.unwrap().epoch, world.service.vault.forgotten_before().await);
+    assert_eq!(receipt.erasure.unwrap().epoch, world.vault.forgotten_before().await);
 }
 
 /// The keyring's medium goes away between the transaction and the last step.
@@ -137,7 +137,7 @@ async fn no_receipt_while_the_keyring_holds_the_old_root(world: World) {
     let document = world.attr(&alice(), "@alice/f").await.unwrap().node;
     let remove = RemoveRequest { parent, name: "f".parse().unwrap(), folder: false };
     world.service.fs_remove(&alice(), remove).await.unwrap();
-    let (meta, vault) = (world.service.meta(), &world.service.vault);
+    let (meta, vault) = (&world.service.meta, &world.vault);
     let erasing = vault.begin_erase(&meta.erasures(9).await.unwrap()).await.unwrap();
     let at = Erased { epoch: erasing.epoch(), time: world.clock.now() };
     meta.erased(erasing.leaves(), erasing.images(), at).await.unwrap();
@@ -156,15 +156,15 @@ async fn what_was_deleted_together_is_forgotten_together(world: World) {
     for path in &paths {
         world.put(&alice(), path, b"x").await.unwrap();
     }
-    let before = world.service.vault.forgotten_before().await;
+    let before = world.vault.forgotten_before().await;
     let receipts = futures::future::join_all(
         paths.iter().map(|path| async { world.delete(&alice(), path).await.unwrap() }),
     );
     for receipt in receipts.await {
         let erasure = world.said(&receipt).erasure.unwrap();
-        assert!(erasure.epoch > before && erasure.epoch <= world.service.vault.forgotten_before().await);
+        assert!(erasure.epoch > before && erasure.epoch <= world.vault.forgotten_before().await);
     }
-    let keys: Numbers = world.service.meta().erasures(9).await.unwrap().into_iter().collect();
+    let keys: Numbers = world.service.meta.erasures(9).await.unwrap().into_iter().collect();
     assert!(keys.is_empty());
 }
 

@@ -19,7 +19,7 @@ async fn full(world: &mut World) -> NodeId {
 
 async fn a_full_disk_refuses_what_takes_room_and_changes_nothing(mut world: World) {
     let node = full(&mut world).await;
-    let packs = world.service.stores.blobs.list().await.unwrap().len();
+    let packs = world.stores.blobs.list().await.unwrap().len();
     assert_eq!(code(world.put(&alice(), "@alice/f", &bytes(200_000, 1)).await), Code::DiskFull);
     assert_eq!(code(world.put(&alice(), "@alice/new", b"small").await), Code::DiskFull);
     assert_eq!(code(world.checkin(&bob(), node, Version(1), &[(0, b"B")], 6).await), Code::DiskFull);
@@ -38,7 +38,7 @@ async fn a_full_disk_refuses_what_takes_room_and_changes_nothing(mut world: Worl
     for name in ["@alice/new", "@alice/made"] {
         assert_eq!(code(world.attr(&alice(), name).await), Code::NotFound, "{name}");
     }
-    assert_eq!(world.service.stores.blobs.list().await.unwrap().len(), packs, "no pack was left");
+    assert_eq!(world.stores.blobs.list().await.unwrap().len(), packs, "no pack was left");
     assert_eq!(world.service.fs_statfs(&alice(), sss_common::wire::Empty {}).await.unwrap().available, 0);
 }
 

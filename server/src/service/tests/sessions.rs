@@ -34,7 +34,7 @@ async fn signed_as(
     statement: impl Fn(&str) -> String,
 ) -> LoginRequest {
     let request = ChallengeRequest { uid: uid.parse().unwrap() };
-    let statement = statement(&world.service.challenge(peer, request).await.unwrap().challenge);
+    let statement = statement(&world.service.logins.challenge(peer, request).await.unwrap().challenge);
     let signature = login::sign(&user_key(key_of).0, statement.as_bytes());
     let signature = base64::engine::general_purpose::STANDARD.encode(signature);
     LoginRequest { uid: uid.parse().unwrap(), statement, signature }
@@ -42,15 +42,15 @@ async fn signed_as(
 
 async fn login_as(world: &World, peer: &Peer, uid: &str) -> String {
     let request = signed(world, peer, uid, uid).await;
-    world.service.login(peer, request).await.unwrap().token
+    world.service.logins.login(peer, request).await.unwrap().token
 }
 
 async fn a_signed_statement_opens_a_session(world: World) {
     let token = login_as(&world, &peer("client1"), "alice").await;
-    let caller = world.service.authenticate(&peer("client1"), &token).await.unwrap();
+    let caller = world.service.logins.authenticate(&peer("client1"), &token).await.unwrap();
     assert_eq!(caller.uid(), &uid("alice"));
     assert_eq!(token.len(), 43, "256 bits in base64");
-    assert_eq!(code(world.service.authenticate(&peer("client1"), "guess").await), Code::NotLoggedIn);
+    assert_eq!(code(world.service.logins.authenticate(&peer("client1"), "guess").await), Code::NotLoggedIn);
 }
 
 async fn what_does_not_match_is_refused_in_the_same_words(world: World) {
@@ -61,19 +61,19 @@ async fn what_does_not_match_is_refused_in_the_same_words(world: World) {
         assert_eq!(failure.code, Code::LoginRefused);
         words.insert(failure.detail);
     };
-    refused(world.service.login(&here, signed(&world, &here, "alice", "bob").await).await);
-    refused(world.service.login(&here, signed(&world, &here, "nobody", "bob").await).await);
+    refused(world.service.logins.login(&here, signed(&world, &here, "alice", "bob").await).await);
+    refused(world.service.logins.login(&here, signed(&world, &here, "nobody", "bob").await).await);
     let elsewhere = signed(&world, &peer("client2"), "alice", "alice").await;
-    refused(world.service.login(&here, elsewhere).await);
+    refused(world.service.logins.login(&here, elsewhere).await);
     let mut request = signed(&world, &here, "alice", "alice").await;
     request.statement = request.statement.replace("client1", "client2");
-    refused(world.service.login(&here, request).await);
+    refused(world.service.logins.login(&here, request).await);
     let mut request = signed(&world, &here, "bob", "bob").await;
     request.uid = uid("carol");
-    refused(world.service.login(&here, request).await);
+    refused(world.service.logins.login(&here, request).await);
     let mut request = signed(&world, &here, "bob", "bob").await;
     request.signature = "***".into();
-    refused(world.service.login(&here, request).await);
+    refused(world.service.logins.login(&here, request).await);
     assert_eq!(words.len(), 1);
 }
 
@@ -94,60 +94,60 @@ async fn a_well_signed_statement_of_something_else_is_refused(world: World) {
     ];
     for (what, other) in others {
         let request = signed_as(&world, &here, "alice", "alice", other).await;
-        assert_eq!(code(world.service.login(&here, request).await), Code::LoginRefused, "{what}");
-        world.clock.advance(world.service.settings.login_delay_max);
+        assert_eq!(code(world.service.logins.login(&here, request).await), Code::LoginRefused, "{what}");
+        world.clock.advance(world.settings.login_delay_max);
     }
     let own = signed_as(&world, &here, "alice", "alice", |c| statement("client1", "alice", c)).await;
-    world.service.login(&here, own).await.unwrap();
+    world.service.logins.login(&here, own).await.unwrap();
 }
 
 async fn a_challenge_serves_once(world: World) {
     let request = signed(&world, &peer("client1"), "alice", "alice").await;
-    world.service.login(&peer("client1"), request.clone()).await.unwrap();
-    assert_eq!(code(world.service.login(&peer("client1"), request).await), Code::LoginRefused);
+    world.service.logins.login(&peer("client1"), request.clone()).await.unwrap();
+    assert_eq!(code(world.service.logins.login(&peer("client1"), request).await), Code::LoginRefused);
     let late = signed(&world, &peer("client1"), "alice", "alice").await;
-    world.clock.advance(world.service.settings.challenge_ttl);
-    assert_eq!(code(world.service.login(&peer("client1"), late).await), Code::LoginRefused);
+    world.clock.advance(world.settings.challenge_ttl);
+    assert_eq!(code(world.service.logins.login(&peer("client1"), late).await), Code::LoginRefused);
 }
 
 async fn one_session_for_each_user(world: World) {
     let first = login_as(&world, &peer("client1"), "alice").await;
-    let caller = world.service.authenticate(&peer("client1"), &first).await.unwrap();
+    let caller = world.service.logins.authenticate(&peer("client1"), &first).await.unwrap();
     let mut events = world.service.fs_events(&caller).await.unwrap();
     let bobs = login_as(&world, &peer("client1"), "bob").await;
     login_as(&world, &peer("client2"), "alice").await;
-    let failure = world.service.authenticate(&peer("client1"), &first).await.unwrap_err();
+    let failure = world.service.logins.authenticate(&peer("client1"), &first).await.unwrap_err();
     assert_eq!(failure.code, Code::SessionReplaced);
     assert!(failure.detail.contains("client2"), "{}", failure.detail);
-    assert!(world.service.authenticate(&peer("client1"), &bobs).await.is_ok());
+    assert!(world.service.logins.authenticate(&peer("client1"), &bobs).await.is_ok());
     assert!(matches!(events.next().await, Some(Event::Alive { .. })));
     assert_eq!(events.next().await, Some(Event::SessionReplaced { by_node: "client2".parse().unwrap() }));
 }
 
 async fn a_session_is_bound_to_its_certificate(world: World) {
     let token = login_as(&world, &peer("client1"), "alice").await;
-    assert_eq!(code(world.service.authenticate(&peer("client2"), &token).await), Code::NotLoggedIn);
+    assert_eq!(code(world.service.logins.authenticate(&peer("client2"), &token).await), Code::NotLoggedIn);
 }
 
 async fn sessions_end(world: World) {
     let here = peer("client1");
     let token = login_as(&world, &here, "alice").await;
-    let caller = world.service.authenticate(&here, &token).await.unwrap();
-    world.service.logout(&caller).await.unwrap();
-    assert_eq!(code(world.service.authenticate(&here, &token).await), Code::SessionExpired);
+    let caller = world.service.logins.authenticate(&here, &token).await.unwrap();
+    world.service.logins.logout(&caller).await.unwrap();
+    assert_eq!(code(world.service.logins.authenticate(&here, &token).await), Code::SessionExpired);
     let token = login_as(&world, &here, "alice").await;
-    world.clock.advance(world.service.settings.session_ttl);
-    assert_eq!(code(world.service.authenticate(&here, &token).await), Code::SessionExpired);
+    world.clock.advance(world.settings.session_ttl);
+    assert_eq!(code(world.service.logins.authenticate(&here, &token).await), Code::SessionExpired);
 }
 
 async fn guessing_is_slowed_down(world: World) {
     let here = peer("client1");
-    for _ in 0..=world.service.settings.login_failures {
+    for _ in 0..=world.settings.login_failures {
         let request = signed(&world, &here, "alice", "bob").await;
-        assert_eq!(code(world.service.login(&here, request).await), Code::LoginRefused);
+        assert_eq!(code(world.service.logins.login(&here, request).await), Code::LoginRefused);
     }
     let request = ChallengeRequest { uid: uid("alice") };
-    let failure = world.service.challenge(&here, request).await.unwrap_err();
+    let failure = world.service.logins.challenge(&here, request).await.unwrap_err();
     assert_eq!((failure.code, failure.retry_after), (Code::Throttled, Some(1)));
     login_as(&world, &peer("client2"), "alice").await;
     world.wait(1);
@@ -156,13 +156,13 @@ async fn guessing_is_slowed_down(world: World) {
 
 async fn a_disabled_user_is_out(world: World) {
     let here = peer("client1");
-    world.service.stores.meta.set_disabled(&uid("alice"), true, by_administrator()).await.unwrap();
+    world.service.meta.set_disabled(&uid("alice"), true, by_administrator()).await.unwrap();
     let request = signed(&world, &here, "alice", "alice").await;
-    assert_eq!(code(world.service.login(&here, request).await), Code::SessionRevoked);
-    world.service.stores.meta.set_disabled(&uid("alice"), false, by_administrator()).await.unwrap();
+    assert_eq!(code(world.service.logins.login(&here, request).await), Code::SessionRevoked);
+    world.service.meta.set_disabled(&uid("alice"), false, by_administrator()).await.unwrap();
     let token = login_as(&world, &here, "alice").await;
-    world.service.stores.meta.set_disabled(&uid("alice"), true, by_administrator()).await.unwrap();
-    assert_eq!(code(world.service.authenticate(&here, &token).await), Code::SessionRevoked);
+    world.service.meta.set_disabled(&uid("alice"), true, by_administrator()).await.unwrap();
+    assert_eq!(code(world.service.logins.authenticate(&here, &token).await), Code::SessionRevoked);
 }
 
 async fn an_ended_session_ends_what_it_began(world: World) {
@@ -171,7 +171,7 @@ async fn an_ended_session_ends_what_it_began(world: World) {
     let mut body = world.service.get_document(&alice(), &path, RangeRequest::All).await.unwrap().body;
     body.next().await.unwrap().unwrap();
     let attr = world.attr(&alice(), "@alice/f").await.unwrap();
-    world.service.logout(&alice()).await.unwrap();
+    world.service.logins.logout(&alice()).await.unwrap();
     assert_eq!(code(collect(body).await), Code::SessionExpired);
     let late = world.checkin(&alice(), attr.node, attr.version, &[(0, b"x")], 1).await;
     assert_eq!(code(late), Code::SessionExpired);

@@ -78,10 +78,10 @@ async fn revoking_and_replacing(world: World) {
     assert_eq!(code(world.get(&bob(), "@alice/f").await), Code::NoRight, "had a grant: refused, not hidden");
     let path = "@alice/f".parse().unwrap();
     assert_eq!(
-        code(world.service.delete_grant(&alice(), &path, &Grantee::User(uid("bob"))).await),
+        code(world.service.sharing.delete_grant(&alice(), &path, &Grantee::User(uid("bob"))).await),
         Code::NotFound
     );
-    assert_eq!(code(world.service.delete_grant(&bob(), &path, &Grantee::All).await), Code::NoRight);
+    assert_eq!(code(world.service.sharing.delete_grant(&bob(), &path, &Grantee::All).await), Code::NoRight);
 }
 
 async fn a_folders_grant_reaches_down(world: World) {
@@ -169,7 +169,7 @@ async fn impossible_grants_are_refused(world: World) {
         let service = world.service.clone();
         async move { service.fs_grant(&alice(), request).await }
     };
-    let longest = world.service.settings.max_ttl.as_secs();
+    let longest = world.settings.max_ttl.as_secs();
     assert!(set("bob", Some(When::Seconds(longest))).await.is_ok());
     let refusal = set("bob", Some(When::Seconds(longest + 1))).await.unwrap_err();
     assert_eq!(refusal.code, Code::BadGrant);
@@ -178,7 +178,7 @@ async fn impossible_grants_are_refused(world: World) {
     assert!(set("bob", Some(When::Until(Timestamp(0)))).await.is_ok(), "an old value can be written back");
     assert_eq!(code(world.get(&bob(), "@alice/x").await), Code::NotFound);
     let stored = set("ALL", None).await.unwrap();
-    assert_eq!(stored.until, START.after(world.service.settings.default_ttl));
+    assert_eq!(stored.until, START.after(world.settings.default_ttl));
 }
 
 async fn grants_are_listed_to_whom_they_concern(world: World) {
@@ -189,7 +189,7 @@ async fn grants_are_listed_to_whom_they_concern(world: World) {
     let list = |who: Caller| {
         let service = world.service.clone();
         async move {
-            let grants = service.get_grants(&who, &"@alice/f".parse().unwrap()).await.unwrap().grants;
+            let grants = service.sharing.get_grants(&who, &"@alice/f".parse().unwrap()).await.unwrap().grants;
             grants.into_iter().map(|grant| grant.grantee.to_string()).collect::<Vec<_>>()
         }
     };

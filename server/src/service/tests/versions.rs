@@ -129,7 +129,7 @@ async fn a_pinned_version_stays_and_goes_when_it_is_given_back(world: World) {
     let pinned = world.service.fs_open(&bob(), open).await.unwrap().version;
     world.put(&alice(), "@alice/f", b"new").await.unwrap();
     world.wait(1000);
-    world.service.maintain().await.unwrap();
+    world.service.upkeep.maintain().await.unwrap();
     assert!(world.read(&bob(), node, pinned).await.unwrap() == old, "whole, whoever checked in meanwhile");
     assert_eq!(world.read(&bob(), node, Version(2)).await.unwrap(), b"new");
     assert_eq!(code(world.read(&alice(), node, pinned).await), Code::VersionGone, "alice does not hold it");
@@ -139,9 +139,9 @@ async fn a_pinned_version_stays_and_goes_when_it_is_given_back(world: World) {
         let pins = vec![Pin { node, version: pinned }];
         world.service.fs_close(&bob(), CloseRequest { pins }).await.unwrap();
     }
-    world.service.maintain().await.unwrap();
+    world.service.upkeep.maintain().await.unwrap();
     assert_eq!(code(world.service.fs_open(&bob(), again).await), Code::VersionGone);
-    assert_eq!(world.service.stores.blobs.list().await.unwrap().len(), 0, "its pack is gone too");
+    assert_eq!(world.stores.blobs.list().await.unwrap().len(), 0, "its pack is gone too");
 }
 
 async fn a_stale_base_is_refused_and_changes_nothing(world: World) {
@@ -167,7 +167,7 @@ async fn a_broken_upload_leaves_no_version(world: World) {
     let cut = world.service.fs_checkin(&alice(), attr.node, attr.version, None, broken).await;
     assert_eq!(code(cut), Code::BadRequest);
     assert_eq!(world.get(&alice(), "@alice/f").await.unwrap(), b"one");
-    assert_eq!(world.service.stores.blobs.list().await.unwrap().len(), 0);
+    assert_eq!(world.stores.blobs.list().await.unwrap().len(), 0);
     let never = whole(&body).chain(futures::stream::iter([Err(std::io::Error::other("line cut"))])).boxed();
     let path = "@alice/never".parse().unwrap();
     let put = world.service.put_document(&alice(), &path, None, Precondition::Absent, never).await;
@@ -276,9 +276,9 @@ async fn many_small_check_ins_are_brought_together(world: World) {
         expected[at] = ranges[0].1[0];
         attr =
             world.checkin(&alice(), attr.node, attr.version, &ranges, expected.len() as u64).await.unwrap();
-        let seen = world.service.seen_path(&alice(), &"@alice/f".parse().unwrap()).await.unwrap();
-        let allowed = world.service.allow(&alice(), &seen, sss_policy::Checkout).unwrap();
-        let content = world.service.content(&alice(), &allowed, &seen, attr.version).await.unwrap();
+        let seen = world.service.rights.seen_path(&alice(), &"@alice/f".parse().unwrap()).await.unwrap();
+        let allowed = world.service.rights.allow(&alice(), &seen, sss_policy::Checkout).unwrap();
+        let content = world.service.contents.content(&alice(), &allowed, &seen, attr.version).await.unwrap();
         most = most.max(content.body.layout.packs().len());
     }
     assert_eq!(most, content::PACKS_MAX + 1, "and then one");
@@ -303,7 +303,7 @@ async fn a_put_can_change_the_flag(world: World) {
 }
 
 async fn a_document_has_a_largest_size(world: World) {
-    let most = world.service.settings.document_max;
+    let most = world.settings.document_max;
     let node = world.create(&alice(), "@alice/f", Kind::File).await.unwrap().attr.node;
     assert_eq!(code(world.checkin(&alice(), node, Version(0), &[], most + 1).await), Code::TooLarge);
     let attr = world.checkin(&alice(), node, Version(0), &[(most - 1, b"x")], most).await.unwrap();
@@ -343,8 +343,8 @@ async fn deleted_means_gone(world: World) {
     world.service.delete_document(&alice(), &path, Precondition::None).await.unwrap();
     assert_eq!(code(world.read(&bob(), node, Version(1)).await), Code::NotFound);
     assert_eq!(code(world.get(&alice(), "@alice/f").await), Code::NotFound);
-    world.service.maintain().await.unwrap();
-    assert_eq!(world.service.stores.blobs.list().await.unwrap().len(), 0);
+    world.service.upkeep.maintain().await.unwrap();
+    assert_eq!(world.stores.blobs.list().await.unwrap().len(), 0);
     world.put(&alice(), "@alice/f", b"another").await.unwrap();
     assert_eq!(
         code(world.get(&bob(), "@alice/f").await),
@@ -361,9 +361,9 @@ async fn who_is_gone_pins_nothing(world: World) {
     world.service.fs_open(&bob(), open).await.unwrap();
     world.put(&alice(), "@alice/f", b"new").await.unwrap();
     world.wait(1000);
-    world.service.maintain().await.unwrap();
-    assert_eq!(world.service.stores.blobs.list().await.unwrap().len(), 1, "bob reads it");
-    world.service.stores.meta.set_disabled(&uid("bob"), true, by_administrator()).await.unwrap();
-    world.service.maintain().await.unwrap();
-    assert_eq!(world.service.stores.blobs.list().await.unwrap().len(), 0);
+    world.service.upkeep.maintain().await.unwrap();
+    assert_eq!(world.stores.blobs.list().await.unwrap().len(), 1, "bob reads it");
+    world.service.meta.set_disabled(&uid("bob"), true, by_administrator()).await.unwrap();
+    world.service.upkeep.maintain().await.unwrap();
+    assert_eq!(world.stores.blobs.list().await.unwrap().len(), 0);
 }

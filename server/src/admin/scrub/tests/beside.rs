@@ -21,7 +21,7 @@ impl World {
     async fn erase_something(&self) {
         self.put("doomed", Flag::Confidentiality, b"doomed").await;
         self.delete("doomed").await;
-        self.service.maintain().await.unwrap();
+        self.service.upkeep.maintain().await.unwrap();
     }
 }
 
@@ -140,7 +140,7 @@ async fn what_is_deleted_while_it_is_checked_is_passed_over() {
         ) -> Result<Option<KeyImage>, Box<dyn std::error::Error + Send + Sync>> {
             if position.level == 5 && self.0.meta.totals().await?.versions == 1 {
                 self.0.delete("doomed").await;
-                self.0.service.maintain().await.unwrap();
+                self.0.service.upkeep.maintain().await.unwrap();
             }
             self.1.load(position).await
         }

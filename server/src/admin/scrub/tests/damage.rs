@@ -129,7 +129,7 @@ async fn a_bad_block_that_no_version_reads_any_more_is_only_counted() {
     let world = World::keeping(Duration::ZERO).await;
     world.put("large", Flag::Confidentiality, &bytes(200_000, 1)).await;
     world.change("large", 65_536, &bytes(131_072, 4), 200_000).await;
-    world.service.maintain().await.unwrap();
+    world.service.upkeep.maintain().await.unwrap();
     let [first, _] = &world.pack_files().await[..] else { panic!("two packs") };
     flip_file(first, 48 + BLOCK);
     let (lines, seen) = world.scrub().await;

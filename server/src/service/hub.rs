@@ -1,0 +1,149 @@
+//! Tells mounts what happens to their rights and sessions.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use futures::stream::{self, BoxStream, StreamExt};
+use sss_common::wire::fs::Event;
+use sss_common::{Grantee, MachineName, Uid};
+use tokio::sync::broadcast;
+
+use crate::store::TokenHash;
+
+/// The longest silence on an event stream.
+const ALIVE_EVERY: Duration = Duration::from_secs(5);
+
+/// Events that a slow listener may fall behind; it is then told that everything may have changed.
+const BACKLOG: usize = 1024;
+
+#[derive(Clone, Debug)]
+enum News {
+    Rights(Grantee),
+    Replaced(TokenHash, MachineName),
+    Ended(TokenHash),
+}
+
+/// Where news are told.
+pub(super) struct Hub {
+    sender: broadcast::Sender<News>,
+    generation: AtomicU64,
+}
+
+impl Default for Hub {
+    fn default() -> Self {
+        Hub { sender: broadcast::channel(BACKLOG).0, generation: AtomicU64::new(0) }
+    }
+}
+
+impl Hub {
+    /// Grows with every change of anybody's rights: who holds an older number asks the policy again.
+    pub(super) fn generation(&self) -> u64 {
+        self.generation.load(Ordering::SeqCst)
+    }
+
+    /// A grantee's rights changed, or something it could see went away.
+    pub(super) fn rights_changed(&self, grantee: Grantee) {
+        self.generation.fetch_add(1, Ordering::SeqCst);
+        self.tell(News::Rights(grantee));
+    }
+
+    /// A login took a session's place.
+    pub(super) fn replaced(&self, session: TokenHash, by_node: MachineName) {
+        self.generation.fetch_add(1, Ordering::SeqCst);
+        self.tell(News::Replaced(session, by_node));
+    }
+
+    /// A session ended otherwise.
+    pub(super) fn ended(&self, session: TokenHash) {
+        self.generation.fetch_add(1, Ordering::SeqCst);
+        self.tell(News::Ended(session));
+    }
+
+    fn tell(&self, news: News) {
+        // No listener is no error.
+        let _ = self.sender.send(news);
+    }
+
+    /// What concerns this session from now on. The first event comes at once.
+    pub(super) fn listen(&self, session: TokenHash, user: Uid) -> BoxStream<'static, Event> {
+        let listener = Listener { news: self.sender.subscribe(), session, user, greeted: false, over: false };
+        stream::unfold(listener, |mut listener| async { Some((listener.next().await?, listener)) }).boxed()
+    }
+}
+
+struct Listener {
+    news: broadcast::Receiver<News>,
+    session: TokenHash,
+    user: Uid,
+    greeted: bool,
+    over: bool,
+}
+
+impl Listener {
+    async fn next(&mut self) -> Option<Event> {
+        let alive = Event::Alive { every_ms: u64::try_from(ALIVE_EVERY.as_millis()).unwrap_or(u64::MAX) };
+        if self.over {
+            return None;
+        }
+        if !std::mem::replace(&mut self.greeted, true) {
+            return Some(alive);
+        }
+        let deadline = tokio::time::Instant::now() + ALIVE_EVERY;
+        loop {
+            let news = match tokio::time::timeout_at(deadline, self.news.recv()).await {
+                Err(_) => return Some(alive),
+                Ok(Err(broadcast::error::RecvError::Lagged(_))) => return Some(Event::RightsChanged),
+                Ok(Err(broadcast::error::RecvError::Closed)) => return None,
+                Ok(Ok(news)) => news,
+            };
+            if let Some(event) = self.concerns_me(news) {
+                return Some(event);
+            }
+        }
+    }
+
+    fn concerns_me(&mut self, news: News) -> Option<Event> {
+        match news {
+            News::Rights(Grantee::All) => Some(Event::RightsChanged),
+            News::Rights(Grantee::User(uid)) => (uid == self.user).then_some(Event::RightsChanged),
+            News::Replaced(session, by_node) if session == self.session => {
+                self.over = true;
+                Some(Event::SessionReplaced { by_node })
+            }
+            News::Ended(session) if session == self.session => {
+                self.over = true;
+                Some(Event::SessionEnded)
+            }
+            News::Replaced(..) | News::Ended(_) => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn each_listener_hears_what_concerns_it() {
+        let hub = Hub::default();
+        let mine = TokenHash([1; 32]);
+        let mut events = hub.listen(mine, "bob".parse().unwrap());
+        assert!(matches!(events.next().await, Some(Event::Alive { .. })));
+        hub.rights_changed(Grantee::User("carol".parse().unwrap()));
+        hub.replaced(TokenHash([2; 32]), "client9".parse().unwrap());
+        hub.rights_changed(Grantee::User("bob".parse().unwrap()));
+        hub.replaced(mine, "client2".parse().unwrap());
+        assert_eq!(events.next().await, Some(Event::RightsChanged));
+        assert_eq!(events.next().await, Some(Event::SessionReplaced { by_node: "client2".parse().unwrap() }));
+        assert_eq!(events.next().await, None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn silence_is_broken_by_signs_of_life() {
+        let hub = Hub::default();
+        let mut events = hub.listen(TokenHash([1; 32]), "bob".parse().unwrap());
+        for _ in 0..3 {
+            assert!(matches!(events.next().await, Some(Event::Alive { .. })));
+        }
+    }
+}
