@@ -133,7 +133,7 @@ impl Mount {
     pub(super) async fn grant(&self, path: &str, grantee: &str, text: &str) {
         let ino = self.ino(path).await;
         let name = format!("user.3s.grant.{grantee}");
-        self.fs.setxattr(ino, &name, text.as_bytes(), super::xattr::SetMode::from_flags(0)).await.unwrap();
+        self.fs.setxattr(ino, &name, text.as_bytes(), xattr::SetMode::from_flags(0)).await.unwrap();
     }
 
     pub(super) async fn xattr(&self, path: &str, name: &str) -> Answer<String> {

@@ -49,7 +49,7 @@ impl BackupHeader {
         out
     }
 
-    fn decode(bytes: &[u8; HEADER]) -> std::result::Result<Self, NotABackup> {
+    fn decode(bytes: &[u8; HEADER]) -> Result<Self, NotABackup> {
         let [head @ .., _, _, _, _, _, _, _, _] = bytes;
         let (magic, rest) = head.split_first_chunk::<4>().ok_or(NotABackup::Foreign)?;
         if magic != MAGIC {
@@ -205,7 +205,7 @@ pub struct BackupOpener<R> {
 
 impl<R: Read> BackupOpener<R> {
     /// Reads the head and unwraps the key.
-    pub fn begin(with: &BackupPrivateKey, from: R) -> std::result::Result<Self, NotABackup> {
+    pub fn begin(with: &BackupPrivateKey, from: R) -> Result<Self, NotABackup> {
         let mut from = BufReader::with_capacity(BLOCK_SIZE + TAG_BYTES, from);
         let (header, head, wrapped) = read_head(&mut from)?;
         let key = with.unwrap(&header.encode(), &wrapped).ok_or(NotABackup::WrongKey)?;
@@ -217,7 +217,7 @@ impl<R: Read> BackupOpener<R> {
         header: BackupHeader,
         head: &[u8],
         from: BufReader<R>,
-    ) -> std::result::Result<Self, NotABackup> {
+    ) -> Result<Self, NotABackup> {
         Ok(BackupOpener {
             from,
             header,
@@ -252,7 +252,7 @@ impl<R: Read> BackupOpener<R> {
 }
 
 /// The head's parts: what it says, its bytes, the wrapped key.
-fn read_head(from: &mut impl Read) -> std::result::Result<(BackupHeader, Vec<u8>, Vec<u8>), NotABackup> {
+fn read_head(from: &mut impl Read) -> Result<(BackupHeader, Vec<u8>, Vec<u8>), NotABackup> {
     let mut head = Vec::new();
     let mut read = |head: &mut Vec<u8>, length: usize| {
         let read = from.take(length as u64).read_to_end(head).map_err(NotABackup::Unreadable)?;

@@ -28,7 +28,7 @@ fn pair() -> (PathBuf, PathBuf) {
 
 fn write_pair(folder: &Path, size: KeySize) {
     let key = PrivateDecryptingKey::generate(size).unwrap();
-    let private = aws_lc_rs::encoding::AsDer::<aws_lc_rs::encoding::Pkcs8V1Der<'_>>::as_der(&key).unwrap();
+    let private = AsDer::<aws_lc_rs::encoding::Pkcs8V1Der<'_>>::as_der(&key).unwrap();
     let private = SecretDocument::try_from(private.as_ref()).unwrap();
     let public = Document::try_from(key.public_key().as_der().unwrap().as_ref()).unwrap();
     std::fs::write(folder.join("key"), private.to_pem("PRIVATE KEY", LineEnding::LF).unwrap()).unwrap();
@@ -52,7 +52,7 @@ fn sealed(content: &[u8]) -> Vec<u8> {
 }
 
 /// All that comes out, and whether it said that it was all.
-fn opened(bytes: &[u8]) -> (Vec<u8>, std::result::Result<BackupHeader, String>) {
+fn opened(bytes: &[u8]) -> (Vec<u8>, Result<BackupHeader, String>) {
     let mut content = Vec::new();
     let mut opener = match BackupOpener::begin(&keys().1, bytes) {
         Ok(opener) => opener,

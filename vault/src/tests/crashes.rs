@@ -19,11 +19,11 @@ impl Wreck {
     }
 
     pub(super) async fn open(&self) -> Result<Vault> {
-        open(&super::paths(self.folder.path()), &self.store).await
+        open(&paths(self.folder.path()), &self.store).await
     }
 
     pub(super) fn roots(&self) -> usize {
-        1 + usize::from(keyring::read(&super::paths(self.folder.path()).keyring).unwrap().next.is_some())
+        1 + usize::from(keyring::read(&paths(self.folder.path()).keyring).unwrap().next.is_some())
     }
 }
 

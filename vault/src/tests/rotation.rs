@@ -218,7 +218,7 @@ async fn the_old_key_with_an_old_keyring_opens_nothing_of_todays_tree() {
 
 /// Whoever has this copy, old key and old keyring with it, and today's database does not open what came since.
 async fn opens_nothing_new(thief: &Wreck, store: &Arc<Store>, new: &[Kept]) {
-    let stolen = super::paths(thief.folder.path());
+    let stolen = paths(thief.folder.path());
     assert!(words(open(&stolen, store).await).contains("does not open this store"));
     // A mix: from the old copy down to any level, today's nodes below.
     for level in 1..6 {

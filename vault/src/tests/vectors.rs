@@ -24,7 +24,7 @@ fn pack() -> Vec<(&'static str, Vec<u8>)> {
     sealer.seal_block(&[0x55; BLOCK_SIZE], false, &mut first).unwrap();
     sealer.seal_block(b"the last block", true, &mut last).unwrap();
     vec![
-        ("pack.header", super::super::pack::header(DOCUMENT, PACK).to_vec()),
+        ("pack.header", pack::header(DOCUMENT, PACK).to_vec()),
         ("pack.block0.sha256", Sha256::digest(&first).to_vec()),
         ("pack.block1", last),
     ]
@@ -44,9 +44,9 @@ fn sample_body() -> RecordBody {
 
 fn record() -> Vec<(&'static str, Vec<u8>)> {
     let mut plain = Vec::new();
-    super::super::record::encode(&sample_body(), &mut plain).unwrap();
+    record::encode(&sample_body(), &mut plain).unwrap();
     let nonce = [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12];
-    let sealed = super::super::record::seal_with_nonce(&cipher(), &sample_body(), nonce).unwrap();
+    let sealed = record::seal_with_nonce(&cipher(), &sample_body(), nonce).unwrap();
     vec![("record.body", plain), ("record.sealed", sealed.to_vec())]
 }
 

@@ -350,8 +350,8 @@ proptest! {
 fn positions() {
     assert_eq!(on_path(0, 5), KeyPosition { level: 5, index: 0 });
     assert_eq!(on_path(64 * 64 + 65, 5), KeyPosition { level: 5, index: 65 });
-    assert_eq!(on_path(path::LEAVES - 1, 0), ROOT);
-    assert_eq!(on_path(path::LEAVES - 1, 5).index, path::LEAVES / 64 - 1);
+    assert_eq!(on_path(LEAVES - 1, 0), ROOT);
+    assert_eq!(on_path(LEAVES - 1, 5).index, LEAVES / 64 - 1);
     assert_eq!(parent(on_path(64 * 64 + 65, 5)), Some((KeyPosition { level: 4, index: 1 }, 1)));
     assert_eq!(parent(ROOT), None);
     assert_eq!(slot(64 * 64 + 65), 1);
@@ -420,11 +420,11 @@ fn one_erasure_takes_a_bounded_number_of_nodes() {
 
 #[test]
 fn the_last_leaf_is_the_last() {
-    let rig = Rig::new(path::LEAVES - 1, 4);
+    let rig = Rig::new(LEAVES - 1, 4);
     let (lease, _) = block_on(rig.tree.begin()).unwrap();
-    assert_eq!(lease.leaf(), path::LEAVES - 1);
+    assert_eq!(lease.leaf(), LEAVES - 1);
     assert!(matches!(block_on(rig.tree.begin()), Err(VaultError::Refused(_))));
-    assert!(matches!(block_on(rig.tree.key(path::LEAVES)), Err(VaultError::Erased)));
+    assert!(matches!(block_on(rig.tree.key(LEAVES)), Err(VaultError::Erased)));
     assert!(matches!(block_on(rig.tree.key(u64::MAX)), Err(VaultError::Erased)));
 }
 

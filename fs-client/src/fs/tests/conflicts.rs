@@ -87,7 +87,7 @@ async fn two_closes_make_one_copy_and_writers_wait_for_neither() {
     let (one, two) = (alice.open("a", BOTH).await.unwrap(), alice.open("a", BOTH).await.unwrap());
     alice.put(one, 0, "MINE");
     bob.save("@alice/a", "his").await.unwrap();
-    let (fs, written) = (alice.fs.clone(), Arc::new(parking_lot::Mutex::new(Vec::new())));
+    let (fs, written) = (alice.fs.clone(), Arc::new(Mutex::new(Vec::new())));
     let seen = written.clone();
     alice.fault.plan(move |call| {
         if call == "create" {
@@ -161,7 +161,7 @@ async fn taking_the_flag_away_keeps_the_inode_and_what_is_open() {
     let alice = site.mount("alice");
     alice.save("a", "text").await.unwrap();
     let ino = alice.ino("a").await;
-    let set = crate::fs::xattr::SetMode::from_flags(0);
+    let set = xattr::SetMode::from_flags(0);
     alice.fs.setxattr(ino, "user.3s.flag", b"integrity", set).await.unwrap();
     let open = alice.open("a", BOTH).await.unwrap();
     alice.fs.removexattr(ino, "user.3s.flag").await.unwrap();
@@ -194,9 +194,9 @@ async fn a_newer_version_found_at_open_is_adopted_once_and_never_under_pages() {
 }
 
 #[derive(Default)]
-struct Dropped(parking_lot::Mutex<Vec<INodeNo>>);
+struct Dropped(Mutex<Vec<INodeNo>>);
 
-impl crate::fs::rights::Pages for Arc<Dropped> {
+impl Pages for Arc<Dropped> {
     fn drop_pages(&self, ino: INodeNo) -> std::io::Result<()> {
         self.0.lock().push(ino);
         Ok(())

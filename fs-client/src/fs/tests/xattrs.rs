@@ -146,7 +146,7 @@ async fn keys_that_are_not_erased_yet_are_asked_for_again() {
     let alice = site.mount("alice");
     let detail = "document 1 is deleted; its keys are not erased yet";
     alice.fault.plan(move |call| {
-        let refused = crate::remote::RemoteError::refused(sss_common::Code::NotErased, detail);
+        let refused = RemoteError::refused(Code::NotErased, detail);
         (call == "receipt").then_some(crate::remote::fault::Fault::Before(refused))
     });
     let name = format!("user.3s.receipt.{}", "0".repeat(32));

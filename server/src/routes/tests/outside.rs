@@ -338,7 +338,7 @@ async fn the_log_names_the_request_and_no_secret() {
     let mut login = request("POST", "/v1/login/S-PATH?q=S-QUERY", body);
     login.headers_mut().insert(AUTHORIZATION, HeaderValue::from_static("Bearer S-TOKEN"));
     let machine =
-        Machine { name: "client1".parse().unwrap(), certificate: crate::store::Fingerprint([7; 32]) };
+        Machine { name: "client1".parse().unwrap(), certificate: Fingerprint([7; 32]) };
     login.extensions_mut().insert(machine);
 
     let captured = Captured::default();

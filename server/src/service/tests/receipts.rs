@@ -178,7 +178,7 @@ async fn receipts_and_refusals_are_written_into_the_audit_log() {
     assert!(world.receipt(&bob(), document).await.is_err());
     let written = async {
         let row = |who: &str, outcome: &str| {
-            let of = |row: &crate::store::AuditRow| {
+            let of = |row: &AuditRow| {
                 row.action == AuditAction::Receipt && row.path == "@alice/f" && row.document == Some(document)
             };
             let rows = store.audit_log();

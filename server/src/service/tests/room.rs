@@ -39,7 +39,7 @@ async fn a_full_disk_refuses_what_takes_room_and_changes_nothing(mut world: Worl
         assert_eq!(code(world.attr(&alice(), name).await), Code::NotFound, "{name}");
     }
     assert_eq!(world.stores.blobs.list().await.unwrap().len(), packs, "no pack was left");
-    assert_eq!(world.service.fs_statfs(&alice(), sss_common::wire::Empty {}).await.unwrap().available, 0);
+    assert_eq!(world.service.fs_statfs(&alice(), Empty {}).await.unwrap().available, 0);
 }
 
 async fn a_full_disk_keeps_nobody_from_reading_deleting_and_revoking(mut world: World) {

@@ -14,7 +14,7 @@ fn row(detail: &str) -> AuditRow {
 }
 
 /// The chain of a file as a moment shows it.
-fn chained(path: &Path) -> std::result::Result<Chained, ChainBreak> {
+fn chained(path: &Path) -> Result<Chained, ChainBreak> {
     let snapshot = Snapshot::open(path).unwrap();
     let (start, given) = snapshot.audit_ends().unwrap();
     let mut check = ChainCheck::new(start, None);
