@@ -5,7 +5,7 @@ use std::io::Write;
 
 use sss_integration::binaries::workspace;
 use sss_integration::circles::circles;
-use sss_integration::layers::{CLIENT, CRATES, SERVER, dependency_violations, sources, violations};
+use sss_integration::layers::{ADMIN, CLIENT, CRATES, SERVER, dependency_violations, sources, violations};
 
 /// Above this a file is named in the test's output.
 const LONG: usize = 400;
@@ -15,6 +15,12 @@ const TOO_LONG: usize = 600;
 #[test]
 fn rooms_of_the_server_name_only_what_lies_below() {
     let found = violations(&workspace().join("server/src"), SERVER);
+    assert!(found.is_empty(), "arrows that point up:\n{}", found.join("\n"));
+}
+
+#[test]
+fn rooms_of_the_servers_program_name_only_what_lies_below() {
+    let found = violations(&workspace().join("admin/src"), ADMIN);
     assert!(found.is_empty(), "arrows that point up:\n{}", found.join("\n"));
 }
 

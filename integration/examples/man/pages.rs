@@ -9,7 +9,7 @@ use clap_complete::Shell;
 
 /// The programs' command lines, without the commands that are hidden.
 pub fn programs() -> [Command; 3] {
-    [sss_fs_client::cli::Cli::command(), sss_certs::cli::Cli::command(), sss_server::cli::Cli::command()]
+    [sss_fs_client::cli::Cli::command(), sss_certs::cli::Cli::command(), sss_admin::cli::Cli::command()]
 }
 
 /// Writes a page for each program and command to `dir/man` and the completions to `dir/completions`.

@@ -1,0 +1,161 @@
+//! `3s-server user`: who may log in. Works on the data directory, also while a server runs on it.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::bail;
+use clap::Subcommand;
+use rsa::RsaPublicKey;
+use rsa::pkcs1::DecodeRsaPublicKey;
+use rsa::pkcs8::{DecodePublicKey, EncodePublicKey, LineEnding};
+use rsa::traits::PublicKeyParts;
+use sss_common::{Clock, SystemClock, Uid};
+
+use sss_server::run::{Advice, compose};
+use sss_server::store::{AuditAction, AuditRow, NewUser, StoreError};
+
+/// Fewest and most bits of a user's key. More than 4096 make each login slow, and no safer against what is feared.
+const KEY_BITS: std::ops::RangeInclusive<usize> = 2048..=4096;
+
+#[derive(Debug, Subcommand)]
+pub(super) enum UserCommand {
+    /// Add a user with an empty home.
+    #[command(after_help = "Example: 3s-server user add /var/lib/3s alice alice/user.pub")]
+    Add {
+        /// The data directory.
+        data_dir: PathBuf,
+        /// 1 to 64 of A-Z a-z 0-9 . _ -, beginning with a letter, a digit or _.
+        uid: Uid,
+        /// An RSA public key of 2048 to 4096 bits, PEM, as `3s-ca enroll` writes it into user.pub.
+        public_key_file: PathBuf,
+    },
+    /// List the users: name, `enabled` or `disabled`, since when.
+    #[command(after_help = "Example: 3s-server user list /var/lib/3s")]
+    List {
+        /// The data directory.
+        data_dir: PathBuf,
+    },
+    /// End a user's sessions and refuse further logins; the documents stay.
+    #[command(after_help = "Example: 3s-server user disable /var/lib/3s bob")]
+    Disable {
+        /// The data directory.
+        data_dir: PathBuf,
+        /// Who.
+        uid: Uid,
+    },
+    /// Let a disabled user log in again.
+    #[command(after_help = "Example: 3s-server user enable /var/lib/3s bob")]
+    Enable {
+        /// The data directory.
+        data_dir: PathBuf,
+        /// Who.
+        uid: Uid,
+    },
+}
+
+/// Does what the command line says.
+pub(super) fn user(command: UserCommand) -> anyhow::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async {
+        match command {
+            UserCommand::Add { data_dir, uid, public_key_file } => {
+                add_user(&data_dir, uid, &public_key_file).await
+            }
+            UserCommand::List { data_dir } => list_users(&data_dir).await,
+            UserCommand::Disable { data_dir, uid } => set_disabled(&data_dir, &uid, true).await,
+            UserCommand::Enable { data_dir, uid } => set_disabled(&data_dir, &uid, false).await,
+        }
+    })
+}
+
+async fn add_user(data_dir: &Path, uid: Uid, file: &Path) -> anyhow::Result<()> {
+    let shown = file.display();
+    let pem = std::fs::read_to_string(file)
+        .map_err(|error| anyhow::anyhow!("{shown}: {error}"))
+        .advice("give the user.pub that `3s-ca enroll` wrote")?;
+    let public_key = checked_key(&pem)
+        .map_err(|words| anyhow::anyhow!("{shown}: {words}"))
+        .advice("give the user.pub that `3s-ca enroll` wrote, or `openssl rsa -in KEY -pubout`")?;
+    let meta = compose::open_meta(data_dir)?;
+    let now = SystemClock.now();
+    let row = AuditRow::administrative(now, AuditAction::UserAdd, uid.as_str());
+    match meta.add_user(NewUser { uid: uid.clone(), public_key, now }, row).await {
+        Ok(()) => {
+            println!("added {uid}");
+            Ok(())
+        }
+        Err(StoreError::Exists) => {
+            bail!(
+                "there is a user {uid} already\nchoose another name; `3s-server user list` shows those taken"
+            )
+        }
+        Err(error) => Err(error).advice("see whether DATA_DIR is right and its disk has room"),
+    }
+}
+
+/// An RSA public key of a fitting size, as SPKI PEM; else why not. Reads PKCS #1 PEM too.
+fn checked_key(pem: &str) -> Result<String, String> {
+    if pem.contains("PRIVATE KEY") {
+        return Err("this is a private key; keep it to its owner".into());
+    }
+    let key = RsaPublicKey::from_public_key_pem(pem)
+        .or_else(|_| RsaPublicKey::from_pkcs1_pem(pem))
+        .map_err(|_| "not an RSA public key of at most 4096 bits in PEM".to_owned())?;
+    let bits = key.n().bits();
+    if !KEY_BITS.contains(&bits) {
+        return Err(format!("the key has {bits} bits; it needs {} to {}", KEY_BITS.start(), KEY_BITS.end()));
+    }
+    key.to_public_key_pem(LineEnding::LF).map_err(|error| error.to_string())
+}
+
+async fn list_users(data_dir: &Path) -> anyhow::Result<()> {
+    let users = compose::open_meta(data_dir)?.users().await.advice("see whether DATA_DIR is right")?;
+    for user in users {
+        let state = if user.disabled { "disabled" } else { "enabled" };
+        println!("{}\t{state}\tsince {}", user.uid, user.created);
+    }
+    Ok(())
+}
+
+async fn set_disabled(data_dir: &Path, uid: &Uid, disabled: bool) -> anyhow::Result<()> {
+    let action = if disabled { AuditAction::UserDisable } else { AuditAction::UserEnable };
+    let row = AuditRow::administrative(SystemClock.now(), action, uid.as_str());
+    match compose::open_meta(data_dir)?.set_disabled(uid, disabled, row).await {
+        Ok(()) => {
+            println!("{} {uid}", if disabled { "disabled" } else { "enabled" });
+            Ok(())
+        }
+        Err(StoreError::NotFound) => {
+            bail!("there is no user {uid}\n`3s-server user list` shows who is there")
+        }
+        Err(error) => Err(error).advice("see whether DATA_DIR is right and its disk has room"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+    use rsa::RsaPrivateKey;
+    use rsa::pkcs1::EncodeRsaPublicKey;
+    use rsa::pkcs8::EncodePrivateKey;
+
+    #[test]
+    fn keys() {
+        let mut rng = rand::rngs::OsRng;
+        let key = RsaPrivateKey::new(&mut rng, 2048).unwrap();
+        let public = key.to_public_key();
+        let spki = public.to_public_key_pem(LineEnding::LF).unwrap();
+        assert_eq!(checked_key(&spki).unwrap(), spki);
+        assert_eq!(checked_key(&public.to_pkcs1_pem(LineEnding::LF).unwrap()).unwrap(), spki);
+
+        let small = RsaPrivateKey::new(&mut rng, 1024).unwrap().to_public_key();
+        let words = checked_key(&small.to_public_key_pem(LineEnding::LF).unwrap()).unwrap_err();
+        assert!(words.contains("1024 bits"), "{words}");
+        let private = key.to_pkcs8_pem(LineEnding::LF).unwrap();
+        assert!(checked_key(&private).unwrap_err().contains("private"));
+        for bad in ["", "hello", "-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----\n"] {
+            assert!(checked_key(bad).is_err(), "{bad}");
+        }
+    }
+}
