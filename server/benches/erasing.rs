@@ -20,7 +20,7 @@ use sss_policy::{Allowed, Below, Facts, Level, Own, decide};
 use sss_server::service::StoredKeys;
 use sss_server::store::sqlite::SqliteStore;
 use sss_server::store::{Erased, MetaStore};
-use sss_vault::sealed::KeyImage;
+use sss_vault::sealed::{KeyImage, Leaf};
 use sss_vault::{Sealer, Vault, VaultPaths};
 
 const USAGE: &str =
@@ -144,14 +144,14 @@ const BATCHES: &[Batch] = &[
 
 impl Batch {
     /// Other leaves in every round.
-    fn leaves(&self, keys: u64, round: u64) -> Vec<u64> {
+    fn leaves(&self, keys: u64, round: u64) -> Vec<Leaf> {
         let (step, first) = if self.spread {
             let step = keys / self.keys;
             (step, round * 7919 % step)
         } else {
             (1, round * 7919 % (keys - self.keys + 1))
         };
-        (0..self.keys).map(|n| first + n * step).collect()
+        (0..self.keys).map(|n| Leaf(first + n * step)).collect()
     }
 }
 
@@ -174,7 +174,7 @@ async fn measure(filled: &Path, keys: u64, batch: &Batch, round: u64) -> anyhow:
     }
     // Nobody pays for what the copy left to be written.
     rustix::fs::sync();
-    let store = open(folder.path(), Some(keys - 1)).await?;
+    let store = open(folder.path(), Some(Leaf(keys - 1))).await?;
     let leaves = batch.leaves(keys, round);
     let cost = erase(&store, &leaves).await?;
     ensure!(is_erased(&store, leaves[0]).await?, "the key is still there: nothing was measured");
@@ -187,7 +187,7 @@ struct Store {
     vault: Vault,
 }
 
-async fn open(folder: &Path, last_leaf: Option<u64>) -> anyhow::Result<Store> {
+async fn open(folder: &Path, last_leaf: Option<Leaf>) -> anyhow::Result<Store> {
     let meta: Arc<dyn MetaStore> = Arc::new(SqliteStore::open(&folder.join("meta.db"))?);
     let vault = Vault::open(paths(folder), Arc::new(StoredKeys(meta.clone())), last_leaf).await?;
     Ok(Store { meta, vault })
@@ -202,7 +202,7 @@ fn paths(folder: &Path) -> VaultPaths {
 }
 
 /// As the service's maintenance does it.
-async fn erase(store: &Store, leaves: &[u64]) -> anyhow::Result<Cost> {
+async fn erase(store: &Store, leaves: &[Leaf]) -> anyhow::Result<Cost> {
     let (mut cost, mut left) = (Cost::default(), leaves);
     let began = monotonic();
     while !left.is_empty() {
@@ -226,7 +226,7 @@ async fn erase(store: &Store, leaves: &[u64]) -> anyhow::Result<Cost> {
 }
 
 /// The one place that writes nodes to the store.
-async fn write(store: &Store, leaves: &[u64], images: Vec<KeyImage>, epoch: u64) -> anyhow::Result<()> {
+async fn write(store: &Store, leaves: &[Leaf], images: Vec<KeyImage>, epoch: u64) -> anyhow::Result<()> {
     Ok(store.meta.erased(leaves, images, Erased { epoch, time: Timestamp(0) }).await?)
 }
 
@@ -237,7 +237,7 @@ fn written() -> anyhow::Result<u64> {
     line.and_then(|count| count.parse().ok()).context("/proc/self/io has no line wchar")
 }
 
-async fn is_erased(store: &Store, leaf: u64) -> anyhow::Result<bool> {
+async fn is_erased(store: &Store, leaf: Leaf) -> anyhow::Result<bool> {
     match store.vault.opener(&owner()?, leaf).await {
         Ok(_) => Ok(false),
         Err(sss_vault::VaultError::Erased) => Ok(true),

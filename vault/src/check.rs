@@ -15,6 +15,7 @@ use super::pack::Opener;
 use super::primitives::Cipher;
 use super::record::RecordBody;
 use super::{BLOCK_OVERHEAD, Result, Vault, VaultError};
+use crate::sealed::Leaf;
 
 /// What a version's record says of where its blocks lie, and nothing of what is in them.
 pub struct Outline {
@@ -51,7 +52,7 @@ impl Vault {
         &self,
         document: NodeId,
         version: Version,
-        leaf: u64,
+        leaf: Leaf,
         sealed: &[u8],
     ) -> Result<Outline> {
         let mut outline = self.outline(document, leaf, sealed).await?;
@@ -61,7 +62,7 @@ impl Vault {
     }
 
     /// Opens a record to see where the version's blocks lie; [`Vault::check_record`] judges it.
-    pub async fn outline(&self, document: NodeId, leaf: u64, sealed: &[u8]) -> Result<Outline> {
+    pub async fn outline(&self, document: NodeId, leaf: Leaf, sealed: &[u8]) -> Result<Outline> {
         let opener = self.opener_unproven(leaf).await?;
         Ok(Outline { body: opener.open_record(document, sealed)? })
     }
@@ -83,14 +84,14 @@ impl Vault {
     }
 
     /// For checking a pack, block by block.
-    pub async fn check_pack(&self, document: NodeId, pack: PackId, leaf: u64) -> Result<PackCheck> {
+    pub async fn check_pack(&self, document: NodeId, pack: PackId, leaf: Leaf) -> Result<PackCheck> {
         let plain = Zeroizing::new(Vec::with_capacity(BLOCK_SIZE + BLOCK_OVERHEAD));
         let opener = self.opener_unproven(leaf).await?;
         Ok(PackCheck { opener, document, pack, expected: Vec::new(), plain })
     }
 
     /// Stays in this file.
-    async fn opener_unproven(&self, leaf: u64) -> Result<Opener> {
+    async fn opener_unproven(&self, leaf: Leaf) -> Result<Opener> {
         Ok(Opener::new(Cipher::new(&self.tree.key(leaf).await?)?))
     }
 }

@@ -28,7 +28,7 @@ use super::server_key::ServerKey;
 use super::tree::ErasureImages;
 use super::tree::node::KeyNode;
 use super::{Result, Vault, VaultError};
-use crate::sealed::KeyImage;
+use crate::sealed::{KeyImage, Leaf};
 
 /// The keyring and where it lies. Memory is never ahead of the disk.
 pub(super) struct KeyringFile {
@@ -66,7 +66,7 @@ pub struct Erasing {
 impl Erasing {
     /// The leaves that it erases: the first of those that were asked for, as many as fit; or those of an earlier
     /// erasure whose end is not known. Take these, and no others, off the queue.
-    pub fn leaves(&self) -> &[u64] {
+    pub fn leaves(&self) -> &[Leaf] {
         &self.images.leaves
     }
 
@@ -84,7 +84,7 @@ impl Erasing {
 impl Vault {
     /// Erases the first of these leaves, as many as fit in one go ([`Erasing::leaves`]): phase 1. From here on they
     /// cannot be opened by this process; forgotten they are after [`Vault::finish_erase`].
-    pub async fn begin_erase(&self, leaves: &[u64]) -> Result<Erasing> {
+    pub async fn begin_erase(&self, leaves: &[Leaf]) -> Result<Erasing> {
         self.writes()?;
         let keyring = self.keyring.clone().lock_owned().await;
         if let Some(images) = self.tree.staged()? {
@@ -168,7 +168,7 @@ pub(super) fn find_root(
     roots: Vec<Root>,
     store: &StoreId,
     image: Option<&KeyImage>,
-    last_leaf: Option<u64>,
+    last_leaf: Option<Leaf>,
 ) -> Option<(WrappedRoot, KeyNode)> {
     match image {
         // Nothing was ever stored, or it is gone.

@@ -35,7 +35,7 @@ use sss_common::limits::{BLOCK_SIZE, DOCUMENT_MAX};
 use sss_common::record::VersionRecord;
 use sss_common::{PackId, StoreId};
 
-use crate::sealed::{KeyImage, KeyPosition};
+use crate::sealed::{KeyImage, KeyPosition, Leaf};
 pub use erasing::Erasing;
 pub use pack::{Opener, Sealer};
 pub use record::RecordBody;
@@ -135,7 +135,7 @@ impl Vault {
     pub async fn open(
         paths: VaultPaths,
         source: Arc<dyn KeySource>,
-        last_leaf: Option<u64>,
+        last_leaf: Option<Leaf>,
     ) -> Result<Vault> {
         let keyring = keyring::read(&paths.keyring)?;
         let image = source.load(tree::path::ROOT).await.map_err(VaultError::Source)?;
@@ -143,7 +143,7 @@ impl Vault {
         if let Err(error) = keyring::forget_old(&paths.keyring) {
             tracing::warn!(%error, "what a crash left of an old keyring is not written over yet");
         }
-        let next_leaf = last_leaf.map_or(0, |leaf| leaf.saturating_add(1));
+        let next_leaf = last_leaf.map_or(Leaf::FIRST, Leaf::next);
         Ok(Vault::of(paths, opened, next_leaf, source))
     }
 
@@ -155,7 +155,7 @@ impl Vault {
     pub async fn open_to_read(
         paths: &VaultPaths,
         source: Arc<dyn KeySource>,
-        last_leaf: Option<u64>,
+        last_leaf: Option<Leaf>,
     ) -> Result<Vault> {
         let look = async || {
             let keyring = keyring::read(&paths.keyring)?;
@@ -172,11 +172,11 @@ impl Vault {
             }
             looks += 1;
         };
-        let vault = Vault::of(paths.clone(), opened, 0, source);
+        let vault = Vault::of(paths.clone(), opened, Leaf::FIRST, source);
         Ok(Vault { only_reads: true, ..vault })
     }
 
-    fn of(paths: VaultPaths, opened: rotation::Opened, next_leaf: u64, source: Arc<dyn KeySource>) -> Vault {
+    fn of(paths: VaultPaths, opened: rotation::Opened, next_leaf: Leaf, source: Arc<dyn KeySource>) -> Vault {
         let rotation::Opened { server, retired, keyring, root, interrupted } = opened;
         let store = keyring.store;
         Vault {
@@ -241,34 +241,34 @@ impl Vault {
     }
 
     /// Gives out no leaf up to this one any more: it is queued for erasure, and may never have been committed.
-    pub fn pass_over(&self, leaf: u64) {
+    pub fn pass_over(&self, leaf: Leaf) {
         self.tree.pass_over(leaf);
     }
 
     /// The number of the next check-in's leaf, unless that is taken.
-    pub fn next_leaf(&self) -> u64 {
+    pub fn next_leaf(&self) -> Leaf {
         self.tree.next_leaf()
     }
 
     /// Leaves of check-ins that were given up, whose keys a copy of the key tree may hold. Hand those that no row uses to
     /// [`Vault::begin_erase`], and say so with [`Vault::taken_care_of`].
-    pub fn abandoned(&self) -> Vec<u64> {
+    pub fn abandoned(&self) -> Vec<Leaf> {
         self.tree.abandoned()
     }
 
     /// Those of these leaves that cannot be erased because a node on their way does not verify.
-    pub async fn unreadable(&self, leaves: &[u64]) -> Result<Vec<u64>> {
+    pub async fn unreadable(&self, leaves: &[Leaf]) -> Result<Vec<Leaf>> {
         self.tree.unreadable(leaves).await
     }
 
     /// These abandoned leaves are queued for erasure, or in use after all.
-    pub fn taken_care_of(&self, leaves: &[u64]) {
+    pub fn taken_care_of(&self, leaves: &[Leaf]) {
         self.tree.taken_care_of(leaves);
     }
 
     /// The leaves whose keys are in this node of the tree's last level, except those of check-ins under way. One that no
     /// row uses was left by a crash.
-    pub async fn leaves_under(&self, node: KeyPosition) -> Result<Vec<u64>> {
+    pub async fn leaves_under(&self, node: KeyPosition) -> Result<Vec<Leaf>> {
         if node.level != tree::path::LAST_LEVEL {
             return Err(VaultError::Refused("leaves are under the last level"));
         }
@@ -277,7 +277,7 @@ impl Vault {
 
     /// The key under a leaf, for reading. `Erased` when there is none. That the leaf is one of the document's, or of a pack
     /// that it uses, is the caller's to know: the proof says only that somebody may read.
-    pub async fn opener(&self, _proof: &dyn MayRead, leaf: u64) -> Result<Opener> {
+    pub async fn opener(&self, _proof: &dyn MayRead, leaf: Leaf) -> Result<Opener> {
         let key = self.tree.key(leaf).await?;
         Ok(Opener::new(Cipher::new(&key)?))
     }

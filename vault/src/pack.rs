@@ -11,6 +11,7 @@ use super::primitives::{AES_256_GCM_SIV_ID, Cipher, block_nonce};
 use super::record::{self, RecordBody};
 use super::tree::Lease;
 use super::{BLOCK_OVERHEAD, PACK_HEADER, Result, VaultError};
+use crate::sealed::Leaf;
 
 const MAGIC: &[u8; 4] = b"3SPK";
 const VERSION: u8 = 1;
@@ -37,7 +38,7 @@ impl Sealer {
     }
 
     /// The leaf that holds the key.
-    pub fn leaf(&self) -> u64 {
+    pub fn leaf(&self) -> Leaf {
         self.lease.leaf()
     }
 

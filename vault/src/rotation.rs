@@ -39,7 +39,7 @@ use super::server_key::{ServerKey, check_public, write_new};
 use super::tree::ErasureImages;
 use super::tree::node::KeyNode;
 use super::{Result, Vault, VaultError, VaultPaths};
-use crate::sealed::KeyImage;
+use crate::sealed::{KeyImage, Leaf};
 use sss_failpoint as failpoint;
 
 /// What start-up found of a rotation that a crash cut short.
@@ -157,7 +157,7 @@ pub(super) fn recover(
     paths: &VaultPaths,
     keyring: Keyring,
     image: Option<&KeyImage>,
-    last_leaf: Option<u64>,
+    last_leaf: Option<Leaf>,
 ) -> Result<Opened> {
     let files = Files::of(paths);
     let Found { server, current, root, half } = files.find(&keyring, image, last_leaf)?;
@@ -185,7 +185,7 @@ pub(super) fn look(
     paths: &VaultPaths,
     keyring: Keyring,
     image: Option<&KeyImage>,
-    last_leaf: Option<u64>,
+    last_leaf: Option<Leaf>,
 ) -> Result<Opened> {
     let files = Files::of(paths);
     let Found { server, current, root, half } = files.find(&keyring, image, last_leaf)?;
@@ -243,7 +243,7 @@ impl Files {
     }
 
     /// Opens the keyring with the server's key, or with the one that a rotation was about to put in its place.
-    fn find(&self, keyring: &Keyring, image: Option<&KeyImage>, last_leaf: Option<u64>) -> Result<Found> {
+    fn find(&self, keyring: &Keyring, image: Option<&KeyImage>, last_leaf: Option<Leaf>) -> Result<Found> {
         let (server, unwrapping) = ServerKey::read(&self.key)?;
         let store = &keyring.store;
         let current = unwrap_root(&unwrapping, store, &keyring.current);
@@ -274,7 +274,7 @@ impl Files {
         keyring: &Keyring,
         current: Root,
         image: Option<&KeyImage>,
-        last_leaf: Option<u64>,
+        last_leaf: Option<Leaf>,
     ) -> Result<Found> {
         let was = current.0.epoch;
         let (new, next) = self.new_pair(keyring).unzip();

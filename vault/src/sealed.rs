@@ -1,6 +1,29 @@
 //! Sealed bytes that the vault makes and the store keeps: neither room needs to know the other.
 
+use std::fmt;
+
 use bytes::Bytes;
+
+/// The number of a leaf of the key tree, which holds the key of one check-in. Numbers go up from 0 on, and each is given out
+/// once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Leaf(pub u64);
+
+impl Leaf {
+    /// A new store's first.
+    pub const FIRST: Leaf = Leaf(0);
+
+    /// The number behind this one; behind the largest there is none, and it stays.
+    pub fn next(self) -> Leaf {
+        Leaf(self.0.saturating_add(1))
+    }
+}
+
+impl fmt::Display for Leaf {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
 
 /// Where a node stands in the key tree.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -21,14 +21,14 @@ type Failed = Box<dyn std::error::Error + Send + Sync>;
 #[derive(Default, Clone)]
 struct Rows {
     nodes: HashMap<KeyPosition, KeyImage>,
-    last_leaf: Option<u64>,
+    last_leaf: Option<Leaf>,
 }
 
 #[derive(Default)]
 pub(super) struct Store(Mutex<Rows>);
 
 impl Store {
-    pub(super) fn apply(&self, images: Vec<KeyImage>, leaf: Option<u64>) {
+    pub(super) fn apply(&self, images: Vec<KeyImage>, leaf: Option<Leaf>) {
         let mut rows = self.0.lock();
         for image in images {
             if rows.nodes.get(&image.position).is_none_or(|row| row.sequence < image.sequence) {
@@ -42,7 +42,7 @@ impl Store {
         self.0.lock().nodes.values().cloned().collect()
     }
 
-    pub(super) fn last_leaf(&self) -> Option<u64> {
+    pub(super) fn last_leaf(&self) -> Option<Leaf> {
         self.0.lock().last_leaf
     }
 
@@ -116,7 +116,7 @@ pub(super) fn body(document: NodeId, text: &str) -> RecordBody {
 /// A version that was checked in: its leaf, and what it sealed.
 pub(super) struct Kept {
     pub(super) document: NodeId,
-    pub(super) leaf: u64,
+    pub(super) leaf: Leaf,
     pub(super) sealed: bytes::Bytes,
     body: RecordBody,
 }
@@ -204,7 +204,7 @@ async fn what_was_not_committed_is_gone() {
     checkin(&vault, &store, "next").await;
     store.apply(images, Some(c));
     assert!(open(&paths, &store).await.unwrap().opener(&allowed(NodeId([1; 16]), Own), c).await.is_ok());
-    assert!(is_gone(1 << 20).await, "never was there");
+    assert!(is_gone(Leaf(1 << 20)).await, "never was there");
 }
 
 #[tokio::test]

@@ -21,7 +21,7 @@ use super::server_key::ServerKey;
 use super::tree::node::KeyNode;
 use super::tree::path::{FAN_OUT, LAST_LEVEL, ROOT, path};
 use super::{Result, VaultPaths};
-use crate::sealed::{KeyImage, KeyPosition};
+use crate::sealed::{KeyImage, KeyPosition, Leaf};
 
 /// A keyring file's bytes, kept to show that with them the thief is able.
 #[derive(Clone)]
@@ -37,14 +37,14 @@ impl OldKeyring {
 }
 
 /// The key tree's nodes on the way to a leaf: what a thief who wants that key looks for.
-pub fn way_to(leaf: u64) -> impl Iterator<Item = KeyPosition> {
+pub fn way_to(leaf: Leaf) -> impl Iterator<Item = KeyPosition> {
     path(leaf)
 }
 
 /// Keys that were found, by what they open.
 pub struct Thief {
     keys: HashMap<KeyPosition, Vec<SecretKey>>,
-    leaves: HashMap<u64, Vec<SecretKey>>,
+    leaves: HashMap<Leaf, Vec<SecretKey>>,
     wrapped: Vec<Vec<u8>>,
 }
 
@@ -55,7 +55,7 @@ impl Thief {
         paths: &VaultPaths,
         old: Option<&OldKeyring>,
         images: Vec<KeyImage>,
-        wanted: &[u64],
+        wanted: &[Leaf],
     ) -> Result<Thief> {
         let (_, unwrapping) = ServerKey::read(&paths.server_key)?;
         let mut thief = Thief { keys: HashMap::new(), leaves: HashMap::new(), wrapped: Vec::new() };
@@ -92,7 +92,7 @@ impl Thief {
             for (slot, index) in (position.index * FAN_OUT..).take(FAN_OUT as usize).enumerate() {
                 let Some(key) = node.expose_slot(slot) else { continue };
                 match position.level {
-                    LAST_LEVEL => found(self.leaves.entry(index).or_default(), key),
+                    LAST_LEVEL => found(self.leaves.entry(Leaf(index)).or_default(), key),
                     level => self.found(KeyPosition { level: level + 1, index }, key),
                 }
             }
@@ -105,7 +105,7 @@ impl Thief {
     }
 
     /// All that might open what was sealed under a leaf.
-    pub fn openers(&self, leaf: u64) -> Result<Vec<Opener>> {
+    pub fn openers(&self, leaf: Leaf) -> Result<Vec<Opener>> {
         let keys = self.leaves.get(&leaf).into_iter().flatten();
         keys.map(|key| Ok(Opener::new(Cipher::new(key)?))).collect()
     }

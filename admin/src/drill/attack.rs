@@ -13,7 +13,7 @@ use crate::carve;
 use crate::names::with_end;
 use sss_server::run::compose::{Paths, open_blobs, open_metadata};
 use sss_server::store::{BlobStore, MetaStore, PackRow};
-use sss_vault::sealed::KeyImage;
+use sss_vault::sealed::{KeyImage, Leaf};
 use sss_vault::thief::{OldKeyring, Thief, way_to};
 use sss_vault::{VaultPaths, sealed_block};
 
@@ -171,7 +171,7 @@ impl Loot {
 }
 
 /// A check-in seals its record and its pack under one leaf.
-fn leaves(documents: &[Drilled]) -> Vec<u64> {
+fn leaves(documents: &[Drilled]) -> Vec<Leaf> {
     documents.iter().map(|document| document.row.leaf).collect()
 }
 

@@ -9,6 +9,7 @@ use super::{PAGE, STORE_FAILED, Scrub, Watch};
 use sss_server::run::Advice;
 use sss_server::store::{PackRow, StoreError};
 use sss_vault::check::{Outline, PackCheck};
+use sss_vault::sealed::Leaf;
 use sss_vault::{PACK_HEADER, Vault, VaultError, sealed_block};
 
 /// Blocks that are read in one go (1 MiB).
@@ -41,7 +42,7 @@ type Checked<T> = Result<T, Fault<PackFault>>;
 
 impl Scrub {
     /// In the order of the leaves, up to this one.
-    pub(super) async fn walk_packs(&self, last: u64, watch: &dyn Watch) -> anyhow::Result<()> {
+    pub(super) async fn walk_packs(&self, last: Leaf, watch: &dyn Watch) -> anyhow::Result<()> {
         let mut after = None;
         loop {
             let page = self.meta().packs_after(after, PAGE).await.advice(STORE_FAILED)?;

@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use parking_lot::Mutex;
 use sss_common::{Flag, Grantee, Name, NodeId, PackId, Timestamp, Uid, Version, XattrMode};
 use sss_policy::{Allowed, Checkin, MayWrite, Own};
-use sss_vault::sealed::{KeyImage, KeyPosition};
+use sss_vault::sealed::{KeyImage, KeyPosition, Leaf};
 
 use super::*;
 
@@ -172,18 +172,18 @@ forward! {
     Keys:
     key_node(position: KeyPosition) -> Option<KeyImage>;
     key_nodes(level: u8, from: u64, limit: usize) -> Vec<KeyImage>;
-    last_leaf() -> Option<u64>;
-    last_queued() -> Option<u64>;
+    last_leaf() -> Option<Leaf>;
+    last_queued() -> Option<Leaf>;
 }
 
 forward! {
     Reclaim:
     superseded(before: Timestamp, limit: usize) -> Vec<(NodeId, Version)>;
     drop_versions(versions: &[(NodeId, Version)]) -> ();
-    erasures(limit: usize) -> Vec<u64>;
-    erased(leaves: &[u64], keys: Vec<KeyImage>, at: Erased) -> ();
-    unused(leaves: &[u64]) -> Vec<u64>;
-    abandon(leaves: &[u64]) -> ();
+    erasures(limit: usize) -> Vec<Leaf>;
+    erased(leaves: &[Leaf], keys: Vec<KeyImage>, at: Erased) -> ();
+    unused(leaves: &[Leaf]) -> Vec<Leaf>;
+    abandon(leaves: &[Leaf]) -> ();
     trash(limit: usize, now: Timestamp) -> Vec<PackId>;
     trashed(packs: &[PackId]) -> ();
     has_pack(id: PackId) -> bool;
@@ -205,7 +205,7 @@ forward! {
     totals() -> Totals;
     documents(after: Option<NodeId>, limit: usize) -> Vec<NodeId>;
     versions_of(id: NodeId) -> Option<Versions>;
-    packs_after(after: Option<(u64, PackId)>, limit: usize) -> Vec<(u64, PackId)>;
+    packs_after(after: Option<(Leaf, PackId)>, limit: usize) -> Vec<(Leaf, PackId)>;
     pack_blocks(id: PackId) -> Option<u64>;
     users_of(id: PackId) -> Vec<(NodeId, Version)>;
 }

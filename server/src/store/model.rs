@@ -8,7 +8,7 @@ use sha2::{Digest as _, Sha256};
 use sss_common::{Flag, Grantee, Kind, MachineName, Name, NodeId, PackId, Right, Timestamp, Uid, Version};
 
 use sss_policy::{Allowed, Checkin, Facts, Own};
-use sss_vault::sealed::KeyImage;
+use sss_vault::sealed::{KeyImage, Leaf};
 
 /// SHA-256 of a session token. Tokens themselves are never stored.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
@@ -172,7 +172,7 @@ pub struct PackRow {
     /// The document it was sealed for; stands in the AAD and may be another than the one that uses it now.
     pub document: NodeId,
     /// The leaf of the key tree that holds its key.
-    pub leaf: u64,
+    pub leaf: Leaf,
     /// Sealed bytes in all, header included.
     pub length: u64,
     /// Blocks in it.
@@ -187,7 +187,7 @@ pub struct StoredVersion {
     /// Which version.
     pub version: Version,
     /// The leaf whose key seals the record.
-    pub leaf: u64,
+    pub leaf: Leaf,
     /// Record, extents and signature, sealed.
     pub sealed_record: Bytes,
     /// When another version took its place.
@@ -201,7 +201,7 @@ pub struct Commit {
     /// The version it started from.
     pub base: Version,
     /// The leaf whose key seals the record and the new pack.
-    pub leaf: u64,
+    pub leaf: Leaf,
     /// Record, extents and signature, sealed.
     pub sealed_record: Bytes,
     /// The pack that the check-in brought, if it brought any block.
@@ -355,9 +355,9 @@ pub struct Deletion {
     /// The versions that it still had, ascending.
     pub versions: Vec<Version>,
     /// Leaves of the key tree that nothing uses since, ascending.
-    pub keys: Vec<u64>,
+    pub keys: Vec<Leaf>,
     /// Leaves that it used and that another document's content still needs (a copy that an editor made), ascending.
-    pub shared: Vec<u64>,
+    pub shared: Vec<Leaf>,
     /// When the last of `keys` was erased; `None` before, and where there are none.
     pub erased: Option<Erased>,
 }

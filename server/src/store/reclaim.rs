@@ -5,7 +5,7 @@ use async_trait::async_trait;
 use sss_common::{NodeId, PackId, Timestamp, Version};
 
 use super::{Erased, Result};
-use sss_vault::sealed::KeyImage;
+use sss_vault::sealed::{KeyImage, Leaf};
 
 /// What nothing uses any more, and the queues that it goes to. Every method is one transaction; see [`super::MetaStore`].
 #[async_trait]
@@ -15,15 +15,15 @@ pub trait Reclaim: Send + Sync {
     /// Drops superseded versions (never a current one: those are passed over); what only they used goes to the queues.
     async fn drop_versions(&self, versions: &[(NodeId, Version)]) -> Result<()>;
     /// Leaves whose keys are to be erased, in the order in which they came; never one that a version or a pack uses.
-    async fn erasures(&self, limit: usize) -> Result<Vec<u64>>;
+    async fn erasures(&self, limit: usize) -> Result<Vec<Leaf>>;
     /// Writes the key tree without these leaves and takes them off the queue; deletions that have none left on it are
     /// marked as erased.
-    async fn erased(&self, leaves: &[u64], keys: Vec<KeyImage>, at: Erased) -> Result<()>;
+    async fn erased(&self, leaves: &[Leaf], keys: Vec<KeyImage>, at: Erased) -> Result<()>;
     /// Those of these leaves that no version and no pack uses and that are not queued.
-    async fn unused(&self, leaves: &[u64]) -> Result<Vec<u64>>;
+    async fn unused(&self, leaves: &[Leaf]) -> Result<Vec<Leaf>>;
     /// Queues those of these leaves that no version and no pack uses: what check-ins left that were given up.
     /// Comes behind every transaction that was begun before.
-    async fn abandon(&self, leaves: &[u64]) -> Result<()>;
+    async fn abandon(&self, leaves: &[Leaf]) -> Result<()>;
     /// Packs to be deleted from the blob store; none while anybody holds them.
     async fn trash(&self, limit: usize, now: Timestamp) -> Result<Vec<PackId>>;
     /// Takes packs off that queue.

@@ -5,7 +5,7 @@ use std::path::Path;
 use sss_common::{NodeId, PackId};
 
 use super::{Deletion, Result};
-use sss_vault::sealed::{KeyImage, KeyPosition};
+use sss_vault::sealed::{KeyImage, KeyPosition, Leaf};
 
 /// How much there is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -23,7 +23,7 @@ pub trait MetaSnapshot: Send {
     /// A node of the key tree.
     fn key_node(&self, position: KeyPosition) -> Result<Option<KeyImage>>;
     /// The largest leaf number ever committed.
-    fn last_leaf(&self) -> Result<Option<u64>>;
+    fn last_leaf(&self) -> Result<Option<Leaf>>;
     /// Up to `limit` entries of the deletion log behind `after`, in order. `NotFound` where the schema is of a time before it.
     fn deletions(&self, after: u64, limit: usize) -> Result<Vec<Deletion>>;
     /// The last number that the log has given.

@@ -5,6 +5,7 @@ use async_trait::async_trait;
 use sss_common::{NodeId, PackId, Version};
 
 use super::Result;
+use sss_vault::sealed::Leaf;
 
 /// Walking over all that is kept, for the scrub. Each page is a read of its own, and sees the last commit. Every method is one transaction; see [`super::MetaStore`].
 #[async_trait]
@@ -17,7 +18,7 @@ pub trait Walk: Send + Sync {
     async fn versions_of(&self, id: NodeId) -> Result<Option<Versions>>;
     /// Up to `limit` packs behind `after`, each with its leaf, in the order of their leaves, which is that of the
     /// check-ins. Fewer mean that these were the last.
-    async fn packs_after(&self, after: Option<(u64, PackId)>, limit: usize) -> Result<Vec<(u64, PackId)>>;
+    async fn packs_after(&self, after: Option<(Leaf, PackId)>, limit: usize) -> Result<Vec<(Leaf, PackId)>>;
     /// How many blocks a pack has, by its row.
     async fn pack_blocks(&self, id: PackId) -> Result<Option<u64>>;
     /// The versions that count as using a pack, in order.

@@ -13,7 +13,7 @@ use sss_common::durable::{Access, InPlace};
 
 use crate::keyring::{self, cannot, unusable};
 use crate::primitives::{unwrap, wrap};
-use crate::sealed::KeyImage;
+use crate::sealed::{KeyImage, Leaf};
 use crate::secrets::SecretKey;
 use crate::server_key::{BITS_MIN, PRIVATE_LABEL, PUBLIC_LABEL, ServerKey};
 use crate::{Result, VaultPaths, rotation};
@@ -128,7 +128,7 @@ impl KeyFiles {
     /// Reads a store's key files, and of the keyring's roots the one that opens this root node. A server may be replacing
     /// them meanwhile; then this fails, or finds no root, and is to be tried again with the root node as it is then.
     /// Writes nothing. Three private RSA operations at most.
-    pub fn read(paths: &VaultPaths, root: Option<&KeyImage>, last_leaf: Option<u64>) -> Result<Self> {
+    pub fn read(paths: &VaultPaths, root: Option<&KeyImage>, last_leaf: Option<Leaf>) -> Result<Self> {
         // The keyring first: it is what changes soonest after the root node was read.
         let keyring = keyring::read(&paths.keyring)?;
         let rotation::Opened { server, keyring, .. } = rotation::look(paths, keyring, root, last_leaf)?;

@@ -16,7 +16,7 @@ struct Made {
     vault: Vault,
     document: NodeId,
     pack: PackId,
-    leaf: u64,
+    leaf: Leaf,
     sealed: Vec<u8>,
     body: RecordBody,
     _folder: tempfile::TempDir,
@@ -98,7 +98,7 @@ async fn a_record_is_held_to_its_row_its_signature_and_its_digests() {
     };
     assert_eq!(ask(made.document, 2, made.leaf, &record).await, "a version's record", "another row's");
     assert_eq!(ask(NodeId::random(), 1, made.leaf, &record).await, "a version's record");
-    assert_eq!(ask(made.document, 1, made.leaf + 1, &record).await, "erased");
+    assert_eq!(ask(made.document, 1, made.leaf.next(), &record).await, "erased");
     for at in 0..record.len() {
         let mut bad = record.to_vec();
         bad[at] ^= 1;
@@ -161,7 +161,7 @@ async fn a_packs_header_and_every_block_are_checked_in_their_places() {
     assert_eq!(what(check.block(0, false, &bad)), "a block");
     let stranger = made.vault.check_pack(NodeId::random(), made.pack, made.leaf).await;
     assert_eq!(what(stranger.unwrap().block(0, false, made.block(0))), "a block");
-    assert_eq!(what(made.vault.check_pack(made.document, made.pack, 77).await), "erased");
+    assert_eq!(what(made.vault.check_pack(made.document, made.pack, Leaf(77)).await), "erased");
 }
 
 /// A block that opens, but is not what the version's record says.
@@ -257,7 +257,7 @@ async fn a_keyring_that_is_just_being_replaced_is_read_again() {
     let vault = open(&paths, &store).await.unwrap();
     checkin(&vault, &store, "kept").await;
     let old = std::fs::read(&paths.keyring).unwrap();
-    let erasing = vault.begin_erase(&[5]).await.unwrap();
+    let erasing = vault.begin_erase(&[Leaf(5)]).await.unwrap();
     store.apply(erasing.images(), None);
     vault.finish_erase(erasing).await.unwrap();
     let new = std::fs::read(&paths.keyring).unwrap();

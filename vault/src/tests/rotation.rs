@@ -209,7 +209,7 @@ async fn the_old_key_with_an_old_keyring_opens_nothing_of_todays_tree() {
     rotate(vault, &store).await;
     let vault = open(&paths, &store).await.unwrap();
     let after = checkin(&vault, &store, "after").await;
-    assert_eq!(before.leaf / 64, after.leaf / 64, "they share a node, or this shows nothing");
+    assert_eq!(before.leaf.0 / 64, after.leaf.0 / 64, "they share a node, or this shows nothing");
     assert!(std::fs::read(&old_bytes).unwrap().iter().all(|byte| *byte == 0), "the old key is written over");
     opens_nothing_new(&thief, &store, &[after]).await;
     // The copy is complete: what it had when it was made, it opens.
@@ -242,7 +242,7 @@ async fn keys_of_check_ins_that_never_were_committed_lead_to_nothing_new_either(
     for _ in 0..130 {
         sealers.push(vault.begin(&allowed(NodeId([1; 16]), Own), PackId([1; 16])).await.unwrap());
     }
-    store.apply(vault.images(&sealers[63]).await.unwrap(), Some(63));
+    store.apply(vault.images(&sealers[63]).await.unwrap(), Some(Leaf(63)));
     let thief = Wreck::of(&paths, &store);
     drop((sealers, vault));
 
@@ -252,14 +252,14 @@ async fn keys_of_check_ins_that_never_were_committed_lead_to_nothing_new_either(
     for _ in 0..130 {
         new.push(checkin(&vault, &store, "new").await);
     }
-    assert_eq!(new[0].leaf, 64);
+    assert_eq!(new[0].leaf, Leaf(64));
     opens_nothing_new(&thief, &store, &new).await;
     let vault = open(&paths, &store).await.unwrap();
     for kept in &new {
         checkout(&vault, kept).await.unwrap();
     }
     assert!(
-        vault.opener(&allowed(NodeId([1; 16]), Own), 63).await.is_ok(),
+        vault.opener(&allowed(NodeId([1; 16]), Own), Leaf(63)).await.is_ok(),
         "what was committed before is there"
     );
 }

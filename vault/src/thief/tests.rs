@@ -16,7 +16,7 @@ fn opens(thief: &Thief, kept: &Kept) -> bool {
     openers.iter().any(|opener| opener.open_record(kept.document, &kept.sealed).is_ok())
 }
 
-async fn erase(vault: &Vault, store: &Store, leaf: u64) {
+async fn erase(vault: &Vault, store: &Store, leaf: Leaf) {
     let erasing = vault.begin_erase(&[leaf]).await.unwrap();
     store.apply(erasing.images(), None);
     vault.finish_erase(erasing).await.unwrap();

@@ -23,11 +23,11 @@ use sss_common::StoreId;
 
 use super::secrets::SecretKey;
 use super::{KeySource, Result, VaultError};
-use crate::sealed::{KeyImage, KeyPosition};
+use crate::sealed::{KeyImage, KeyPosition, Leaf};
 use node::KeyNode;
 pub(super) use parts::ErasureImages;
 use parts::{Allocation, Hold, Lookup};
-use path::{FAN_OUT, LEAVES};
+use path::{LAST_LEAF, first_leaf, parent_index};
 use state::State;
 
 /// Nodes of the last level that stay in memory: 9 MiB at most, for the keys of 262,144 check-ins.
@@ -49,12 +49,12 @@ pub(super) struct KeyTree {
 /// A leaf that is not committed yet. Dropping it takes the leaf out, unless the store may have got it: then it stays,
 /// because a request that was cancelled may have committed all the same.
 pub(super) struct Lease {
-    leaf: u64,
+    leaf: Leaf,
     tree: Arc<KeyTree>,
 }
 
 impl Lease {
-    pub(super) fn leaf(&self) -> u64 {
+    pub(super) fn leaf(&self) -> Leaf {
         self.leaf
     }
 }
@@ -71,7 +71,7 @@ impl KeyTree {
     pub(super) fn new(
         store: StoreId,
         (epoch, root): (u64, KeyNode),
-        next_leaf: u64,
+        next_leaf: Leaf,
         source: Arc<dyn KeySource>,
     ) -> Self {
         let state = Mutex::new(State::new(store, epoch, root, next_leaf, CACHED_PARENTS));
@@ -90,7 +90,7 @@ impl KeyTree {
     }
 
     /// The key under a leaf; `Erased` when there is none.
-    pub(super) async fn key(&self, leaf: u64) -> Result<SecretKey> {
+    pub(super) async fn key(&self, leaf: Leaf) -> Result<SecretKey> {
         loop {
             let lookup = self.state.lock().lookup(leaf);
             match lookup {
@@ -120,17 +120,17 @@ impl KeyTree {
         self.state.lock().give_back(lease.leaf, true);
     }
 
-    pub(super) fn next_leaf(&self) -> u64 {
+    pub(super) fn next_leaf(&self) -> Leaf {
         self.state.lock().next_leaf
     }
 
     /// Gives out no leaf up to this one any more.
-    pub(super) fn pass_over(&self, leaf: u64) {
+    pub(super) fn pass_over(&self, leaf: Leaf) {
         self.state.lock().pass_over(leaf);
     }
 
     /// Those of these leaves whose path does not verify.
-    pub(super) async fn unreadable(&self, leaves: &[u64]) -> Result<Vec<u64>> {
+    pub(super) async fn unreadable(&self, leaves: &[Leaf]) -> Result<Vec<Leaf>> {
         let mut unreadable = Vec::new();
         for &leaf in leaves {
             match self.hold_one(leaf).await {
@@ -144,18 +144,18 @@ impl KeyTree {
     }
 
     /// Leaves that were given back and that a sealed image may hold.
-    pub(super) fn abandoned(&self) -> Vec<u64> {
+    pub(super) fn abandoned(&self) -> Vec<Leaf> {
         self.state.lock().abandoned()
     }
 
     /// Somebody else sees to these abandoned leaves.
-    pub(super) fn taken_care_of(&self, leaves: &[u64]) {
+    pub(super) fn taken_care_of(&self, leaves: &[Leaf]) {
         self.state.lock().taken_care_of(leaves);
     }
 
     /// The leaves under a node of the last level that no sealer holds.
-    pub(super) async fn idle_leaves(&self, index: u64) -> Result<Vec<u64>> {
-        let first = index.saturating_mul(FAN_OUT);
+    pub(super) async fn idle_leaves(&self, index: u64) -> Result<Vec<Leaf>> {
+        let first = first_leaf(index);
         loop {
             let (leaves, lookup) = {
                 let mut state = self.state.lock();
@@ -170,11 +170,11 @@ impl KeyTree {
     }
 
     /// Brings the paths of the first of these leaves into memory, as many as one erasure may rewrite.
-    pub(super) async fn hold(self: &Arc<Self>, leaves: &[u64]) -> Result<Held> {
+    pub(super) async fn hold(self: &Arc<Self>, leaves: &[Leaf]) -> Result<Held> {
         let mut held = Held { tree: self.clone(), paths: Vec::new(), leaves: Vec::new() };
         let mut parents = std::collections::HashSet::new();
         for &leaf in leaves {
-            parents.insert(leaf / FAN_OUT);
+            parents.insert(parent_index(leaf));
             if parents.len() > ERASE_PARENTS_MAX {
                 break;
             }
@@ -190,7 +190,7 @@ impl KeyTree {
     /// check-ins that never were committed. For a tree that was just opened and has no live sealers.
     pub(super) async fn hold_next(self: &Arc<Self>) -> Result<Held> {
         let mut held = Held { tree: self.clone(), paths: Vec::new(), leaves: Vec::new() };
-        let next = self.state.lock().next_leaf.min(LEAVES - 1);
+        let next = self.state.lock().next_leaf.min(LAST_LEAF);
         loop {
             let absent = self.state.lock().absent(next);
             let Some(position) = absent else { break };
@@ -203,7 +203,7 @@ impl KeyTree {
         Ok(held)
     }
 
-    async fn hold_one(&self, leaf: u64) -> Result<bool> {
+    async fn hold_one(&self, leaf: Leaf) -> Result<bool> {
         loop {
             let hold = self.state.lock().hold(leaf);
             match hold {
@@ -260,9 +260,9 @@ impl KeyTree {
 pub(super) struct Held {
     tree: Arc<KeyTree>,
     /// Leaves whose parents are in memory and pinned.
-    paths: Vec<u64>,
+    paths: Vec<Leaf>,
     /// All that were asked for and fit.
-    leaves: Vec<u64>,
+    leaves: Vec<Leaf>,
 }
 
 impl Drop for Held {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::sealed::{KeyImage, KeyPosition};
+use crate::sealed::{KeyImage, KeyPosition, Leaf};
 use crate::secrets::SecretKey;
 
 /// What a set of images contained.
@@ -26,13 +26,13 @@ pub(super) struct Staged {
     pub(super) id: u64,
     pub(super) epoch: u64,
     pub(super) nodes: BTreeSet<KeyPosition>,
-    pub(super) leaves: Vec<u64>,
+    pub(super) leaves: Vec<Leaf>,
 }
 
 /// What an erasure's transaction writes.
 pub(crate) struct ErasureImages {
     pub(crate) epoch: u64,
-    pub(crate) leaves: Vec<u64>,
+    pub(crate) leaves: Vec<Leaf>,
     pub(crate) images: Vec<KeyImage>,
     pub(super) issue: Issue,
 }
@@ -40,7 +40,7 @@ pub(crate) struct ErasureImages {
 /// What came of asking for a new leaf.
 pub(super) enum Allocation {
     /// This one, with its key.
-    Leaf(u64, SecretKey),
+    Leaf(Leaf, SecretKey),
     /// A node must be loaded first.
     Absent(KeyPosition),
 }

@@ -3,20 +3,20 @@
 use std::collections::BTreeSet;
 
 use super::parts::{ErasureImages, Hold, Lookup, Staged};
-use super::path::{FAN_OUT, LEAVES, ROOT, parent, path, slot};
+use super::path::{FAN_OUT, LAST_LEAF, ROOT, leaf_slot, parent, parent_index, path};
 use super::state::State;
-use crate::sealed::KeyPosition;
+use crate::sealed::{KeyPosition, Leaf};
 use crate::secrets::SecretKey;
 use crate::{Result, VaultError};
 
 impl State {
     /// Keeps a leaf's path in memory for [`State::stage`], whether or not the leaf itself is still there.
-    pub(super) fn hold(&mut self, leaf: u64) -> Hold {
+    pub(super) fn hold(&mut self, leaf: Leaf) -> Hold {
         match self.lookup(leaf) {
             Lookup::Absent(position) => return Hold::Absent(position),
             Lookup::Gone | Lookup::Key(_) => {}
         }
-        match self.parents.get_mut(&(leaf / FAN_OUT)).filter(|_| leaf < LEAVES) {
+        match self.parents.get_mut(&parent_index(leaf)).filter(|_| leaf <= LAST_LEAF) {
             None => Hold::NoPath,
             Some(node) => {
                 node.pins += 1;
@@ -26,14 +26,14 @@ impl State {
     }
 
     /// Lets go of what [`State::hold`] kept.
-    pub(super) fn release(&mut self, held: &[u64]) {
+    pub(super) fn release(&mut self, held: &[Leaf]) {
         held.iter().for_each(|leaf| self.unpin(*leaf));
         self.shrink();
     }
 
     /// Takes out the keys of what lies behind a leaf's path, which must be held: no leaf there was ever committed, and none is
     /// given out yet. Later ones then come under keys that no earlier image has.
-    pub(super) fn forget_beyond(&mut self, leaf: u64) {
+    pub(super) fn forget_beyond(&mut self, leaf: Leaf) {
         let now = self.tick();
         for (above, own) in path(leaf).filter_map(parent) {
             if let Some(above) = self.node_mut(above) {
@@ -49,8 +49,8 @@ impl State {
         &mut self,
         epoch: u64,
         root: &SecretKey,
-        held: &[u64],
-        leaves: Vec<u64>,
+        held: &[Leaf],
+        leaves: Vec<Leaf>,
     ) -> Result<()> {
         if self.staged.is_some() {
             return Err(VaultError::Refused("an erasure while another is under way"));
@@ -61,14 +61,14 @@ impl State {
         let fresh: Vec<SecretKey> =
             nodes.iter().skip(1).map(|_| SecretKey::random()).collect::<Result<_>>()?;
         let now = self.tick();
-        let gone: BTreeSet<u64> = leaves.iter().copied().collect();
+        let gone: BTreeSet<Leaf> = leaves.iter().copied().collect();
         // A number that is erased is not given out again, whoever had it.
-        if let Some(last) = gone.last().filter(|leaf| **leaf < LEAVES) {
+        if let Some(last) = gone.last().filter(|leaf| **leaf <= LAST_LEAF) {
             self.pass_over(*last);
         }
         for leaf in held.iter().filter(|leaf| gone.contains(leaf)) {
-            if let Some(node) = self.parents.get_mut(&(leaf / FAN_OUT)) {
-                node.clear(slot(*leaf));
+            if let Some(node) = self.parents.get_mut(&parent_index(*leaf)) {
+                node.clear(leaf_slot(*leaf));
             }
         }
         for (position, key) in nodes.iter().zip(std::iter::once(root).chain(&fresh)) {

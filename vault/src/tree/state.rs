@@ -18,8 +18,8 @@ use sss_common::StoreId;
 
 use super::node::KeyNode;
 use super::parts::{Issue, Leased, Lookup, Staged};
-use super::path::{FAN_OUT, LAST_LEVEL, LEAVES, ROOT, parent, path, slot};
-use crate::sealed::{KeyImage, KeyPosition};
+use super::path::{LAST_LEAF, LAST_LEVEL, ROOT, leaf_slot, parent, parent_index, path};
+use crate::sealed::{KeyImage, KeyPosition, Leaf};
 use crate::secrets::SecretKey;
 use crate::{Result, VaultError};
 
@@ -33,14 +33,14 @@ pub(super) struct State {
     pub(super) parents: LruCache<u64, KeyNode>,
     capacity: usize,
     clock: u64,
-    pub(super) next_leaf: u64,
+    pub(super) next_leaf: Leaf,
     /// Leaves of live sealers.
-    pub(super) leases: HashMap<u64, Leased>,
+    pub(super) leases: HashMap<Leaf, Leased>,
     /// Nodes of the last level whose changes nobody is about to commit, with whether the store may have got one
     /// of their leaves.
     pub(super) stale: BTreeMap<u64, bool>,
     /// Leaves that were given back and that a sealed image may hold.
-    pub(super) abandoned: BTreeSet<u64>,
+    pub(super) abandoned: BTreeSet<Leaf>,
     pub(super) staged: Option<Staged>,
     /// Which root key the store is known to be at.
     epoch: u64,
@@ -52,7 +52,7 @@ impl State {
         store: StoreId,
         epoch: u64,
         mut root: KeyNode,
-        next_leaf: u64,
+        next_leaf: Leaf,
         capacity: usize,
     ) -> Self {
         let clock = root.committed + 1;
@@ -98,7 +98,7 @@ impl State {
     }
 
     /// The first node on the way to a leaf that is not in memory.
-    pub(super) fn absent(&self, leaf: u64) -> Option<KeyPosition> {
+    pub(super) fn absent(&self, leaf: Leaf) -> Option<KeyPosition> {
         path(leaf).find(|position| !self.contains(*position))
     }
 
@@ -170,8 +170,8 @@ impl State {
     }
 
     /// The key under a leaf.
-    pub(super) fn lookup(&mut self, leaf: u64) -> Lookup {
-        if leaf >= LEAVES {
+    pub(super) fn lookup(&mut self, leaf: Leaf) -> Lookup {
+        if leaf > LAST_LEAF {
             return Lookup::Gone;
         }
         if let Some(absent) = self.absent(leaf) {
@@ -179,7 +179,7 @@ impl State {
             let known = parent(absent).is_some_and(|(above, s)| self.node(above).is_some_and(|n| n.has(s)));
             return if known { Lookup::Absent(absent) } else { Lookup::Gone };
         }
-        let key = self.parents.get(&(leaf / FAN_OUT)).and_then(|node| node.expose_slot(slot(leaf)));
+        let key = self.parents.get(&parent_index(leaf)).and_then(|node| node.expose_slot(leaf_slot(leaf)));
         key.map_or(Lookup::Gone, Lookup::Key)
     }
 
@@ -213,8 +213,8 @@ impl State {
         self.shrink();
     }
 
-    pub(super) fn unpin(&mut self, leaf: u64) {
-        if let Some(node) = self.parents.peek_mut(&(leaf / FAN_OUT)) {
+    pub(super) fn unpin(&mut self, leaf: Leaf) {
+        if let Some(node) = self.parents.peek_mut(&parent_index(leaf)) {
             node.pins = node.pins.saturating_sub(1);
         }
     }

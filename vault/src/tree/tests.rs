@@ -8,7 +8,7 @@ use futures::executor::block_on;
 use proptest::prelude::*;
 use proptest::sample::Index;
 
-use super::path::{LEVELS, ROOT, on_path, parent, slot};
+use super::path::{FAN_OUT, LEVELS, ROOT, leaf_slot, on_path, parent};
 use super::*;
 
 type Failed = Box<dyn std::error::Error + Send + Sync>;
@@ -39,7 +39,7 @@ impl KeySource for Rows {
     }
 }
 
-fn tree(root: (u64, KeyNode), next_leaf: u64, capacity: usize, rows: Arc<dyn KeySource>) -> Arc<KeyTree> {
+fn tree(root: (u64, KeyNode), next_leaf: Leaf, capacity: usize, rows: Arc<dyn KeySource>) -> Arc<KeyTree> {
     let state = State::new(STORE, root.0, root.1, next_leaf, capacity);
     Arc::new(KeyTree { state: Mutex::new(state), source: rows, turns: Default::default() })
 }
@@ -59,18 +59,18 @@ struct Rig {
     current: (u64, Key),
     next: Option<(u64, Key)>,
     /// Committed and not erased.
-    live: BTreeMap<u64, Key>,
+    live: BTreeMap<Leaf, Key>,
     /// In an erasure that is staged.
-    dying: BTreeMap<u64, Key>,
+    dying: BTreeMap<Leaf, Key>,
     /// In one that was finished: nothing may open them any more.
     erased: Vec<Key>,
     flights: Vec<Flight>,
     /// Transactions of cancelled requests, which may yet happen.
-    late: Vec<(u64, Key, Vec<KeyImage>)>,
+    late: Vec<(Leaf, Key, Vec<KeyImage>)>,
     erasing: Option<ErasureImages>,
     /// Every image that ever was: what a thief may have copied.
     copies: Vec<KeyImage>,
-    last_leaf: Option<u64>,
+    last_leaf: Option<Leaf>,
 }
 
 #[derive(Clone, Debug)]
@@ -90,7 +90,7 @@ enum Op {
 }
 
 impl Rig {
-    fn new(first_leaf: u64, capacity: usize) -> Self {
+    fn new(first_leaf: Leaf, capacity: usize) -> Self {
         let rows = Arc::new(Rows::default());
         let key = SecretKey::random().unwrap();
         Rig {
@@ -106,7 +106,7 @@ impl Rig {
             late: Vec::new(),
             erasing: None,
             copies: Vec::new(),
-            last_leaf: first_leaf.checked_sub(1),
+            last_leaf: first_leaf.0.checked_sub(1).map(Leaf),
         }
     }
 
@@ -183,7 +183,7 @@ impl Rig {
         }
     }
 
-    fn transact(&mut self, leaf: Option<(u64, Key)>, images: &[KeyImage]) {
+    fn transact(&mut self, leaf: Option<(Leaf, Key)>, images: &[KeyImage]) {
         self.rows.apply(images);
         if let Some((leaf, key)) = leaf {
             self.live.insert(leaf, key);
@@ -202,8 +202,8 @@ impl Rig {
             return;
         }
         self.drop_old();
-        let all: Vec<u64> = self.live.keys().copied().collect();
-        let leaves: Vec<u64> = which.iter().filter_map(|i| pick(i, &all).map(|n| all[n])).collect();
+        let all: Vec<Leaf> = self.live.keys().copied().collect();
+        let leaves: Vec<Leaf> = which.iter().filter_map(|i| pick(i, &all).map(|n| all[n])).collect();
         let held = block_on(self.tree.hold(&leaves)).unwrap();
         let (root, epoch) = (SecretKey::random().unwrap(), self.current.0 + 1);
         self.next = Some((epoch, *root.expose_bytes()));
@@ -237,7 +237,7 @@ impl Rig {
             .chain(self.next)
             .find_map(|root| Some((open(root)?, root)))
             .expect("the stored root opens under one of the keyring's");
-        let next_leaf = self.last_leaf.map_or(0, |leaf| leaf + 1);
+        let next_leaf = self.last_leaf.map_or(Leaf::FIRST, Leaf::next);
         (tree(root, next_leaf, self.capacity, rows), at)
     }
 
@@ -331,7 +331,7 @@ proptest! {
         first in proptest::sample::select(vec![0u64, 40, 4096 - 30, 262_144 - 30]),
         capacity in 1..4usize,
     ) {
-        let mut rig = Rig::new(first, capacity);
+        let mut rig = Rig::new(Leaf(first), capacity);
         for op in &ops {
             rig.run(op);
             rig.check();
@@ -348,18 +348,18 @@ proptest! {
 
 #[test]
 fn positions() {
-    assert_eq!(on_path(0, 5), KeyPosition { level: 5, index: 0 });
-    assert_eq!(on_path(64 * 64 + 65, 5), KeyPosition { level: 5, index: 65 });
-    assert_eq!(on_path(LEAVES - 1, 0), ROOT);
-    assert_eq!(on_path(LEAVES - 1, 5).index, LEAVES / 64 - 1);
-    assert_eq!(parent(on_path(64 * 64 + 65, 5)), Some((KeyPosition { level: 4, index: 1 }, 1)));
+    assert_eq!(on_path(Leaf(0), 5), KeyPosition { level: 5, index: 0 });
+    assert_eq!(on_path(Leaf(64 * 64 + 65), 5), KeyPosition { level: 5, index: 65 });
+    assert_eq!(on_path(LAST_LEAF, 0), ROOT);
+    assert_eq!(on_path(LAST_LEAF, 5).index, 64u64.pow(6) / 64 - 1);
+    assert_eq!(parent(on_path(Leaf(64 * 64 + 65), 5)), Some((KeyPosition { level: 4, index: 1 }, 1)));
     assert_eq!(parent(ROOT), None);
-    assert_eq!(slot(64 * 64 + 65), 1);
+    assert_eq!(leaf_slot(Leaf(64 * 64 + 65)), 1);
 }
 
 #[test]
 fn a_commit_writes_one_node_when_its_path_is_stored() {
-    let mut rig = Rig::new(0, 8);
+    let mut rig = Rig::new(Leaf(0), 8);
     rig.run(&Op::Begin(2));
     rig.images(0);
     assert_eq!(rig.flights[0].images.as_ref().unwrap().len(), 6, "the first writes its whole path");
@@ -378,7 +378,7 @@ fn a_commit_writes_one_node_when_its_path_is_stored() {
 
 #[test]
 fn an_idle_parent_leaves_memory_and_comes_back() {
-    let mut rig = Rig::new(0, 2);
+    let mut rig = Rig::new(Leaf(0), 2);
     for _ in 0..300 {
         rig.run(&Op::Begin(1));
         rig.apply(0);
@@ -390,7 +390,7 @@ fn an_idle_parent_leaves_memory_and_comes_back() {
 
 #[test]
 fn failed_checkins_do_not_pile_up() {
-    let tree = Rig::new(0, 4).tree;
+    let tree = Rig::new(Leaf(0), 4).tree;
     for _ in 0..64 * (leasing::STALE_MAX + 100) {
         drop(block_on(tree.begin()).unwrap());
     }
@@ -399,20 +399,20 @@ fn failed_checkins_do_not_pile_up() {
 
 #[test]
 fn a_slot_that_a_crash_left_taken_is_passed_over() {
-    let mut rig = Rig::new(0, 4);
+    let mut rig = Rig::new(Leaf(0), 4);
     rig.run(&Op::Begin(3));
     // The first one's images hold all three keys; the others never commit.
     rig.apply(0);
     rig.crash();
     let (lease, _) = block_on(rig.tree.begin()).unwrap();
-    assert_eq!(lease.leaf(), 3);
+    assert_eq!(lease.leaf(), Leaf(3));
     rig.check();
 }
 
 #[test]
 fn one_erasure_takes_a_bounded_number_of_nodes() {
-    let rig = Rig::new(0, 4);
-    let leaves: Vec<u64> = (0..2000).map(|n| n * FAN_OUT / 2).collect();
+    let rig = Rig::new(Leaf(0), 4);
+    let leaves: Vec<Leaf> = (0..2000).map(|n| Leaf(n * FAN_OUT / 2)).collect();
     let held = block_on(rig.tree.hold(&leaves)).unwrap();
     assert_eq!(held.leaves, leaves[..2 * ERASE_PARENTS_MAX]);
     assert!(held.paths.is_empty(), "there are no such leaves");
@@ -420,12 +420,12 @@ fn one_erasure_takes_a_bounded_number_of_nodes() {
 
 #[test]
 fn the_last_leaf_is_the_last() {
-    let rig = Rig::new(LEAVES - 1, 4);
+    let rig = Rig::new(LAST_LEAF, 4);
     let (lease, _) = block_on(rig.tree.begin()).unwrap();
-    assert_eq!(lease.leaf(), LEAVES - 1);
+    assert_eq!(lease.leaf(), LAST_LEAF);
     assert!(matches!(block_on(rig.tree.begin()), Err(VaultError::Refused(_))));
-    assert!(matches!(block_on(rig.tree.key(LEAVES)), Err(VaultError::Erased)));
-    assert!(matches!(block_on(rig.tree.key(u64::MAX)), Err(VaultError::Erased)));
+    assert!(matches!(block_on(rig.tree.key(LAST_LEAF.next())), Err(VaultError::Erased)));
+    assert!(matches!(block_on(rig.tree.key(Leaf(u64::MAX))), Err(VaultError::Erased)));
 }
 
 proptest! {

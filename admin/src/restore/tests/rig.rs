@@ -19,6 +19,7 @@ use crate::backup;
 use sss_policy::{Act, Allowed, Below, Checkin, Checkout, Facts, Level, Own, decide};
 use sss_server::run::compose::{self, Paths};
 use sss_server::store::{AuditAction, AuditRow, Commit, NewNode, NewUser, PackRow, Remove};
+use sss_vault::sealed::Leaf;
 use sss_vault::{RecordBody, Vault, VaultError, sealed_block};
 
 /// A folder with `backup.key` and `backup.pub` that the tests share.
@@ -106,7 +107,7 @@ impl Store {
     }
 
     /// A document of one block in a pack of its own; says under which leaf.
-    pub(super) fn checkin(&self, parent: NodeId, name: &str, content: &[u8]) -> (NodeId, u64) {
+    pub(super) fn checkin(&self, parent: NodeId, name: &str, content: &[u8]) -> (NodeId, Leaf) {
         let node = self.create(parent, name, Kind::File);
         let allowed = proof(node, Checkin);
         let pack = PackId::random();
@@ -188,7 +189,7 @@ impl Store {
         if restored.exists() { restored } else { self.at("data/meta.db") }
     }
 
-    pub(super) fn has_key(&self, leaf: u64) -> bool {
+    pub(super) fn has_key(&self, leaf: Leaf) -> bool {
         let opened = self.runtime.block_on(self.vault.opener(&proof(self.home, Checkout), leaf));
         match opened {
             Ok(_) => true,

@@ -1,7 +1,7 @@
 use super::*;
 use crate::store::Erased;
 use sss_policy::Own;
-use sss_vault::sealed::KeyPosition;
+use sss_vault::sealed::{KeyPosition, Leaf};
 use sss_vault::{LEAF_PARENTS, VaultError};
 
 on_both_stores! {
@@ -26,7 +26,7 @@ async fn erased(world: &World, document: NodeId) -> Option<Erased> {
     world.service.meta.deletion(document).await.unwrap().unwrap().erased
 }
 
-async fn keys(world: &World) -> Vec<u64> {
+async fn keys(world: &World) -> Vec<Leaf> {
     world.vault.leaves_under(FIRST).await.unwrap()
 }
 
@@ -85,7 +85,7 @@ async fn an_upload_that_was_given_up_leaves_no_key(world: World) {
     let upload = world.service.put_document(&caller, &path, None, Precondition::None, body.boxed());
     let others = async {
         arriving.unbounded_send(Ok(Bytes::from(vec![7; 200_000]))).unwrap();
-        while world.vault.next_leaf() < 2 {
+        while world.vault.next_leaf() < Leaf(2) {
             tokio::task::yield_now().await;
         }
         world.put(&alice(), "@alice/beside", b"beside").await.unwrap();
@@ -199,7 +199,7 @@ async fn a_number_that_is_queued_is_not_given_out_again(mut world: World) {
 async fn a_damaged_node_keeps_no_other_key_from_being_erased(mut world: World) {
     world.put(&alice(), "@alice/damaged", b"one").await.unwrap();
     // The next check-in is under another node.
-    world.vault.pass_over(64);
+    world.vault.pass_over(Leaf(64));
     world.put(&alice(), "@alice/fine", b"two").await.unwrap();
     let node = world.service.meta.key_node(FIRST).await.unwrap().unwrap();
     let mut sealed = node.sealed.to_vec();

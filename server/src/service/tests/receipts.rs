@@ -53,7 +53,7 @@ async fn a_receipt_says_what_was_deleted_and_is_signed(world: World) {
     assert_eq!((&receipt.home, &receipt.deleted_by), (&uid("alice"), &uid("alice")));
     assert_eq!(receipt.deleted, START.after(Duration::from_secs(7)));
     assert_eq!(receipt.versions.to_string(), "1-2");
-    assert_eq!(receipt.keys, deletion.keys.iter().copied().collect());
+    assert_eq!(receipt.keys, deletion.keys.iter().map(|leaf| leaf.0).collect());
     assert_eq!((receipt.keys.count(), receipt.shared_keys.is_empty()), (2, true));
     let erasure = receipt.erasure.unwrap();
     assert_eq!(Some(Erased { epoch: erasure.epoch, time: erasure.time }), deletion.erased);
@@ -164,7 +164,8 @@ async fn what_was_deleted_together_is_forgotten_together(world: World) {
         let erasure = world.said(&receipt).erasure.unwrap();
         assert!(erasure.epoch > before && erasure.epoch <= world.vault.forgotten_before().await);
     }
-    let keys: Numbers = world.service.meta.erasures(9).await.unwrap().into_iter().collect();
+    let keys: Numbers =
+        world.service.meta.erasures(9).await.unwrap().into_iter().map(|leaf| leaf.0).collect();
     assert!(keys.is_empty());
 }
 

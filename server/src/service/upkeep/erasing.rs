@@ -22,6 +22,7 @@ use super::deletion_log::DeletionLog;
 use crate::service::{Failure, Outcome};
 use crate::store::{Deletion, Erased, MetaStore};
 use sss_failpoint as failpoint;
+use sss_vault::sealed::Leaf;
 use sss_vault::{LEAF_PARENTS, Vault, VaultError};
 
 /// Keys that are read off the queue at a time.
@@ -137,7 +138,7 @@ struct Eraser<'a> {
     log: Option<&'a DeletionLog>,
     clock: &'a dyn Clock,
     /// Keys behind a damaged node: they stay queued, and keep no others from being erased.
-    unreadable: HashSet<u64>,
+    unreadable: HashSet<Leaf>,
 }
 
 impl Eraser<'_> {

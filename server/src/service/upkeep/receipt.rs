@@ -99,8 +99,8 @@ fn statement(store: StoreId, deletion: &Deletion) -> Outcome<String> {
         deleted_by: deletion.user.clone(),
         deleted: deletion.time,
         versions: deletion.versions.iter().map(|version| version.0).collect(),
-        keys: deletion.keys.iter().copied().collect(),
-        shared_keys: deletion.shared.iter().copied().collect(),
+        keys: deletion.keys.iter().map(|leaf| leaf.0).collect(),
+        shared_keys: deletion.shared.iter().map(|leaf| leaf.0).collect(),
         erasure: deletion.erased.map(|at| Erasure { epoch: at.epoch, time: at.time }),
     };
     let text = receipt.to_string();

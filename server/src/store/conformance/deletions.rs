@@ -17,7 +17,7 @@ pub(super) async fn logging(rig: Rig) {
         path: "@alice/f/a".into(),
         time: NOW,
         versions: vec![Version(1), Version(2)],
-        keys: vec![3, 5],
+        keys: vec![Leaf(3), Leaf(5)],
         shared: vec![],
         erased: None,
     };
@@ -39,9 +39,17 @@ pub(super) async fn shared_keys_are_told(rig: Rig) {
     rig.commit(a, commit).await.unwrap();
     rig.commit(b, Commit { uses: vec![pack], ..version(0, 2) }).await.unwrap();
     let deletion = rig.remove(b, home, "b").await.unwrap();
-    assert_eq!((&deletion.keys[..], &deletion.shared[..]), (&[2][..], &[1][..]), "the copy first");
+    assert_eq!(
+        (&deletion.keys[..], &deletion.shared[..]),
+        (&[Leaf(2)][..], &[Leaf(1)][..]),
+        "the copy first"
+    );
     let deletion = rig.remove(a, home, "a").await.unwrap();
-    assert_eq!((&deletion.keys[..], &deletion.shared[..]), (&[1][..], &[][..]), "then what it was made of");
+    assert_eq!(
+        (&deletion.keys[..], &deletion.shared[..]),
+        (&[Leaf(1)][..], &[][..]),
+        "then what it was made of"
+    );
 }
 
 pub(super) async fn erased_when_the_last_key_is(rig: Rig) {
@@ -54,11 +62,11 @@ pub(super) async fn erased_when_the_last_key_is(rig: Rig) {
     rig.remove(b, home, "b").await.unwrap();
     let erased = async |file| rig.store.deletion(file).await.unwrap().unwrap().erased;
     let later = Erased { epoch: 8, time: LATER };
-    rig.store.erased(&[1], vec![], ERASED).await.unwrap();
+    rig.store.erased(&[1].map(Leaf), vec![], ERASED).await.unwrap();
     assert_eq!((erased(a).await, erased(b).await), (None, None));
-    rig.store.erased(&[2], vec![], later).await.unwrap();
+    rig.store.erased(&[2].map(Leaf), vec![], later).await.unwrap();
     assert_eq!((erased(a).await, erased(b).await), (Some(later), None));
-    rig.store.erased(&[1, 2, 3], vec![], ERASED).await.unwrap();
+    rig.store.erased(&[1, 2, 3].map(Leaf), vec![], ERASED).await.unwrap();
     assert_eq!((erased(a).await, erased(b).await), (Some(later), Some(ERASED)), "said once");
 }
 
@@ -77,7 +85,7 @@ pub(super) async fn replaced_ones_are_logged(rig: Rig) {
     let consumes = Some((proof(c, Own), Version(1)));
     rig.commit(a, Commit { consumes, ..version(0, 3) }).await.unwrap();
     assert_eq!(rig.store.deletions(0, 9).await.unwrap().len(), 1);
-    assert_eq!(rig.store.erasures(9).await.unwrap(), [1, 2]);
+    assert_eq!(rig.store.erasures(9).await.unwrap(), [1, 2].map(Leaf));
 }
 
 pub(super) async fn removing_again(rig: Rig) {
@@ -94,7 +102,7 @@ pub(super) async fn removing_again(rig: Rig) {
         path: "@alice/elsewhere".into(),
         time: LATER,
         versions: vec![Version(1), Version(2)],
-        keys: vec![17],
+        keys: vec![Leaf(17)],
         shared: vec![],
         erased: Some(ERASED),
     };
@@ -103,11 +111,11 @@ pub(super) async fn removing_again(rig: Rig) {
     assert!(!rig.store.remove_again(&entry(NodeId::random())).await.unwrap());
     assert!(rig.store.remove_again(&entry(file)).await.unwrap());
     assert!(!rig.store.remove_again(&entry(file)).await.unwrap());
-    assert_eq!(rig.store.erasures(9).await.unwrap(), [4], "the keys that it has here, no others");
+    assert_eq!(rig.store.erasures(9).await.unwrap(), [4].map(Leaf), "the keys that it has here, no others");
     assert_eq!(rig.store.trash(9, NOW).await.unwrap(), [pack]);
     let logged = rig.store.deletion(file).await.unwrap().unwrap();
     let told = (logged.path.as_str(), &logged.user, logged.time, &logged.keys[..], logged.erased);
-    assert_eq!(told, ("@alice/f/a", &uid("bob"), LATER, &[4][..], None));
+    assert_eq!(told, ("@alice/f/a", &uid("bob"), LATER, &[Leaf(4)][..], None));
     assert_eq!(logged.seq, 99, "its number, which is free here");
     assert!(rig.store.remove_again(&entry(folder)).await.unwrap());
     assert_eq!(rig.store.deletion(folder).await.unwrap().unwrap().seq, 100, "the next where it is taken");

@@ -19,7 +19,7 @@ use sss_common::{Flag, Grantee, Kind, Name, NodeId, PackId, Right, Timestamp, Ui
 
 use super::*;
 use sss_policy::{Act, Allowed, Below, Checkin, Facts, Level, Own, decide};
-use sss_vault::sealed::{KeyImage, KeyPosition};
+use sss_vault::sealed::{KeyImage, KeyPosition, Leaf};
 
 /// Tests of all cases: `suite!(module, async || fresh store and what must outlive it)`.
 macro_rules! suite {
@@ -204,7 +204,7 @@ pub(super) fn audit(word: &str) -> AuditRow {
 pub(super) fn version(base: u64, leaf: u64) -> Commit {
     Commit {
         base: Version(base),
-        leaf,
+        leaf: Leaf(leaf),
         sealed_record: Bytes::from(format!("record {leaf}")),
         pack: None,
         uses: Vec::new(),
@@ -224,7 +224,7 @@ pub(super) fn version(base: u64, leaf: u64) -> Commit {
 pub(super) fn version_with_pack(node: NodeId, base: u64, leaf: u64, inline: bool) -> (Commit, PackId) {
     let id = PackId::random();
     let inline = inline.then(|| Bytes::from_static(b"sealed"));
-    let pack = PackRow { id, document: node, leaf, length: 6, blocks: 1, inline };
+    let pack = PackRow { id, document: node, leaf: Leaf(leaf), length: 6, blocks: 1, inline };
     (Commit { pack: Some(pack), uses: vec![id], ..version(base, leaf) }, id)
 }
 

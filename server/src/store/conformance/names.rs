@@ -213,7 +213,7 @@ pub(super) async fn swapping(rig: Rig) {
     assert_eq!(rig.store.grants(file).await.unwrap().len(), 1);
     assert_eq!(rig.store.grants(copy.id).await.unwrap(), []);
     assert!(rig.store.has_pack(pack).await.unwrap());
-    assert_eq!(rig.store.last_leaf().await.unwrap(), Some(50));
+    assert_eq!(rig.store.last_leaf().await.unwrap(), Some(Leaf(50)));
 }
 
 pub(super) async fn swapping_too_late(rig: Rig) {

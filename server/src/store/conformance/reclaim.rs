@@ -7,10 +7,10 @@ pub(super) async fn removing_queues(rig: Rig) {
     let (second, two) = version_with_pack(file, 1, 2, false);
     rig.commit(file, first).await.unwrap();
     rig.commit(file, second).await.unwrap();
-    assert_eq!(rig.store.erasures(9).await.unwrap(), [0u64; 0]);
+    assert_eq!(rig.store.erasures(9).await.unwrap(), []);
     rig.remove(file, home, "a").await.unwrap();
-    assert_eq!(rig.store.erasures(9).await.unwrap(), [1, 2]);
-    assert_eq!(rig.store.erasures(1).await.unwrap(), [1]);
+    assert_eq!(rig.store.erasures(9).await.unwrap(), [1, 2].map(Leaf));
+    assert_eq!(rig.store.erasures(1).await.unwrap(), [1].map(Leaf));
     let mut trash = rig.store.trash(9, NOW).await.unwrap();
     trash.sort();
     let mut packs = [one, two];
@@ -25,7 +25,7 @@ pub(super) async fn removing_queues(rig: Rig) {
     assert_eq!(rig.store.trash(9, NOW).await.unwrap(), [two]);
     rig.store.trashed(&[one, two]).await.unwrap();
     assert_eq!(rig.store.trash(9, NOW).await.unwrap(), []);
-    assert_eq!(rig.store.last_leaf().await.unwrap(), Some(2), "a leaf's number is not used again");
+    assert_eq!(rig.store.last_leaf().await.unwrap(), Some(Leaf(2)), "a leaf's number is not used again");
 }
 
 pub(super) async fn inline_packs_are_no_trash(rig: Rig) {
@@ -36,7 +36,7 @@ pub(super) async fn inline_packs_are_no_trash(rig: Rig) {
     rig.remove(file, home, "a").await.unwrap();
     assert!(!rig.store.has_pack(pack).await.unwrap());
     assert_eq!(rig.store.trash(9, NOW).await.unwrap(), []);
-    assert_eq!(rig.store.erasures(9).await.unwrap(), [1]);
+    assert_eq!(rig.store.erasures(9).await.unwrap(), [1].map(Leaf));
 }
 
 /// Two documents on one pack: it and its key stay until the second goes too.
@@ -48,10 +48,10 @@ pub(super) async fn shared_packs_stay(rig: Rig) {
     rig.commit(b, Commit { uses: vec![pack], ..version(0, 2) }).await.unwrap();
     rig.remove(a, home, "a").await.unwrap();
     assert!(rig.store.has_pack(pack).await.unwrap());
-    assert_eq!(rig.store.erasures(9).await.unwrap(), [0u64; 0]);
+    assert_eq!(rig.store.erasures(9).await.unwrap(), []);
     assert_eq!(rig.store.trash(9, NOW).await.unwrap(), []);
     rig.remove(b, home, "b").await.unwrap();
-    assert_eq!(rig.store.erasures(9).await.unwrap(), [1, 2]);
+    assert_eq!(rig.store.erasures(9).await.unwrap(), [1, 2].map(Leaf));
     assert_eq!(rig.store.trash(9, NOW).await.unwrap(), [pack]);
 }
 
@@ -67,7 +67,7 @@ pub(super) async fn dropping_versions(rig: Rig) {
     rig.store.drop_versions(&[(file, Version(1)), (file, Version(1))]).await.unwrap();
     assert_eq!(rig.store.version(file, Version(1)).await.unwrap(), None);
     assert_eq!(rig.store.trash(9, NOW).await.unwrap(), [one]);
-    assert_eq!(rig.store.erasures(9).await.unwrap(), [1]);
+    assert_eq!(rig.store.erasures(9).await.unwrap(), [1].map(Leaf));
     assert!(rig.store.has_pack(two).await.unwrap());
 }
 
@@ -93,9 +93,9 @@ pub(super) async fn erasing(rig: Rig) {
         rig.commit(file, version(0, leaf)).await.unwrap();
         rig.remove(file, home, text).await.unwrap();
     }
-    assert_eq!(rig.store.erasures(9).await.unwrap(), [3, 1, 2], "in the order in which they came");
-    rig.store.erased(&[3, 2, 99], vec![key(0, 8)], ERASED).await.unwrap();
-    assert_eq!(rig.store.erasures(9).await.unwrap(), [1]);
+    assert_eq!(rig.store.erasures(9).await.unwrap(), [3, 1, 2].map(Leaf), "in the order in which they came");
+    rig.store.erased(&[3, 2, 99].map(Leaf), vec![key(0, 8)], ERASED).await.unwrap();
+    assert_eq!(rig.store.erasures(9).await.unwrap(), [1].map(Leaf));
     assert_eq!(rig.store.key_node(key(0, 8).position).await.unwrap(), Some(key(0, 8)));
 }
 
@@ -105,18 +105,22 @@ pub(super) async fn abandoning(rig: Rig) {
     let (commit, _) = version_with_pack(a, 0, 4, false);
     rig.commit(a, commit).await.unwrap();
     rig.commit(b, version(0, 5)).await.unwrap();
-    assert_eq!(rig.store.unused(&[6, 4, 5, 3]).await.unwrap(), [6, 3]);
-    rig.store.abandon(&[3, 4, 5, 6]).await.unwrap();
-    assert_eq!(rig.store.unused(&[3, 4, 5, 6, 7]).await.unwrap(), [7], "nor what is queued");
-    assert_eq!(rig.store.erasures(9).await.unwrap(), [3, 6], "what is in use stays");
-    assert_eq!(rig.store.last_queued().await.unwrap(), Some(6));
-    rig.store.abandon(&[6, 9]).await.unwrap();
+    assert_eq!(rig.store.unused(&[6, 4, 5, 3].map(Leaf)).await.unwrap(), [6, 3].map(Leaf));
+    rig.store.abandon(&[3, 4, 5, 6].map(Leaf)).await.unwrap();
+    assert_eq!(
+        rig.store.unused(&[3, 4, 5, 6, 7].map(Leaf)).await.unwrap(),
+        [7].map(Leaf),
+        "nor what is queued"
+    );
+    assert_eq!(rig.store.erasures(9).await.unwrap(), [3, 6].map(Leaf), "what is in use stays");
+    assert_eq!(rig.store.last_queued().await.unwrap(), Some(Leaf(6)));
+    rig.store.abandon(&[6, 9].map(Leaf)).await.unwrap();
     let again = rig.file("c").await;
     rig.commit(again, version(0, 9)).await.unwrap();
-    assert_eq!(rig.store.erasures(9).await.unwrap(), [3, 6], "nor one that is in use by now");
+    assert_eq!(rig.store.erasures(9).await.unwrap(), [3, 6].map(Leaf), "nor one that is in use by now");
     rig.remove(b, home, "b").await.unwrap();
-    rig.store.abandon(&[5]).await.unwrap();
-    assert_eq!(rig.store.erasures(9).await.unwrap(), [3, 6, 5], "each once");
+    rig.store.abandon(&[5].map(Leaf)).await.unwrap();
+    assert_eq!(rig.store.erasures(9).await.unwrap(), [3, 6, 5].map(Leaf), "each once");
 }
 
 pub(super) async fn holding(rig: Rig) {
@@ -128,7 +132,7 @@ pub(super) async fn holding(rig: Rig) {
     rig.store.hold("two", NOW).await.unwrap();
     rig.remove(file, home, "a").await.unwrap();
     assert_eq!(rig.store.trash(9, NOW).await.unwrap(), []);
-    assert_eq!(rig.store.erasures(9).await.unwrap(), [1], "keys are erased all the same");
+    assert_eq!(rig.store.erasures(9).await.unwrap(), [1].map(Leaf), "keys are erased all the same");
     assert_eq!(rig.store.trash(9, LATER).await.unwrap(), [pack], "a hold ends by itself");
     rig.store.hold("two", LATER).await.unwrap();
     rig.store.release("one").await.unwrap();

@@ -23,7 +23,7 @@ enum Step {
     Xattr { node: usize, name: u8, mode: XattrMode },
     DropVersions { upto: i64 },
     Erase,
-    Abandon { leaf: u64 },
+    Abandon { leaf: Leaf },
     Disable { user: usize, disabled: bool },
     Login { user: usize, keep: usize, after: i64 },
 }
@@ -52,7 +52,7 @@ fn steps() -> impl Strategy<Value = Step> {
         1 => (node(), 0..2u8, mode).prop_map(|(node, name, mode)| Xattr { node, name, mode }),
         1 => (0..40i64).prop_map(|upto| DropVersions { upto }),
         1 => Just(Erase),
-        1 => (0..20u64).prop_map(|leaf| Abandon { leaf }),
+        1 => (0..20u64).prop_map(|leaf| Abandon { leaf: Leaf(leaf) }),
         1 => (0..3usize, any::<bool>()).prop_map(|(user, disabled)| Disable { user, disabled }),
         2 => (0..3usize, 0..3usize, 0..90_000_000i64)
             .prop_map(|(user, keep, after)| Login { user, keep, after }),
@@ -126,8 +126,14 @@ impl Run {
             let mut id = [0xbb; 16];
             id[8..].copy_from_slice(&self.leaf.to_be_bytes());
             let inline = self.leaf.is_multiple_of(2).then(|| Bytes::from_static(b"sealed"));
-            let pack =
-                PackRow { id: PackId(id), document: node, leaf: self.leaf, length: 6, blocks: 1, inline };
+            let pack = PackRow {
+                id: PackId(id),
+                document: node,
+                leaf: Leaf(self.leaf),
+                length: 6,
+                blocks: 1,
+                inline,
+            };
             commit.uses.push(pack.id);
             commit.pack = Some(pack);
             self.packs.push(PackId(id));

@@ -51,7 +51,7 @@ pub(super) async fn packs_in_the_order_of_their_leaves(rig: Rig) {
     for (file, leaf) in [(a, 300), (b, 2), (c, 40)] {
         let (commit, pack) = version_with_pack(file, 0, leaf, leaf == 2);
         rig.commit(file, commit).await.unwrap();
-        packs.push((leaf, pack));
+        packs.push((Leaf(leaf), pack));
     }
     packs.sort();
     assert_eq!(rig.store.packs_after(None, 9).await.unwrap(), packs);
@@ -59,7 +59,11 @@ pub(super) async fn packs_in_the_order_of_their_leaves(rig: Rig) {
     assert_eq!(rig.store.packs_after(Some(packs[0]), 9).await.unwrap(), packs[1..]);
     assert_eq!(rig.store.packs_after(Some(packs[2]), 9).await.unwrap(), []);
     let before = PackId([0; 16]);
-    assert_eq!(rig.store.packs_after(Some((40, before)), 9).await.unwrap(), packs[1..], "behind, by id too");
+    assert_eq!(
+        rig.store.packs_after(Some((Leaf(40), before)), 9).await.unwrap(),
+        packs[1..],
+        "behind, by id too"
+    );
 
     let shared = packs[0].1;
     assert_eq!(rig.store.pack_blocks(shared).await.unwrap(), Some(1));

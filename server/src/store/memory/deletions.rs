@@ -8,6 +8,7 @@ use super::MemoryStore;
 use super::state::State;
 use crate::store::rules::RemovedBy;
 use crate::store::{Deletion, Deletions, Erased, Result};
+use sss_vault::sealed::Leaf;
 
 #[async_trait]
 impl Deletions for MemoryStore {
@@ -73,12 +74,12 @@ impl State {
     }
 
     /// Takes leaves off the queue and marks the deletions that have none left on it.
-    pub(super) fn settle(&mut self, leaves: &[u64], at: Erased) {
+    pub(super) fn settle(&mut self, leaves: &[Leaf], at: Erased) {
         let (gone, left) = self.erasures.drain(..).partition(|(leaf, _)| leaves.contains(leaf));
         self.erasures = left;
-        let gone: Vec<(u64, Option<NodeId>)> = gone;
+        let gone: Vec<(Leaf, Option<NodeId>)> = gone;
         for entry in &mut self.deletions {
-            let of_it = |queued: &(u64, Option<NodeId>)| queued.1 == Some(entry.document);
+            let of_it = |queued: &(Leaf, Option<NodeId>)| queued.1 == Some(entry.document);
             if gone.iter().any(of_it) && !self.erasures.iter().any(of_it) {
                 entry.erased = Some(at);
             }

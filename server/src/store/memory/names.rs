@@ -16,6 +16,7 @@ use crate::store::{
     StoredVersion, Swap,
 };
 use sss_policy::{Allowed, Checkin, Own};
+use sss_vault::sealed::Leaf;
 
 #[async_trait]
 impl Names for MemoryStore {
@@ -227,7 +228,7 @@ impl State {
     }
 
     /// Returns what [`State::forget_versions`] does.
-    pub(super) fn remove_node(&mut self, id: NodeId, document: Option<NodeId>) -> (Vec<u64>, Vec<u64>) {
+    pub(super) fn remove_node(&mut self, id: NodeId, document: Option<NodeId>) -> (Vec<Leaf>, Vec<Leaf>) {
         let versions: Vec<_> = self.versions.keys().filter(|key| key.0 == id).copied().collect();
         self.grants.retain(|key, _| key.0 != id);
         self.xattrs.retain(|key, _| key.0 != id);

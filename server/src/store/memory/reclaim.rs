@@ -6,7 +6,7 @@ use sss_common::{NodeId, PackId, Timestamp, Version};
 
 use super::MemoryStore;
 use crate::store::{Erased, Keys, Reclaim, Result};
-use sss_vault::sealed::{KeyImage, KeyPosition};
+use sss_vault::sealed::{KeyImage, KeyPosition, Leaf};
 
 #[async_trait]
 impl Keys for MemoryStore {
@@ -22,11 +22,11 @@ impl Keys for MemoryStore {
         }))
     }
 
-    async fn last_leaf(&self) -> Result<Option<u64>> {
+    async fn last_leaf(&self) -> Result<Option<Leaf>> {
         Ok(self.read(|state| state.last_leaf))
     }
 
-    async fn last_queued(&self) -> Result<Option<u64>> {
+    async fn last_queued(&self) -> Result<Option<Leaf>> {
         Ok(self.read(|state| state.erasures.iter().map(|(leaf, _)| *leaf).max()))
     }
 }
@@ -54,14 +54,14 @@ impl Reclaim for MemoryStore {
         })
     }
 
-    async fn erasures(&self, limit: usize) -> Result<Vec<u64>> {
+    async fn erasures(&self, limit: usize) -> Result<Vec<Leaf>> {
         Ok(self.read(|state| {
             let unused = state.erasures.iter().map(|(leaf, _)| *leaf).filter(|leaf| !state.is_used(*leaf));
             unused.take(limit).collect()
         }))
     }
 
-    async fn erased(&self, leaves: &[u64], keys: Vec<KeyImage>, at: Erased) -> Result<()> {
+    async fn erased(&self, leaves: &[Leaf], keys: Vec<KeyImage>, at: Erased) -> Result<()> {
         self.write(|state| {
             state.write_keys(keys);
             state.settle(leaves, at);
@@ -69,15 +69,15 @@ impl Reclaim for MemoryStore {
         })
     }
 
-    async fn unused(&self, leaves: &[u64]) -> Result<Vec<u64>> {
+    async fn unused(&self, leaves: &[Leaf]) -> Result<Vec<Leaf>> {
         Ok(self.read(|state| {
-            let queued = |leaf: &u64| state.erasures.iter().any(|(queued, _)| queued == leaf);
+            let queued = |leaf: &Leaf| state.erasures.iter().any(|(queued, _)| queued == leaf);
             let unused = leaves.iter().copied().filter(|leaf| !state.is_used(*leaf) && !queued(leaf));
             unused.collect()
         }))
     }
 
-    async fn abandon(&self, leaves: &[u64]) -> Result<()> {
+    async fn abandon(&self, leaves: &[Leaf]) -> Result<()> {
         self.write(|state| {
             for leaf in leaves {
                 state.queue(*leaf, None);

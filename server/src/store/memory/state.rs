@@ -10,7 +10,7 @@ use crate::store::{
     StoredVersion, TokenHash, User,
 };
 use sss_policy::Grant;
-use sss_vault::sealed::{KeyImage, KeyPosition};
+use sss_vault::sealed::{KeyImage, KeyPosition, Leaf};
 
 /// A session with what its row holds besides.
 #[derive(Clone)]
@@ -33,9 +33,9 @@ pub(super) struct State {
     pub(super) uses: BTreeSet<(NodeId, Version, PackId)>,
     pub(super) packs: BTreeMap<PackId, PackRow>,
     pub(super) keys: BTreeMap<KeyPosition, KeyImage>,
-    pub(super) last_leaf: Option<u64>,
+    pub(super) last_leaf: Option<Leaf>,
     /// Each with the document whose removal queued it.
-    pub(super) erasures: Vec<(u64, Option<NodeId>)>,
+    pub(super) erasures: Vec<(Leaf, Option<NodeId>)>,
     pub(super) trash: Vec<PackId>,
     pub(super) audit: super::audit::AuditLog,
     /// In the order of their numbers.
@@ -163,7 +163,7 @@ impl State {
         &mut self,
         versions: &[(NodeId, Version)],
         document: Option<NodeId>,
-    ) -> (Vec<u64>, Vec<u64>) {
+    ) -> (Vec<Leaf>, Vec<Leaf>) {
         let mut packs = BTreeSet::new();
         let mut leaves = BTreeSet::new();
         for (id, version) in versions {
@@ -187,12 +187,12 @@ impl State {
         leaves.into_iter().partition(|leaf| self.queue(*leaf, document))
     }
 
-    pub(super) fn is_used(&self, leaf: u64) -> bool {
+    pub(super) fn is_used(&self, leaf: Leaf) -> bool {
         self.versions.values().any(|row| row.leaf == leaf) || self.packs.values().any(|row| row.leaf == leaf)
     }
 
     /// Queues a leaf that nothing uses; whether it is queued now.
-    pub(super) fn queue(&mut self, leaf: u64, document: Option<NodeId>) -> bool {
+    pub(super) fn queue(&mut self, leaf: Leaf, document: Option<NodeId>) -> bool {
         let used = self.is_used(leaf);
         if !used && !self.erasures.iter().any(|(queued, _)| *queued == leaf) {
             self.erasures.push((leaf, document));

@@ -9,6 +9,7 @@ use sss_common::{Kind, NodeId, PackId, Version};
 use super::MemoryStore;
 use super::state::State;
 use crate::store::{Kept, Result, Totals, Versions, Walk};
+use sss_vault::sealed::Leaf;
 
 #[async_trait]
 impl Walk for MemoryStore {
@@ -24,7 +25,7 @@ impl Walk for MemoryStore {
         Ok(self.read(|state| state.versions_of(id)))
     }
 
-    async fn packs_after(&self, after: Option<(u64, PackId)>, limit: usize) -> Result<Vec<(u64, PackId)>> {
+    async fn packs_after(&self, after: Option<(Leaf, PackId)>, limit: usize) -> Result<Vec<(Leaf, PackId)>> {
         Ok(self.read(|state| state.packs_after(after, limit)))
     }
 
@@ -63,7 +64,7 @@ impl State {
         Some(Versions { current: node.version, size: node.size, kept })
     }
 
-    pub(super) fn packs_after(&self, after: Option<(u64, PackId)>, limit: usize) -> Vec<(u64, PackId)> {
+    pub(super) fn packs_after(&self, after: Option<(Leaf, PackId)>, limit: usize) -> Vec<(Leaf, PackId)> {
         let mut packs: Vec<_> = self.packs.values().map(|pack| (pack.leaf, pack.id)).collect();
         packs.retain(|pack| after.is_none_or(|after| *pack > after));
         packs.sort();

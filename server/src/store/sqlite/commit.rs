@@ -70,7 +70,7 @@ fn add_version(c: &Connection, id: NodeId, commit: &Commit) -> Result<()> {
     change(
         c,
         "INSERT INTO versions (node, version, leaf, record) VALUES (?, ?, ?, ?)",
-        params![id.0, number, int(commit.leaf)?, &commit.sealed_record[..]],
+        params![id.0, number, int(commit.leaf.0)?, &commit.sealed_record[..]],
     )?;
     if let Some(pack) = &commit.pack {
         add_pack(c, commit, pack)?;
@@ -101,7 +101,7 @@ fn add_pack(c: &Connection, commit: &Commit, pack: &PackRow) -> Result<()> {
         params![
             pack.id.0,
             pack.document.0,
-            int(pack.leaf)?,
+            int(pack.leaf.0)?,
             int(pack.length)?,
             int(pack.blocks)?,
             pack.inline.as_deref(),
@@ -131,7 +131,7 @@ fn make_current(c: &Connection, id: NodeId, commit: &Commit) -> Result<()> {
         c,
         "INSERT INTO counters (name, value) VALUES ('leaf', ?)
          ON CONFLICT (name) DO UPDATE SET value = max(value, excluded.value)",
-        [int(leaf)?],
+        [int(leaf.0)?],
     )?;
     Ok(())
 }

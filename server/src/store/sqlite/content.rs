@@ -5,7 +5,7 @@ use rusqlite::{Connection, params};
 
 use sss_common::{NodeId, PackId, Timestamp, Version};
 
-use super::rows::{get, int, one, pack_id, unsigned, version as version_at};
+use super::rows::{get, int, leaf as leaf_at, one, pack_id, unsigned, version as version_at};
 use crate::store::{PackRow, Result, StoredVersion};
 
 pub(super) fn version(c: &Connection, id: NodeId, version: Version) -> Result<Option<StoredVersion>> {
@@ -16,7 +16,7 @@ pub(super) fn version(c: &Connection, id: NodeId, version: Version) -> Result<Op
         |row| {
             Ok(StoredVersion {
                 version: version_at(row, 0)?,
-                leaf: unsigned(row, 1)?,
+                leaf: leaf_at(row, 1)?,
                 sealed_record: get::<Vec<u8>>(row, 2)?.into(),
                 superseded: get::<Option<i64>>(row, 3)?.map(Timestamp),
             })
@@ -35,7 +35,7 @@ pub(super) fn packs(c: &Connection, ids: &[PackId]) -> Result<Vec<PackRow>> {
                 Ok(PackRow {
                     id: pack_id(row, 0)?,
                     document: NodeId(get(row, 1)?),
-                    leaf: unsigned(row, 2)?,
+                    leaf: leaf_at(row, 2)?,
                     length: unsigned(row, 3)?,
                     blocks: unsigned(row, 4)?,
                     inline: get::<Option<Vec<u8>>>(row, 5)?.map(Bytes::from),

@@ -12,7 +12,7 @@ use super::rows::{all, change, damaged, get, int, limit, one, optional_id, text,
 use super::{SqliteStore, facts, keys, nodes};
 use crate::store::rules::RemovedBy;
 use crate::store::{Deletion, Deletions, Erased, Result};
-use sss_vault::sealed::KeyImage;
+use sss_vault::sealed::{KeyImage, Leaf};
 
 #[async_trait]
 impl Deletions for SqliteStore {
@@ -69,7 +69,6 @@ fn remove_as(c: &Connection, id: NodeId, by: &RemovedBy, seq: Option<u64>) -> Re
 }
 
 fn insert(c: &Connection, deletion: &Deletion, seq: Option<u64>) -> Result<u64> {
-    let versions: Vec<u64> = deletion.versions.iter().map(|version| version.0).collect();
     let seq = one(
         c,
         "INSERT INTO deletions (seq, document, home, user, path, time, versions, keys, shared)
@@ -82,21 +81,21 @@ fn insert(c: &Connection, deletion: &Deletion, seq: Option<u64>) -> Result<u64> 
             deletion.user.as_str(),
             deletion.path,
             deletion.time.millis(),
-            list(&versions),
-            list(&deletion.keys),
-            list(&deletion.shared),
+            list(deletion.versions.iter().map(|version| version.0)),
+            list(deletion.keys.iter().map(|leaf| leaf.0)),
+            list(deletion.shared.iter().map(|leaf| leaf.0)),
         ],
         |row| unsigned(row, 0),
     )?;
     seq.ok_or_else(|| damaged("an entry of the deletion log without a number"))
 }
 
-pub(super) fn erased(c: &Connection, leaves: &[u64], keys: &[KeyImage], at: Erased) -> Result<()> {
+pub(super) fn erased(c: &Connection, leaves: &[Leaf], keys: &[KeyImage], at: Erased) -> Result<()> {
     keys::write(c, keys)?;
     let mut documents = BTreeSet::new();
     for leaf in leaves {
         let sql = "DELETE FROM erasures WHERE leaf = ? RETURNING document";
-        documents.extend(one(c, sql, [int(*leaf)?], |row| optional_id(row, 0))?.flatten());
+        documents.extend(one(c, sql, [int(leaf.0)?], |row| optional_id(row, 0))?.flatten());
     }
     documents.into_iter().try_for_each(|document| settle(c, document, at))
 }
@@ -134,15 +133,15 @@ fn read(row: &Row<'_>) -> Result<Deletion> {
         path: get(row, 4)?,
         time: Timestamp(get(row, 5)?),
         versions: numbers(row, 6)?.into_iter().map(Version).collect(),
-        keys: numbers(row, 7)?,
-        shared: numbers(row, 8)?,
+        keys: numbers(row, 7)?.into_iter().map(Leaf).collect(),
+        shared: numbers(row, 8)?.into_iter().map(Leaf).collect(),
         erased: epoch.zip(erased).map(|(epoch, time)| Erased { epoch, time }),
     })
 }
 
-fn list(numbers: &[u64]) -> String {
+fn list(numbers: impl Iterator<Item = u64>) -> String {
     // Numbers have no text that could fail.
-    serde_json::to_string(numbers).unwrap_or_default()
+    serde_json::to_string(&numbers.collect::<Vec<_>>()).unwrap_or_default()
 }
 
 fn numbers(row: &Row<'_>, at: usize) -> Result<Vec<u64>> {

@@ -4,9 +4,9 @@ use async_trait::async_trait;
 use rusqlite::{Connection, params};
 
 use super::SqliteStore;
-use super::rows::{all, change, get, int, limit, one, unsigned};
+use super::rows::{all, change, get, int, leaf as leaf_at, limit, one, unsigned};
 use crate::store::{Keys, Result};
-use sss_vault::sealed::{KeyImage, KeyPosition};
+use sss_vault::sealed::{KeyImage, KeyPosition, Leaf};
 
 #[async_trait]
 impl Keys for SqliteStore {
@@ -18,11 +18,11 @@ impl Keys for SqliteStore {
         self.read(move |c| nodes(c, level, from, limit)).await
     }
 
-    async fn last_leaf(&self) -> Result<Option<u64>> {
+    async fn last_leaf(&self) -> Result<Option<Leaf>> {
         self.read(|c| last_leaf(c)).await
     }
 
-    async fn last_queued(&self) -> Result<Option<u64>> {
+    async fn last_queued(&self) -> Result<Option<Leaf>> {
         self.read(|c| last_queued(c)).await
     }
 }
@@ -62,10 +62,10 @@ pub(super) fn nodes(c: &Connection, level: u8, from: u64, most: usize) -> Result
     )
 }
 
-pub(super) fn last_leaf(c: &Connection) -> Result<Option<u64>> {
-    one(c, "SELECT value FROM counters WHERE name = 'leaf'", [], |row| unsigned(row, 0))
+pub(super) fn last_leaf(c: &Connection) -> Result<Option<Leaf>> {
+    one(c, "SELECT value FROM counters WHERE name = 'leaf'", [], |row| leaf_at(row, 0))
 }
 
-pub(super) fn last_queued(c: &Connection) -> Result<Option<u64>> {
-    one(c, "SELECT leaf FROM erasures ORDER BY leaf DESC LIMIT 1", [], |row| unsigned(row, 0))
+pub(super) fn last_queued(c: &Connection) -> Result<Option<Leaf>> {
+    one(c, "SELECT leaf FROM erasures ORDER BY leaf DESC LIMIT 1", [], |row| leaf_at(row, 0))
 }

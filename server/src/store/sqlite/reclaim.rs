@@ -5,10 +5,10 @@ use rusqlite::{Connection, params};
 use sss_common::{NodeId, PackId, Timestamp, Version};
 
 use super::released::{Released, is_used, queue};
-use super::rows::{all, change, get, int, limit, one, pack_id, unsigned, version as version_at};
+use super::rows::{all, change, get, int, leaf as leaf_at, limit, one, pack_id, version as version_at};
 use super::{SqliteStore, content, deletions};
 use crate::store::{Erased, Reclaim, Result};
-use sss_vault::sealed::KeyImage;
+use sss_vault::sealed::{KeyImage, Leaf};
 
 #[async_trait]
 impl Reclaim for SqliteStore {
@@ -21,21 +21,21 @@ impl Reclaim for SqliteStore {
         self.write(move |c| drop_versions(c, &versions)).await
     }
 
-    async fn erasures(&self, limit: usize) -> Result<Vec<u64>> {
+    async fn erasures(&self, limit: usize) -> Result<Vec<Leaf>> {
         self.read(move |c| erasures(c, limit)).await
     }
 
-    async fn erased(&self, leaves: &[u64], keys: Vec<KeyImage>, at: Erased) -> Result<()> {
+    async fn erased(&self, leaves: &[Leaf], keys: Vec<KeyImage>, at: Erased) -> Result<()> {
         let leaves = leaves.to_vec();
         self.write(move |c| deletions::erased(c, &leaves, &keys, at)).await
     }
 
-    async fn unused(&self, leaves: &[u64]) -> Result<Vec<u64>> {
+    async fn unused(&self, leaves: &[Leaf]) -> Result<Vec<Leaf>> {
         let leaves = leaves.to_vec();
         self.read(move |c| unused(c, &leaves)).await
     }
 
-    async fn abandon(&self, leaves: &[u64]) -> Result<()> {
+    async fn abandon(&self, leaves: &[Leaf]) -> Result<()> {
         let leaves = leaves.to_vec();
         self.write(move |c| abandon(c, &leaves)).await
     }
@@ -70,10 +70,10 @@ const FREE_KEPT: i64 = 4096;
 /// Most pages given back in one transaction (8 MiB).
 const FREED_AT_ONCE: i64 = 2048;
 
-pub(super) fn unused(c: &Connection, leaves: &[u64]) -> Result<Vec<u64>> {
+pub(super) fn unused(c: &Connection, leaves: &[Leaf]) -> Result<Vec<Leaf>> {
     let mut unused = Vec::new();
     for leaf in leaves {
-        let queued = one(c, "SELECT 1 FROM erasures WHERE leaf = ?", [int(*leaf)?], |_| Ok(()))?;
+        let queued = one(c, "SELECT 1 FROM erasures WHERE leaf = ?", [int(leaf.0)?], |_| Ok(()))?;
         if queued.is_none() && !is_used(c, *leaf)? {
             unused.push(*leaf);
         }
@@ -81,7 +81,7 @@ pub(super) fn unused(c: &Connection, leaves: &[u64]) -> Result<Vec<u64>> {
     Ok(unused)
 }
 
-pub(super) fn abandon(c: &Connection, leaves: &[u64]) -> Result<()> {
+pub(super) fn abandon(c: &Connection, leaves: &[Leaf]) -> Result<()> {
     leaves.iter().try_for_each(|leaf| queue(c, *leaf, None).map(drop))
 }
 
@@ -99,7 +99,7 @@ pub(super) fn drop_versions(c: &Connection, versions: &[(NodeId, Version)]) -> R
     for (id, version) in versions {
         let version = int(version.0)?;
         let sql = "SELECT leaf FROM versions WHERE node = ? AND version = ? AND superseded IS NOT NULL";
-        let Some(leaf) = one(c, sql, params![id.0, version], |row| unsigned(row, 0))? else { continue };
+        let Some(leaf) = one(c, sql, params![id.0, version], |row| leaf_at(row, 0))? else { continue };
         released.add_version(c, *id, version, leaf)?;
         change(c, "DELETE FROM versions WHERE node = ? AND version = ?", params![id.0, version])?;
     }
@@ -107,7 +107,7 @@ pub(super) fn drop_versions(c: &Connection, versions: &[(NodeId, Version)]) -> R
     give_back(c)
 }
 
-pub(super) fn erasures(c: &Connection, most: usize) -> Result<Vec<u64>> {
+pub(super) fn erasures(c: &Connection, most: usize) -> Result<Vec<Leaf>> {
     all(
         c,
         "SELECT leaf FROM erasures e
@@ -115,7 +115,7 @@ pub(super) fn erasures(c: &Connection, most: usize) -> Result<Vec<u64>> {
            AND NOT EXISTS (SELECT 1 FROM packs p WHERE p.leaf = e.leaf)
          ORDER BY seq LIMIT ?",
         [limit(most)],
-        |row| unsigned(row, 0),
+        |row| leaf_at(row, 0),
     )
 }
 

@@ -10,6 +10,7 @@ use sss_common::{Flag, Grantee, Kind, NodeId, PackId, Right, Timestamp, Version}
 
 use crate::store::{Node, Result, StoreError};
 use sss_policy::Grant;
+use sss_vault::sealed::Leaf;
 
 /// The columns that [`node`] reads, of a table called `n`.
 macro_rules! node_columns {
@@ -110,6 +111,11 @@ pub(super) fn unsigned(row: &Row<'_>, at: usize) -> Result<u64> {
 /// A version's number.
 pub(super) fn version(row: &Row<'_>, at: usize) -> Result<Version> {
     unsigned(row, at).map(Version)
+}
+
+/// A leaf's number.
+pub(super) fn leaf(row: &Row<'_>, at: usize) -> Result<Leaf> {
+    unsigned(row, at).map(Leaf)
 }
 
 /// A pack's id.

@@ -15,7 +15,7 @@ use sss_common::{NodeId, PackId};
 use super::rows::{all, change, get, limit, one, pack_id, unsigned};
 use super::{audit, deletions, facts, keys, schema};
 use crate::store::{AuditEntry, AuditHead, Contents, Deletion, MetaSnapshot, Result, StoreError};
-use sss_vault::sealed::{KeyImage, KeyPosition};
+use sss_vault::sealed::{KeyImage, KeyPosition, Leaf};
 
 /// Pages that are copied between two reports: 4 MiB.
 const STEP: i32 = 1024;
@@ -60,7 +60,7 @@ impl MetaSnapshot for Snapshot {
         keys::node(&self.0, position)
     }
 
-    fn last_leaf(&self) -> Result<Option<u64>> {
+    fn last_leaf(&self) -> Result<Option<Leaf>> {
         keys::last_leaf(&self.0)
     }
 

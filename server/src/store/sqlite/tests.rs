@@ -11,6 +11,7 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::store::conformance::{ERASED, Rig, audit, name, new_user, uid, version, version_with_pack};
+use sss_vault::sealed::Leaf;
 
 /// Where a database may stand, in a folder that goes with the first value.
 pub(super) fn place() -> (TempDir, PathBuf) {
@@ -55,7 +56,7 @@ async fn everything_is_there_after_reopening() {
     let row = &store.packs(&[pack]).await.unwrap()[0];
     assert_eq!(row.inline, Some(Bytes::from_static(b"sealed")));
     assert_eq!(store.users().await.unwrap().len(), 3);
-    assert_eq!(store.last_leaf().await.unwrap(), Some(1));
+    assert_eq!(store.last_leaf().await.unwrap(), Some(Leaf(1)));
 }
 
 /// What was answered is in the file even if the process dies at once: a copy taken while the store runs has it.
@@ -131,12 +132,12 @@ async fn a_store_of_the_first_schema_is_brought_up_to_date_with_its_queue() {
     first.execute("INSERT INTO erasures (leaf) VALUES (11)", []).unwrap();
     drop(first);
     let rig = Rig::new(Arc::new(SqliteStore::open(&path).unwrap())).await;
-    assert_eq!(rig.store.erasures(9).await.unwrap(), [11]);
-    rig.store.erased(&[11], vec![], ERASED).await.unwrap();
+    assert_eq!(rig.store.erasures(9).await.unwrap(), [Leaf(11)]);
+    rig.store.erased(&[Leaf(11)], vec![], ERASED).await.unwrap();
     let (home, file) = (rig.home("alice").await, rig.file("a").await);
     rig.commit(file, version(0, 12)).await.unwrap();
     rig.remove(file, home, "a").await.unwrap();
-    assert_eq!(rig.store.deletion(file).await.unwrap().unwrap().keys, [12]);
+    assert_eq!(rig.store.deletion(file).await.unwrap().unwrap().keys, [Leaf(12)]);
 }
 
 #[tokio::test]

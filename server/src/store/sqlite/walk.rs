@@ -6,8 +6,11 @@ use rusqlite::{Connection, params};
 use sss_common::{Kind, NodeId, PackId, Version};
 
 use super::SqliteStore;
-use super::rows::{all, get, int, kind_number, limit, one, pack_id, unsigned, version as version_at};
+use super::rows::{
+    all, get, int, kind_number, leaf as leaf_at, limit, one, pack_id, unsigned, version as version_at,
+};
 use crate::store::{Kept, Result, Totals, Versions, Walk};
+use sss_vault::sealed::Leaf;
 
 #[async_trait]
 impl Walk for SqliteStore {
@@ -23,7 +26,7 @@ impl Walk for SqliteStore {
         self.read(move |c| versions_of(c, id)).await
     }
 
-    async fn packs_after(&self, after: Option<(u64, PackId)>, limit: usize) -> Result<Vec<(u64, PackId)>> {
+    async fn packs_after(&self, after: Option<(Leaf, PackId)>, limit: usize) -> Result<Vec<(Leaf, PackId)>> {
         self.read(move |c| packs_after(c, after, limit)).await
     }
 
@@ -84,18 +87,18 @@ pub(super) fn versions_of(c: &Connection, id: NodeId) -> Result<Option<Versions>
 
 pub(super) fn packs_after(
     c: &Connection,
-    after: Option<(u64, PackId)>,
+    after: Option<(Leaf, PackId)>,
     most: usize,
-) -> Result<Vec<(u64, PackId)>> {
+) -> Result<Vec<(Leaf, PackId)>> {
     let (leaf, id) = match after {
-        Some((leaf, id)) => (int(leaf)?, id.0.to_vec()),
+        Some((leaf, id)) => (int(leaf.0)?, id.0.to_vec()),
         None => (-1, Vec::new()),
     };
     all(
         c,
         "SELECT leaf, id FROM packs WHERE (leaf, id) > (?, ?) ORDER BY leaf, id LIMIT ?",
         params![leaf, id, limit(most)],
-        |row| Ok((unsigned(row, 0)?, pack_id(row, 1)?)),
+        |row| Ok((leaf_at(row, 0)?, pack_id(row, 1)?)),
     )
 }
 

@@ -51,7 +51,7 @@ async fn a_snapshot_stays_at_its_moment_while_others_commit() {
     assert_eq!(snapshot.packs(Some(pack), 9).unwrap(), []);
     assert_eq!(snapshot.user_of(pack).unwrap().unwrap(), "@alice/early");
     assert_eq!(snapshot.user_of(PackId::random()).unwrap(), None);
-    assert_eq!((snapshot.last_leaf().unwrap(), snapshot.last_deletion().unwrap()), (Some(1), 0));
+    assert_eq!((snapshot.last_leaf().unwrap(), snapshot.last_deletion().unwrap()), (Some(Leaf(1)), 0));
     assert_eq!(snapshot.contents().unwrap(), Contents { nodes: 5, packs: 1, pack_bytes: 6 });
 
     let store = SqliteStore::open(&copied).unwrap();
