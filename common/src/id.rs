@@ -1,6 +1,7 @@
 //! Identifiers that the server chooses.
 
 use std::fmt;
+use std::num::ParseIntError;
 use std::str::FromStr;
 
 use rand::RngCore;
@@ -104,6 +105,34 @@ impl Version {
 impl fmt::Display for Version {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)
+    }
+}
+
+/// The number of a store's root key: each erasure moves the store to the next one, and what it erased is behind it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Epoch(pub u64);
+
+impl Epoch {
+    /// A new store's.
+    pub const FIRST: Epoch = Epoch(1);
+
+    /// The one that an erasure moves to.
+    pub fn next(self) -> Epoch {
+        Epoch(self.0 + 1)
+    }
+}
+
+impl fmt::Display for Epoch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl FromStr for Epoch {
+    type Err = ParseIntError;
+
+    fn from_str(text: &str) -> Result<Self, ParseIntError> {
+        text.parse().map(Epoch)
     }
 }
 

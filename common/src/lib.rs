@@ -20,7 +20,7 @@
 //! | caller, peer | who asks: the user with a live session; the machine that a request came from |
 //! | version | one whole content of a document; the record describes it, a pack holds what its check-in brought |
 //! | pin | what keeps a superseded version readable for who has it open |
-//! | epoch | the number of a root key; erasing moves to the next one |
+//! | epoch | the number of a root key; erasing moves to the next one ([`Epoch`]) |
 
 #![cfg_attr(test, allow(clippy::disallowed_methods, reason = "tests make, damage and time what they like"))]
 
@@ -46,7 +46,7 @@ pub use advised::Advised;
 pub use clock::{Clock, SystemClock, Timestamp};
 pub use flag::Flag;
 pub use grant::{GrantText, Grantee, Right, When};
-pub use id::{NodeId, PackId, StoreId, Version};
+pub use id::{Epoch, NodeId, PackId, StoreId, Version};
 pub use name::{DocPath, MachineName, Name, Uid};
 pub use node::{Effective, Kind, XattrMode};
 pub use problem::{Code, Problem};

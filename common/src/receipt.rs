@@ -34,7 +34,7 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use rsa::RsaPublicKey;
 use serde::{Deserialize, Serialize};
 
-use crate::{NodeId, StoreId, Timestamp, Uid, login};
+use crate::{Epoch, NodeId, StoreId, Timestamp, Uid, login};
 
 mod numbers;
 
@@ -79,7 +79,7 @@ pub struct Receipt {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Erasure {
     /// The root key since which the key tree leads to them no more.
-    pub epoch: u64,
+    pub epoch: Epoch,
     /// When, on the server's clock.
     pub time: Timestamp,
 }

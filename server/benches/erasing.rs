@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
 use sss_common::clock::monotonic;
-use sss_common::{NodeId, PackId, Timestamp, Uid};
+use sss_common::{Epoch, NodeId, PackId, Timestamp, Uid};
 use sss_policy::{Allowed, Below, Facts, Level, Own, decide};
 use sss_server::service::StoredKeys;
 use sss_server::store::sqlite::SqliteStore;
@@ -226,7 +226,7 @@ async fn erase(store: &Store, leaves: &[Leaf]) -> anyhow::Result<Cost> {
 }
 
 /// The one place that writes nodes to the store.
-async fn write(store: &Store, leaves: &[Leaf], images: Vec<KeyImage>, epoch: u64) -> anyhow::Result<()> {
+async fn write(store: &Store, leaves: &[Leaf], images: Vec<KeyImage>, epoch: Epoch) -> anyhow::Result<()> {
     Ok(store.meta.erased(leaves, images, Erased { epoch, time: Timestamp(0) }).await?)
 }
 
@@ -263,7 +263,7 @@ async fn fill(folder: &Path, keys: u64) -> anyhow::Result<()> {
         node.drain(..).for_each(|sealer| store.vault.committed(sealer));
         if images.len() >= FILL_BATCH || key == keys {
             say(&format!("filling: {key} of {keys} keys"));
-            write(&store, &[], std::mem::take(&mut images), 1).await?;
+            write(&store, &[], std::mem::take(&mut images), Epoch::FIRST).await?;
         }
     }
     Ok(())

@@ -19,7 +19,7 @@ use std::path::{Path, PathBuf};
 use aws_lc_rs::rsa::PrivateDecryptingKey;
 use tokio::sync::OwnedMutexGuard;
 
-use sss_common::StoreId;
+use sss_common::{Epoch, StoreId};
 
 use super::keyring::{self, Keyring, WrappedRoot};
 use super::primitives::{unwrap, wrap};
@@ -71,7 +71,7 @@ impl Erasing {
     }
 
     /// The root key that the store is at with this erasure.
-    pub fn epoch(&self) -> u64 {
+    pub fn epoch(&self) -> Epoch {
         self.images.epoch
     }
 
@@ -93,7 +93,7 @@ impl Vault {
         let keyring = self.drop_old(keyring).await?;
         let held = self.tree.hold(leaves).await?;
         let root = SecretKey::random()?;
-        let epoch = keyring.keyring.current.epoch + 1;
+        let epoch = keyring.keyring.current.epoch.next();
         let next = wrap_root(&self.server, &self.store, epoch, &root)?;
         let keyring = write(keyring, move |keyring| Keyring { next: Some(next), ..keyring }).await?;
         let images = self.tree.stage(epoch, &root, held)?;
@@ -109,7 +109,7 @@ impl Vault {
 
     /// The root key that the keyring holds, by its epoch: what was erased at this one or before is forgotten. The next root
     /// of an erasure under way does not count.
-    pub async fn forgotten_before(&self) -> u64 {
+    pub async fn forgotten_before(&self) -> Epoch {
         self.keyring.lock().await.keyring.current.epoch
     }
 
@@ -147,7 +147,7 @@ async fn write(
 pub(super) fn wrap_root(
     server: &ServerKey,
     store: &StoreId,
-    epoch: u64,
+    epoch: Epoch,
     root: &SecretKey,
 ) -> Result<WrappedRoot> {
     let wrapped = wrap(server.wrapping(), &keyring::label(store, epoch), root)?;

@@ -11,8 +11,8 @@ use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 
-use sss_common::StoreId;
 use sss_common::durable::{self, Access, InPlace, NewFile};
+use sss_common::{Epoch, StoreId};
 
 use super::primitives::RSA_OAEP_SHA256_ID;
 use super::{Result, VaultError};
@@ -35,7 +35,7 @@ const WRITE_OVER_MAX: u64 = 64 * 1024;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct WrappedRoot {
     /// Counts the root keys that the store has had.
-    pub(super) epoch: u64,
+    pub(super) epoch: Epoch,
     /// RSA-OAEP under [`label`].
     pub(super) wrapped: Vec<u8>,
 }
@@ -52,8 +52,8 @@ pub(super) struct Keyring {
 }
 
 /// What a wrapped root key is bound to.
-pub(super) fn label(store: &StoreId, epoch: u64) -> Vec<u8> {
-    [&MAGIC[..], &[VERSION, RSA_OAEP_SHA256_ID, 0, 0], store.as_bytes(), &epoch.to_be_bytes()].concat()
+pub(super) fn label(store: &StoreId, epoch: Epoch) -> Vec<u8> {
+    [&MAGIC[..], &[VERSION, RSA_OAEP_SHA256_ID, 0, 0], store.as_bytes(), &epoch.0.to_be_bytes()].concat()
 }
 
 /// Why bytes are no keyring.
@@ -87,7 +87,7 @@ impl Keyring {
         out.extend_from_slice(&[VERSION, RSA_OAEP_SHA256_ID, self.next.is_some().into(), 0]);
         out.extend_from_slice(self.store.as_bytes());
         for root in std::iter::once(&self.current).chain(&self.next) {
-            out.extend_from_slice(&root.epoch.to_be_bytes());
+            out.extend_from_slice(&root.epoch.0.to_be_bytes());
             // A wrapped key is as long as the RSA modulus.
             out.extend_from_slice(&u16::try_from(root.wrapped.len()).unwrap_or(u16::MAX).to_be_bytes());
             out.extend_from_slice(&root.wrapped);
@@ -127,7 +127,7 @@ fn take_root(rest: &mut &[u8]) -> Option<WrappedRoot> {
     let length = usize::from(u16::from_be_bytes(*length));
     let (wrapped, tail) = tail.split_at_checked(length).filter(|_| (1..=WRAPPED_MAX).contains(&length))?;
     *rest = tail;
-    Some(WrappedRoot { epoch: u64::from_be_bytes(*epoch), wrapped: wrapped.to_vec() })
+    Some(WrappedRoot { epoch: Epoch(u64::from_be_bytes(*epoch)), wrapped: wrapped.to_vec() })
 }
 
 /// Reads a keyring.

@@ -33,7 +33,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use sss_common::limits::{BLOCK_SIZE, DOCUMENT_MAX};
 use sss_common::record::VersionRecord;
-use sss_common::{PackId, StoreId};
+use sss_common::{Epoch, PackId, StoreId};
 
 use crate::sealed::{KeyImage, KeyPosition, Leaf};
 pub use erasing::Erasing;
@@ -126,7 +126,7 @@ impl Vault {
             return Err(keyring::cannot_create(&retired, &exists));
         }
         let server = ServerKey::create(&paths.server_key, &paths.server_pub)?;
-        let current = erasing::wrap_root(&server, &store, 1, &SecretKey::random()?)?;
+        let current = erasing::wrap_root(&server, &store, Epoch::FIRST, &SecretKey::random()?)?;
         keyring::create(&paths.keyring, &Keyring { store, current, next: None })
     }
 
@@ -200,7 +200,7 @@ impl Vault {
     }
 
     /// Which root key the store was at when it was opened, or is at since an erasure of this vault. Counts up.
-    pub fn epoch(&self) -> u64 {
+    pub fn epoch(&self) -> Epoch {
         self.tree.epoch()
     }
 

@@ -29,6 +29,7 @@ use aws_lc_rs::rsa::PrivateDecryptingKey;
 use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
+use sss_common::Epoch;
 use sss_common::durable::{self, Access};
 
 use super::erasing::{Guard, Root, find_root, foreign_tree, settle, unwrap_root, wrap_root};
@@ -88,7 +89,7 @@ impl Vault {
         let held = self.tree.hold_next().await?;
         let (new, pem) = ServerKey::generate()?;
         let root = SecretKey::random()?;
-        let epoch = keyring.keyring().current.epoch + 1;
+        let epoch = keyring.keyring().current.epoch.next();
         let next = wrap_root(&new, &self.store, epoch, &root)?;
         let both = Keyring { next: Some(next.clone()), ..keyring.keyring().clone() };
         keyring.replace(both)?;
@@ -122,7 +123,7 @@ impl Vault {
 
 impl Rotating {
     /// The root key that the store is at with this rotation.
-    pub fn epoch(&self) -> u64 {
+    pub fn epoch(&self) -> Epoch {
         self.images.epoch
     }
 

@@ -88,7 +88,7 @@ pub(super) fn new_files(folder: &Path) -> VaultPaths {
     let (server, _) = ServerKey::read(&paths.server_key).unwrap();
     let mut store = StoreId([0; 16]);
     aws_lc_rs::rand::fill(&mut store.0).unwrap();
-    let current = erasing::wrap_root(&server, &store, 1, &SecretKey::random().unwrap()).unwrap();
+    let current = erasing::wrap_root(&server, &store, Epoch::FIRST, &SecretKey::random().unwrap()).unwrap();
     keyring::create(&paths.keyring, &Keyring { store, current, next: None }).unwrap();
     paths
 }

@@ -18,7 +18,7 @@ async fn rows_that_were_replaced_are_found_in_the_files() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("meta.db");
     let store = SqliteStore::create(&path).unwrap();
-    let at = Erased { epoch: 1, time: sss_common::Timestamp(1) };
+    let at = Erased { epoch: sss_common::Epoch(1), time: sss_common::Timestamp(1) };
     let mut written = Vec::new();
     for sequence in [1, 2, 200, 70_000, 5_000_000_000] {
         let images: Vec<_> =

@@ -18,7 +18,7 @@ fn sample() -> Receipt {
         versions: [1, 2, 3, 7].into_iter().collect(),
         keys: [12, 15, 16].into_iter().collect(),
         shared_keys: Numbers::default(),
-        erasure: Some(Erasure { epoch: 9, time: Timestamp(1_795_273_445_500) }),
+        erasure: Some(Erasure { epoch: Epoch(9), time: Timestamp(1_795_273_445_500) }),
     }
 }
 
@@ -197,7 +197,7 @@ prop_compose! {
         epoch in any::<u64>(),
         erased in 0i64..253_000_000_000_000,
     ) -> Receipt {
-        let erasure = (!keys.is_empty()).then_some(Erasure { epoch, time: Timestamp(erased) });
+        let erasure = (!keys.is_empty()).then_some(Erasure { epoch: Epoch(epoch), time: Timestamp(erased) });
         Receipt {
             store: StoreId(store),
             document: NodeId(document),

@@ -5,7 +5,9 @@ use std::fmt;
 use bytes::Bytes;
 use sha2::{Digest as _, Sha256};
 
-use sss_common::{Flag, Grantee, Kind, MachineName, Name, NodeId, PackId, Right, Timestamp, Uid, Version};
+use sss_common::{
+    Epoch, Flag, Grantee, Kind, MachineName, Name, NodeId, PackId, Right, Timestamp, Uid, Version,
+};
 
 use sss_policy::{Allowed, Checkin, Facts, Own};
 use sss_vault::sealed::{KeyImage, Leaf};
@@ -332,7 +334,7 @@ pub struct Space {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Erased {
     /// The root key (by its epoch) that no longer leads to what was erased.
-    pub epoch: u64,
+    pub epoch: Epoch,
     /// When its transaction was made, on the server's clock.
     pub time: Timestamp,
 }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use sss_common::Epoch;
 use sss_common::record::merkle_root;
 
 use super::*;
@@ -205,7 +206,7 @@ async fn opened_to_read_it_writes_nothing_and_reads_all() {
     let gone = checkin(&vault, &store, "gone").await;
 
     let reader = to_read().await.unwrap();
-    assert_eq!((reader.store_id(), reader.epoch()), (vault.store_id(), 1));
+    assert_eq!((reader.store_id(), reader.epoch()), (vault.store_id(), Epoch(1)));
     reader.outline(kept.document, kept.leaf, &kept.sealed).await.unwrap();
     let refused = |result: Result<()>| matches!(result, Err(VaultError::Refused(_)));
     let (document, pack) = (NodeId::random(), PackId::random());
@@ -218,13 +219,13 @@ async fn opened_to_read_it_writes_nothing_and_reads_all() {
     let erasing = vault.begin_erase(&[gone.leaf]).await.unwrap();
     let keyring = || std::fs::read(&paths.keyring).unwrap();
     let two_roots = keyring();
-    assert_eq!(to_read().await.unwrap().epoch(), 1);
+    assert_eq!(to_read().await.unwrap().epoch(), Epoch(1));
     store.apply(erasing.images(), None);
     let moved = to_read().await.unwrap();
-    assert_eq!(moved.epoch(), 2);
+    assert_eq!(moved.epoch(), Epoch(2));
     assert!(keyring() == two_roots, "settling the erasure is the server's");
     vault.finish_erase(erasing).await.unwrap();
-    assert_eq!(to_read().await.unwrap().epoch(), 2);
+    assert_eq!(to_read().await.unwrap().epoch(), Epoch(2));
     for vault in [&moved, &to_read().await.unwrap()] {
         vault.outline(kept.document, kept.leaf, &kept.sealed).await.unwrap();
         assert_eq!(what(vault.outline(gone.document, gone.leaf, &gone.sealed).await), "erased");
@@ -266,7 +267,7 @@ async fn a_keyring_that_is_just_being_replaced_is_read_again() {
     std::fs::write(&path, &old).unwrap();
     let mend: Box<dyn FnOnce() + Send> = Box::new(move || std::fs::write(path, bytes).unwrap());
     let late = Arc::new(Late { store: store.clone(), mend: parking_lot::Mutex::new(Some(mend)) });
-    assert_eq!(Vault::open_to_read(&paths, late, store.last_leaf()).await.unwrap().epoch(), 2);
+    assert_eq!(Vault::open_to_read(&paths, late, store.last_leaf()).await.unwrap().epoch(), Epoch(2));
 
     // One that never fits is refused in the end, with both lines.
     for keyring in [old, vec![0; new.len()]] {

@@ -9,8 +9,8 @@ use super::*;
 fn sample(next: bool) -> Keyring {
     Keyring {
         store: StoreId([7; 16]),
-        current: WrappedRoot { epoch: 4, wrapped: vec![1; 384] },
-        next: next.then(|| WrappedRoot { epoch: 5, wrapped: vec![2; 384] }),
+        current: WrappedRoot { epoch: Epoch(4), wrapped: vec![1; 384] },
+        next: next.then(|| WrappedRoot { epoch: Epoch(5), wrapped: vec![2; 384] }),
     }
 }
 

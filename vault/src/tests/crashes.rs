@@ -159,7 +159,7 @@ async fn an_erasure_that_nobody_finished_is_given_again_or_finished_by_the_next(
         assert!(is_erased(vault, &first).await && is_erased(vault, &second).await);
         assert!(!is_erased(vault, &kept).await && !is_erased(vault, &carrier).await);
     }
-    assert_eq!(keyring::read(&paths.keyring).unwrap().current.epoch, 3);
+    assert_eq!(keyring::read(&paths.keyring).unwrap().current.epoch, Epoch(3));
 }
 
 #[tokio::test]

@@ -60,7 +60,7 @@ fn node() -> Vec<(&'static str, Vec<u8>)> {
 }
 
 fn ring() -> Keyring {
-    let root = |epoch, byte| keyring::WrappedRoot { epoch, wrapped: vec![byte; 384] };
+    let root = |epoch, byte| keyring::WrappedRoot { epoch: Epoch(epoch), wrapped: vec![byte; 384] };
     Keyring { store: STORE, current: root(1, 0xdd), next: Some(root(2, 0xee)) }
 }
 
@@ -91,7 +91,7 @@ fn the_format_is_fixed() {
     vectors.extend(record());
     vectors.extend(node());
     vectors.push(("keyring", ring().encode()));
-    vectors.push(("keyring.label", keyring::label(&STORE, 2)));
+    vectors.push(("keyring.label", keyring::label(&STORE, Epoch(2))));
     vectors.extend(backup());
     let lines: Vec<String> =
         vectors.iter().map(|(name, bytes)| format!("{name} {}\n", hex::encode(bytes))).collect();

@@ -19,7 +19,7 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
-use sss_common::StoreId;
+use sss_common::{Epoch, StoreId};
 
 use super::secrets::SecretKey;
 use super::{KeySource, Result, VaultError};
@@ -70,7 +70,7 @@ impl KeyTree {
     /// A tree whose root was opened already, with the epoch of its key. New leaves begin at `next_leaf`.
     pub(super) fn new(
         store: StoreId,
-        (epoch, root): (u64, KeyNode),
+        (epoch, root): (Epoch, KeyNode),
         next_leaf: Leaf,
         source: Arc<dyn KeySource>,
     ) -> Self {
@@ -220,7 +220,7 @@ impl KeyTree {
 
     /// Erases the leaves that are held, gives every node on the paths that are held a fresh key, the root this one, and
     /// says what its transaction must write.
-    pub(super) fn stage(&self, epoch: u64, root: &SecretKey, mut held: Held) -> Result<ErasureImages> {
+    pub(super) fn stage(&self, epoch: Epoch, root: &SecretKey, mut held: Held) -> Result<ErasureImages> {
         let leaves = std::mem::take(&mut held.leaves);
         self.state.lock().stage(epoch, root, &held.paths, leaves)?;
         self.staged()?.ok_or(VaultError::Refused("an erasure that was not staged"))
@@ -232,7 +232,7 @@ impl KeyTree {
     }
 
     /// Which root key the store is known to be at.
-    pub(super) fn epoch(&self) -> u64 {
+    pub(super) fn epoch(&self) -> Epoch {
         self.state.lock().epoch()
     }
 

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use sss_common::Epoch;
+
 use crate::sealed::{KeyImage, KeyPosition, Leaf};
 use crate::secrets::SecretKey;
 
@@ -24,14 +26,14 @@ pub(super) struct Leased {
 /// An erasure that the store is not known to have.
 pub(super) struct Staged {
     pub(super) id: u64,
-    pub(super) epoch: u64,
+    pub(super) epoch: Epoch,
     pub(super) nodes: BTreeSet<KeyPosition>,
     pub(super) leaves: Vec<Leaf>,
 }
 
 /// What an erasure's transaction writes.
 pub(crate) struct ErasureImages {
-    pub(crate) epoch: u64,
+    pub(crate) epoch: Epoch,
     pub(crate) leaves: Vec<Leaf>,
     pub(crate) images: Vec<KeyImage>,
     pub(super) issue: Issue,

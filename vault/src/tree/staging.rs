@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use sss_common::Epoch;
+
 use super::parts::{ErasureImages, Hold, Lookup, Staged};
 use super::path::{FAN_OUT, LAST_LEAF, ROOT, leaf_slot, parent, parent_index, path};
 use super::state::State;
@@ -47,7 +49,7 @@ impl State {
     /// count as erased; those whose paths exist are among `held`.
     pub(super) fn stage(
         &mut self,
-        epoch: u64,
+        epoch: Epoch,
         root: &SecretKey,
         held: &[Leaf],
         leaves: Vec<Leaf>,

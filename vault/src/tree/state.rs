@@ -14,7 +14,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use lru::LruCache;
 
-use sss_common::StoreId;
+use sss_common::{Epoch, StoreId};
 
 use super::node::KeyNode;
 use super::parts::{Issue, Leased, Lookup, Staged};
@@ -43,14 +43,14 @@ pub(super) struct State {
     pub(super) abandoned: BTreeSet<Leaf>,
     pub(super) staged: Option<Staged>,
     /// Which root key the store is known to be at.
-    epoch: u64,
+    epoch: Epoch,
 }
 
 impl State {
     /// A tree with its root. A root that was never stored is pending.
     pub(super) fn new(
         store: StoreId,
-        epoch: u64,
+        epoch: Epoch,
         mut root: KeyNode,
         next_leaf: Leaf,
         capacity: usize,
@@ -220,7 +220,7 @@ impl State {
     }
 
     /// Which root key the store is known to be at.
-    pub(super) fn epoch(&self) -> u64 {
+    pub(super) fn epoch(&self) -> Epoch {
         self.epoch
     }
 

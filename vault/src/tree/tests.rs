@@ -39,7 +39,7 @@ impl KeySource for Rows {
     }
 }
 
-fn tree(root: (u64, KeyNode), next_leaf: Leaf, capacity: usize, rows: Arc<dyn KeySource>) -> Arc<KeyTree> {
+fn tree(root: (Epoch, KeyNode), next_leaf: Leaf, capacity: usize, rows: Arc<dyn KeySource>) -> Arc<KeyTree> {
     let state = State::new(STORE, root.0, root.1, next_leaf, capacity);
     Arc::new(KeyTree { state: Mutex::new(state), source: rows, turns: Default::default() })
 }
@@ -56,8 +56,8 @@ struct Rig {
     rows: Arc<Rows>,
     tree: Arc<KeyTree>,
     capacity: usize,
-    current: (u64, Key),
-    next: Option<(u64, Key)>,
+    current: (Epoch, Key),
+    next: Option<(Epoch, Key)>,
     /// Committed and not erased.
     live: BTreeMap<Leaf, Key>,
     /// In an erasure that is staged.
@@ -94,10 +94,10 @@ impl Rig {
         let rows = Arc::new(Rows::default());
         let key = SecretKey::random().unwrap();
         Rig {
-            tree: tree((1, KeyNode::new(&key)), first_leaf, capacity, rows.clone()),
+            tree: tree((Epoch::FIRST, KeyNode::new(&key)), first_leaf, capacity, rows.clone()),
             rows,
             capacity,
-            current: (1, *key.expose_bytes()),
+            current: (Epoch::FIRST, *key.expose_bytes()),
             next: None,
             live: BTreeMap::new(),
             dying: BTreeMap::new(),
@@ -205,7 +205,7 @@ impl Rig {
         let all: Vec<Leaf> = self.live.keys().copied().collect();
         let leaves: Vec<Leaf> = which.iter().filter_map(|i| pick(i, &all).map(|n| all[n])).collect();
         let held = block_on(self.tree.hold(&leaves)).unwrap();
-        let (root, epoch) = (SecretKey::random().unwrap(), self.current.0 + 1);
+        let (root, epoch) = (SecretKey::random().unwrap(), self.current.0.next());
         self.next = Some((epoch, *root.expose_bytes()));
         let erasing = self.tree.stage(epoch, &root, held).unwrap();
         assert_eq!(erasing.leaves, leaves);
@@ -223,9 +223,9 @@ impl Rig {
     }
 
     /// A tree as it would be after a crash now, and which of the roots it is at.
-    fn reopened(&self, rows: Arc<Rows>) -> (Arc<KeyTree>, (u64, Key)) {
+    fn reopened(&self, rows: Arc<Rows>) -> (Arc<KeyTree>, (Epoch, Key)) {
         let image = rows.0.lock().get(&ROOT).cloned();
-        let open = |(epoch, key): (u64, Key)| {
+        let open = |(epoch, key): (Epoch, Key)| {
             let key = SecretKey::from_exposed(&key);
             let node = match &image {
                 None => KeyNode::new(&key),

@@ -5,7 +5,7 @@ use std::sync::OnceLock;
 use rsa::RsaPrivateKey;
 use rsa::pkcs8::{EncodePublicKey, LineEnding};
 use sss_common::receipt::{Erasure, Numbers};
-use sss_common::{Timestamp, login};
+use sss_common::{Epoch, Timestamp, login};
 use tempfile::TempDir;
 
 use super::*;
@@ -26,7 +26,7 @@ fn sample() -> Receipt {
         versions: [1, 2, 3, 7].into_iter().collect(),
         keys: [12, 15, 16].into_iter().collect(),
         shared_keys: Numbers::default(),
-        erasure: Some(Erasure { epoch: 9, time: Timestamp(1_795_273_445_500) }),
+        erasure: Some(Erasure { epoch: Epoch(9), time: Timestamp(1_795_273_445_500) }),
     }
 }
 

@@ -1,5 +1,6 @@
 use super::*;
 use crate::store::Erased;
+use sss_common::Epoch;
 use sss_policy::Own;
 use sss_vault::sealed::{KeyPosition, Leaf};
 use sss_vault::{LEAF_PARENTS, VaultError};
@@ -205,7 +206,7 @@ async fn a_damaged_node_keeps_no_other_key_from_being_erased(mut world: World) {
     let mut sealed = node.sealed.to_vec();
     sealed[30] ^= 1;
     let damaged = sss_vault::sealed::KeyImage { sequence: node.sequence + 1, sealed: sealed.into(), ..node };
-    let at = Erased { epoch: 1, time: START };
+    let at = Erased { epoch: Epoch(1), time: START };
     world.service.meta.erased(&[], vec![damaged], at).await.unwrap();
     let settings = world.settings.clone();
     world.restart(settings).await;

@@ -61,7 +61,7 @@ pub(super) async fn erased_when_the_last_key_is(rig: Rig) {
     rig.remove(a, home, "a").await.unwrap();
     rig.remove(b, home, "b").await.unwrap();
     let erased = async |file| rig.store.deletion(file).await.unwrap().unwrap().erased;
-    let later = Erased { epoch: 8, time: LATER };
+    let later = Erased { epoch: Epoch(8), time: LATER };
     rig.store.erased(&[1].map(Leaf), vec![], ERASED).await.unwrap();
     assert_eq!((erased(a).await, erased(b).await), (None, None));
     rig.store.erased(&[2].map(Leaf), vec![], later).await.unwrap();

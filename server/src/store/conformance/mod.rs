@@ -15,7 +15,9 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use sss_common::{Flag, Grantee, Kind, Name, NodeId, PackId, Right, Timestamp, Uid, Version, XattrMode};
+use sss_common::{
+    Epoch, Flag, Grantee, Kind, Name, NodeId, PackId, Right, Timestamp, Uid, Version, XattrMode,
+};
 
 use super::*;
 use sss_policy::{Act, Allowed, Below, Checkin, Facts, Level, Own, decide};
@@ -228,7 +230,7 @@ pub(super) fn version_with_pack(node: NodeId, base: u64, leaf: u64, inline: bool
     (Commit { pack: Some(pack), uses: vec![id], ..version(base, leaf) }, id)
 }
 
-pub(super) const ERASED: Erased = Erased { epoch: 7, time: Timestamp(NOW.0 + 7) };
+pub(super) const ERASED: Erased = Erased { epoch: Epoch(7), time: Timestamp(NOW.0 + 7) };
 
 pub(super) fn key(index: u64, sequence: u64) -> KeyImage {
     let sealed = Bytes::from(format!("image {index} {sequence}"));

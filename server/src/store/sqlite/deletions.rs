@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use async_trait::async_trait;
 use rusqlite::{Connection, Row, params};
 
-use sss_common::{Kind, NodeId, Timestamp, Version};
+use sss_common::{Epoch, Kind, NodeId, Timestamp, Version};
 
 use super::released::Released;
 use super::rows::{all, change, damaged, get, int, limit, one, optional_id, text, unsigned};
@@ -106,7 +106,7 @@ fn settle(c: &Connection, document: NodeId, at: Erased) -> Result<()> {
         c,
         "UPDATE deletions SET epoch = ?2, erased = ?3
          WHERE document = ?1 AND NOT EXISTS (SELECT 1 FROM erasures WHERE document = ?1)",
-        params![document.0, int(at.epoch)?, at.time.millis()],
+        params![document.0, int(at.epoch.0)?, at.time.millis()],
     )
     .map(drop)
 }
@@ -123,7 +123,9 @@ pub(super) fn after(c: &Connection, seq: u64, most: usize) -> Result<Vec<Deletio
 }
 
 fn read(row: &Row<'_>) -> Result<Deletion> {
-    let epoch = get::<Option<i64>>(row, 9)?.map(|epoch| u64::try_from(epoch).map_err(damaged)).transpose()?;
+    let epoch = get::<Option<i64>>(row, 9)?
+        .map(|epoch| u64::try_from(epoch).map(Epoch).map_err(damaged))
+        .transpose()?;
     let erased = get::<Option<i64>>(row, 10)?.map(Timestamp);
     Ok(Deletion {
         seq: unsigned(row, 0)?,
