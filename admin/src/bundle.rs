@@ -3,6 +3,8 @@
 use serde::{Deserialize, Serialize};
 use sss_common::{PackId, StoreId, Timestamp};
 
+use sss_server::store::DeletionSeq;
+
 /// Longest manifest.
 pub(super) const MANIFEST_MAX: u64 = 64 * 1024;
 
@@ -26,7 +28,7 @@ pub(super) struct Manifest {
     /// The moment that it shows.
     pub(super) time: Timestamp,
     /// The last number that the deletion log had given.
-    pub(super) last_deletion: u64,
+    pub(super) last_deletion: DeletionSeq,
     /// Documents, links and folders.
     pub(super) nodes: u64,
     /// Bytes of the database.
@@ -46,7 +48,7 @@ impl Manifest {
             program: concat!("3s-server ", env!("CARGO_PKG_VERSION")).into(),
             store,
             time,
-            last_deletion: 0,
+            last_deletion: DeletionSeq::NONE,
             nodes: 0,
             meta_bytes: 0,
             packs: 0,

@@ -15,7 +15,7 @@ use sss_common::{NodeId, StoreId, Timestamp};
 
 use sss_server::run::{Advice, compose};
 use sss_server::service::deletion_log::{Entry, Reader};
-use sss_server::store::{Deletion, MetaSnapshot, MetaStore, StoreError};
+use sss_server::store::{Deletion, DeletionSeq, MetaSnapshot, MetaStore, StoreError};
 
 /// Entries that are read at a time.
 const BATCH: usize = 1000;
@@ -25,7 +25,7 @@ pub(super) enum Log {
     /// A file that `run --deletion-log` wrote.
     File(Reader<File>),
     /// The database of the data directory that was lost in part.
-    Store(Box<dyn MetaSnapshot>, u64),
+    Store(Box<dyn MetaSnapshot>, DeletionSeq),
 }
 
 /// What a replay did.
@@ -36,7 +36,7 @@ pub struct Replayed {
     /// Folders that stay although they were removed, because they have entries.
     pub kept: u64,
     /// The log's last entry: its number and its time.
-    pub last: Option<(u64, Timestamp)>,
+    pub last: Option<(DeletionSeq, Timestamp)>,
 }
 
 impl Log {
@@ -48,7 +48,7 @@ impl Log {
                 .map_err(|error| anyhow::anyhow!("{shown}: its database cannot be read: {error}"))
                 .advice("name a data directory whose disk is well and can be written, or a copy of it, or a deletion log file")?;
             return match snapshot.last_deletion() {
-                Ok(_) => Ok(Log::Store(snapshot, 0)),
+                Ok(_) => Ok(Log::Store(snapshot, DeletionSeq::NONE)),
                 Err(StoreError::NotFound) => bail!(
                     "{shown}: its database is of an older 3s-server and has no deletion log\n\
                      restore with --no-deletions if you accept that what was deleted since the backup comes back"

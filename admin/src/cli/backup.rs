@@ -151,14 +151,14 @@ mod tests {
         let lines = |restored: &restore::Restored| report(restored).join("\n");
         assert!(lines(&restored).contains("all that was deleted after 2026-11-22T15:04:05Z is back"));
         assert!(lines(&restored).contains("revoked"));
-        let last = Some((7, Timestamp(1_795_359_905_000)));
+        let last = Some((sss_server::store::DeletionSeq(7), Timestamp(1_795_359_905_000)));
         restored.replayed = Some(restore::Replayed { applied: 3, kept: 0, last });
         assert!(
             lines(&restored)
                 .contains("deleted again, with their keys: 3; the log reaches to 2026-11-22T15:05:05Z")
         );
         assert!(!lines(&restored).contains("folders"));
-        let early = Some((7, Timestamp(1_795_359_785_000)));
+        let early = Some((sss_server::store::DeletionSeq(7), Timestamp(1_795_359_785_000)));
         restored.replayed = Some(restore::Replayed { applied: 0, kept: 0, last: early });
         assert!(lines(&restored).contains("ends at 2026-11-22T15:03:05Z, before the backup"));
         restored.replayed = Some(restore::Replayed { applied: 0, kept: 2, last: None });

@@ -12,6 +12,7 @@ use super::*;
 use crate::backup;
 use rig::{Store, audit, packs_in, pair, proof, words};
 use sss_policy::{Checkin, Own};
+use sss_server::store::DeletionSeq;
 
 #[test]
 fn what_was_deleted_since_has_neither_row_nor_key_nor_pack_in_the_restored_store() {
@@ -27,7 +28,7 @@ fn what_was_deleted_since_has_neither_row_nor_key_nor_pack_in_the_restored_store
     let restored = store.restore("b", "new", Deletions::In(store.at("data"))).unwrap();
     assert_eq!(restored.time, made.time);
     let replayed = restored.replayed.unwrap();
-    assert_eq!((replayed.applied, replayed.kept, replayed.last.unwrap().0), (1, 0, 1));
+    assert_eq!((replayed.applied, replayed.kept, replayed.last.unwrap().0), (1, 0, DeletionSeq(1)));
     assert_eq!(packs_in(&store.at("new")), 1);
     let store = store.restored("new");
     assert_eq!(store.read(kept).unwrap(), b"this stays");
@@ -35,9 +36,9 @@ fn what_was_deleted_since_has_neither_row_nor_key_nor_pack_in_the_restored_store
     assert_eq!(store.read(late), None);
     assert!(store.has_key(kept_leaf) && !store.has_key(gone_leaf));
     let logged = store.runtime.block_on(store.meta.deletion(gone)).unwrap().unwrap();
-    assert_eq!((logged.seq, logged.path.as_str()), (1, "@alice/gone"));
+    assert_eq!((logged.seq, logged.path.as_str()), (DeletionSeq(1), "@alice/gone"));
     assert!(logged.erased.is_some());
-    assert_eq!(store.runtime.block_on(store.meta.last_deletion()).unwrap(), 1);
+    assert_eq!(store.runtime.block_on(store.meta.last_deletion()).unwrap(), DeletionSeq(1));
     // It is a store like any other.
     let (next, _) = store.checkin(store.home, "next", b"goes on");
     assert_eq!(store.read(next).unwrap(), b"goes on");
@@ -91,7 +92,11 @@ fn a_folder_goes_once_its_entries_are_gone_and_stays_with_those_that_are_not() {
     let path = |node| store.runtime.block_on(store.meta.path(node)).unwrap();
     assert_eq!((path(emptied), path(moved)), (None, None));
     assert_eq!(path(alive).unwrap(), "@alice/full/alive");
-    assert_eq!(store.runtime.block_on(store.meta.last_deletion()).unwrap(), 3, "behind all of the log");
+    assert_eq!(
+        store.runtime.block_on(store.meta.last_deletion()).unwrap(),
+        DeletionSeq(3),
+        "behind all of the log"
+    );
 }
 
 #[test]

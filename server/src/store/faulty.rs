@@ -194,10 +194,10 @@ forward! {
 forward! {
     Deletions:
     deletion(document: NodeId) -> Option<Deletion>;
-    deletions(after: u64, limit: usize) -> Vec<Deletion>;
+    deletions(after: DeletionSeq, limit: usize) -> Vec<Deletion>;
     remove_again(deletion: &Deletion) -> bool;
-    last_deletion() -> u64;
-    skip_deletions(last: u64) -> ();
+    last_deletion() -> DeletionSeq;
+    skip_deletions(last: DeletionSeq) -> ();
 }
 
 forward! {

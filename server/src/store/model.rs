@@ -3,6 +3,7 @@
 use std::fmt;
 
 use bytes::Bytes;
+use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 use sss_common::{
@@ -339,11 +340,32 @@ pub struct Erased {
     pub time: Timestamp,
 }
 
+/// A place in the deletion log. Numbers go up, and each is given once; gaps may be.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct DeletionSeq(pub u64);
+
+impl DeletionSeq {
+    /// Before the first entry.
+    pub const NONE: DeletionSeq = DeletionSeq(0);
+
+    /// The number behind this one.
+    pub fn next(self) -> DeletionSeq {
+        DeletionSeq(self.0 + 1)
+    }
+}
+
+impl fmt::Display for DeletionSeq {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
 /// An entry of the deletion log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Deletion {
-    /// Its place in the log, from 1; gaps may be.
-    pub seq: u64,
+    /// Its place in the log.
+    pub seq: DeletionSeq,
     /// What was removed: a document, link or folder.
     pub document: NodeId,
     /// Whose home it lay in.

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use sss_common::{NodeId, PackId};
 
-use super::{Deletion, Result};
+use super::{Deletion, DeletionSeq, Result};
 use sss_vault::sealed::{KeyImage, KeyPosition, Leaf};
 
 /// How much there is.
@@ -25,9 +25,9 @@ pub trait MetaSnapshot: Send {
     /// The largest leaf number ever committed.
     fn last_leaf(&self) -> Result<Option<Leaf>>;
     /// Up to `limit` entries of the deletion log behind `after`, in order. `NotFound` where the schema is of a time before it.
-    fn deletions(&self, after: u64, limit: usize) -> Result<Vec<Deletion>>;
+    fn deletions(&self, after: DeletionSeq, limit: usize) -> Result<Vec<Deletion>>;
     /// The last number that the log has given.
-    fn last_deletion(&self) -> Result<u64>;
+    fn last_deletion(&self) -> Result<DeletionSeq>;
     /// The users' homes. They are random and never change: two databases that share one are of the same store.
     fn homes(&self) -> Result<Vec<NodeId>>;
     /// How much there is.

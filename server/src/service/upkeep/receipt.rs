@@ -120,7 +120,7 @@ mod tests {
     #[test]
     fn a_statement_that_nobody_would_read_is_refused() {
         let with = |versions: u64| Deletion {
-            seq: 1,
+            seq: crate::store::DeletionSeq(1),
             document: NodeId([1; 16]),
             home: "alice".parse().unwrap(),
             user: "alice".parse().unwrap(),

@@ -27,8 +27,8 @@ pub(super) async fn logging(rig: Rig) {
     let empty = rig.remove(folder, home, "f").await.unwrap();
     assert_eq!((&empty.versions[..], &empty.keys[..], empty.path.as_str()), (&[][..], &[][..], "@alice/f"));
     assert!(empty.seq > expected.seq);
-    assert_eq!(rig.store.deletions(0, 9).await.unwrap(), [expected.clone(), empty.clone()]);
-    assert_eq!(rig.store.deletions(0, 1).await.unwrap(), std::slice::from_ref(&expected));
+    assert_eq!(rig.store.deletions(DeletionSeq::NONE, 9).await.unwrap(), [expected.clone(), empty.clone()]);
+    assert_eq!(rig.store.deletions(DeletionSeq::NONE, 1).await.unwrap(), std::slice::from_ref(&expected));
     assert_eq!(rig.store.deletions(expected.seq, 9).await.unwrap(), [empty]);
 }
 
@@ -76,7 +76,7 @@ pub(super) async fn replaced_ones_are_logged(rig: Rig) {
     let (a, b, c) = (rig.file("a").await, rig.file("b").await, rig.file("c").await);
     rig.commit(b, version(0, 1)).await.unwrap();
     rig.rename_onto(a, (home, "a"), (home, "b"), Some(b)).await.unwrap();
-    let log = rig.store.deletions(0, 9).await.unwrap();
+    let log = rig.store.deletions(DeletionSeq::NONE, 9).await.unwrap();
     assert_eq!(
         log.iter().map(|entry| (entry.document, entry.path.as_str())).collect::<Vec<_>>(),
         [(b, "@alice/b")]
@@ -84,7 +84,7 @@ pub(super) async fn replaced_ones_are_logged(rig: Rig) {
     rig.commit(c, version(0, 2)).await.unwrap();
     let consumes = Some((proof(c, Own), Version(1)));
     rig.commit(a, Commit { consumes, ..version(0, 3) }).await.unwrap();
-    assert_eq!(rig.store.deletions(0, 9).await.unwrap().len(), 1);
+    assert_eq!(rig.store.deletions(DeletionSeq::NONE, 9).await.unwrap().len(), 1);
     assert_eq!(rig.store.erasures(9).await.unwrap(), [1, 2].map(Leaf));
 }
 
@@ -95,7 +95,7 @@ pub(super) async fn removing_again(rig: Rig) {
     let (commit, pack) = version_with_pack(file, 0, 4, false);
     rig.commit(file, commit).await.unwrap();
     let entry = |document| Deletion {
-        seq: 99,
+        seq: DeletionSeq(99),
         document,
         home: uid("alice"),
         user: uid("bob"),
@@ -116,28 +116,36 @@ pub(super) async fn removing_again(rig: Rig) {
     let logged = rig.store.deletion(file).await.unwrap().unwrap();
     let told = (logged.path.as_str(), &logged.user, logged.time, &logged.keys[..], logged.erased);
     assert_eq!(told, ("@alice/f/a", &uid("bob"), LATER, &[Leaf(4)][..], None));
-    assert_eq!(logged.seq, 99, "its number, which is free here");
+    assert_eq!(logged.seq, DeletionSeq(99), "its number, which is free here");
     assert!(rig.store.remove_again(&entry(folder)).await.unwrap());
-    assert_eq!(rig.store.deletion(folder).await.unwrap().unwrap().seq, 100, "the next where it is taken");
+    assert_eq!(
+        rig.store.deletion(folder).await.unwrap().unwrap().seq,
+        DeletionSeq(100),
+        "the next where it is taken"
+    );
 }
 
 pub(super) async fn numbers_are_given_once(rig: Rig) {
     let home = rig.home("alice").await;
     let last = async || rig.store.last_deletion().await.unwrap();
-    assert_eq!(last().await, 0);
-    rig.store.skip_deletions(7).await.unwrap();
-    assert_eq!(last().await, 7, "also before the first entry");
+    assert_eq!(last().await, DeletionSeq(0));
+    rig.store.skip_deletions(DeletionSeq(7)).await.unwrap();
+    assert_eq!(last().await, DeletionSeq(7), "also before the first entry");
     let first = rig.file("a").await;
-    assert_eq!(rig.remove(first, home, "a").await.unwrap().seq, 8);
-    rig.store.skip_deletions(3).await.unwrap();
-    assert_eq!(last().await, 8, "never back");
+    assert_eq!(rig.remove(first, home, "a").await.unwrap().seq, DeletionSeq(8));
+    rig.store.skip_deletions(DeletionSeq(3)).await.unwrap();
+    assert_eq!(last().await, DeletionSeq(8), "never back");
     let again = rig.file("b").await;
-    let entry = Deletion { seq: 5, document: again, ..rig.store.deletion(first).await.unwrap().unwrap() };
+    let entry = Deletion {
+        seq: DeletionSeq(5),
+        document: again,
+        ..rig.store.deletion(first).await.unwrap().unwrap()
+    };
     assert!(rig.store.remove_again(&entry).await.unwrap());
-    let log = rig.store.deletions(0, 9).await.unwrap();
+    let log = rig.store.deletions(DeletionSeq::NONE, 9).await.unwrap();
     assert_eq!(
         log.iter().map(|entry| (entry.seq, entry.document)).collect::<Vec<_>>(),
-        [(5, again), (8, first)]
+        [(DeletionSeq(5), again), (DeletionSeq(8), first)]
     );
-    assert_eq!(last().await, 8);
+    assert_eq!(last().await, DeletionSeq(8));
 }

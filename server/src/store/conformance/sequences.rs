@@ -275,7 +275,7 @@ impl Run {
         self.tell(store.packs(&self.packs.clone()).await);
         self.tell((store.erasures(99).await, store.trash(99, NOW).await, store.last_leaf().await));
         self.tell(store.superseded(LATER, 99).await);
-        self.tell(store.deletions(0, 99).await);
+        self.tell(store.deletions(DeletionSeq::NONE, 99).await);
         for index in 0..3 {
             self.tell(store.key_node(key(index, 0).position).await);
         }

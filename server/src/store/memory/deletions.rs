@@ -7,7 +7,7 @@ use sss_common::{Kind, NodeId};
 use super::MemoryStore;
 use super::state::State;
 use crate::store::rules::RemovedBy;
-use crate::store::{Deletion, Deletions, Erased, Result};
+use crate::store::{Deletion, DeletionSeq, Deletions, Erased, Result};
 use sss_vault::sealed::Leaf;
 
 #[async_trait]
@@ -16,7 +16,7 @@ impl Deletions for MemoryStore {
         Ok(self.read(|state| state.deletions.iter().find(|entry| entry.document == document).cloned()))
     }
 
-    async fn deletions(&self, after: u64, limit: usize) -> Result<Vec<Deletion>> {
+    async fn deletions(&self, after: DeletionSeq, limit: usize) -> Result<Vec<Deletion>> {
         Ok(self.read(|state| {
             let behind = state.deletions.iter().filter(|entry| entry.seq > after);
             behind.take(limit).cloned().collect()
@@ -27,11 +27,11 @@ impl Deletions for MemoryStore {
         self.write(|state| Ok(state.remove_again(deletion)))
     }
 
-    async fn last_deletion(&self) -> Result<u64> {
+    async fn last_deletion(&self) -> Result<DeletionSeq> {
         Ok(self.read(|state| state.last_deletion))
     }
 
-    async fn skip_deletions(&self, last: u64) -> Result<()> {
+    async fn skip_deletions(&self, last: DeletionSeq) -> Result<()> {
         self.write(|state| {
             state.last_deletion = state.last_deletion.max(last);
             Ok(())
@@ -42,18 +42,18 @@ impl Deletions for MemoryStore {
 impl State {
     /// Removes a node that has no entries, and writes that down. `None` when it is not there.
     pub(super) fn remove_logged(&mut self, id: NodeId, by: &RemovedBy) -> Option<Deletion> {
-        self.remove_as(id, by, self.last_deletion + 1)
+        self.remove_as(id, by, self.last_deletion.next())
     }
 
     /// The same under a number of its own, where that is free.
-    fn remove_as(&mut self, id: NodeId, by: &RemovedBy, seq: u64) -> Option<Deletion> {
+    fn remove_as(&mut self, id: NodeId, by: &RemovedBy, seq: DeletionSeq) -> Option<Deletion> {
         let home = self.nodes.get(&id)?.home.clone();
         let path = self.path(id).unwrap_or_default();
         let versions = self.versions.keys().filter(|(node, _)| *node == id).map(|key| key.1).collect();
         let (keys, shared) = self.remove_node(id, Some(id));
         let place = self.deletions.binary_search_by_key(&seq, |entry| entry.seq);
         let (seq, place) = match place {
-            Ok(_) => (self.last_deletion + 1, self.deletions.len()),
+            Ok(_) => (self.last_deletion.next(), self.deletions.len()),
             Err(free) => (seq, free),
         };
         self.last_deletion = self.last_deletion.max(seq);

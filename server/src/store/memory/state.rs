@@ -6,8 +6,8 @@ use sss_common::{Grantee, NodeId, PackId, Timestamp, Uid, Version, XattrMode};
 
 use crate::store::rules;
 use crate::store::{
-    Deletion, Ended, GrantRow, NewGrant, NewSession, NewUser, Node, PackRow, Result, Session, StoreError,
-    StoredVersion, TokenHash, User,
+    Deletion, DeletionSeq, Ended, GrantRow, NewGrant, NewSession, NewUser, Node, PackRow, Result, Session,
+    StoreError, StoredVersion, TokenHash, User,
 };
 use sss_policy::Grant;
 use sss_vault::sealed::{KeyImage, KeyPosition, Leaf};
@@ -40,7 +40,7 @@ pub(super) struct State {
     pub(super) audit: super::audit::AuditLog,
     /// In the order of their numbers.
     pub(super) deletions: Vec<Deletion>,
-    pub(super) last_deletion: u64,
+    pub(super) last_deletion: DeletionSeq,
     pub(super) holds: BTreeMap<String, Timestamp>,
 }
 

@@ -11,7 +11,7 @@ use super::released::Released;
 use super::rows::{all, change, damaged, get, int, limit, one, optional_id, text, unsigned};
 use super::{SqliteStore, facts, keys, nodes};
 use crate::store::rules::RemovedBy;
-use crate::store::{Deletion, Deletions, Erased, Result};
+use crate::store::{Deletion, DeletionSeq, Deletions, Erased, Result};
 use sss_vault::sealed::{KeyImage, Leaf};
 
 #[async_trait]
@@ -20,7 +20,7 @@ impl Deletions for SqliteStore {
         self.read(move |c| find(c, document)).await
     }
 
-    async fn deletions(&self, after: u64, limit: usize) -> Result<Vec<Deletion>> {
+    async fn deletions(&self, after: DeletionSeq, limit: usize) -> Result<Vec<Deletion>> {
         self.read(move |c| self::after(c, after, limit)).await
     }
 
@@ -29,11 +29,11 @@ impl Deletions for SqliteStore {
         self.write(move |c| remove_again(c, &deletion)).await
     }
 
-    async fn last_deletion(&self) -> Result<u64> {
+    async fn last_deletion(&self) -> Result<DeletionSeq> {
         self.read(|c| last(c)).await
     }
 
-    async fn skip_deletions(&self, last: u64) -> Result<()> {
+    async fn skip_deletions(&self, last: DeletionSeq) -> Result<()> {
         self.write(move |c| skip(c, last)).await
     }
 }
@@ -44,7 +44,7 @@ pub(super) fn remove_logged(c: &Connection, id: NodeId, by: &RemovedBy) -> Resul
 }
 
 /// The same under a number of its own, where that is free.
-fn remove_as(c: &Connection, id: NodeId, by: &RemovedBy, seq: Option<u64>) -> Result<Deletion> {
+fn remove_as(c: &Connection, id: NodeId, by: &RemovedBy, seq: Option<DeletionSeq>) -> Result<Deletion> {
     let home = nodes::existing(c, id)?.home;
     let path = facts::path(c, id)?.unwrap_or_default();
     let sql = "SELECT version FROM versions WHERE node = ? ORDER BY version";
@@ -53,7 +53,7 @@ fn remove_as(c: &Connection, id: NodeId, by: &RemovedBy, seq: Option<u64>) -> Re
     nodes::delete(c, id)?;
     let found = released.queue_unused(c, Some(id))?;
     let mut deletion = Deletion {
-        seq: 0,
+        seq: DeletionSeq::NONE,
         document: id,
         home,
         user: by.user.clone(),
@@ -68,14 +68,14 @@ fn remove_as(c: &Connection, id: NodeId, by: &RemovedBy, seq: Option<u64>) -> Re
     Ok(deletion)
 }
 
-fn insert(c: &Connection, deletion: &Deletion, seq: Option<u64>) -> Result<u64> {
+fn insert(c: &Connection, deletion: &Deletion, seq: Option<DeletionSeq>) -> Result<DeletionSeq> {
     let seq = one(
         c,
         "INSERT INTO deletions (seq, document, home, user, path, time, versions, keys, shared)
          VALUES ((SELECT ?1 WHERE NOT EXISTS (SELECT 1 FROM deletions WHERE seq = ?1)), ?, ?, ?, ?, ?, ?, ?, ?)
          RETURNING seq",
         params![
-            seq.map(int).transpose()?,
+            seq.map(|seq| int(seq.0)).transpose()?,
             deletion.document.0,
             deletion.home.as_str(),
             deletion.user.as_str(),
@@ -85,7 +85,7 @@ fn insert(c: &Connection, deletion: &Deletion, seq: Option<u64>) -> Result<u64> 
             list(deletion.keys.iter().map(|leaf| leaf.0)),
             list(deletion.shared.iter().map(|leaf| leaf.0)),
         ],
-        |row| unsigned(row, 0),
+        |row| seq_at(row, 0),
     )?;
     seq.ok_or_else(|| damaged("an entry of the deletion log without a number"))
 }
@@ -117,9 +117,9 @@ pub(super) fn find(c: &Connection, document: NodeId) -> Result<Option<Deletion>>
     one(c, &format!("SELECT {COLUMNS} FROM deletions WHERE document = ?"), [document.0], read)
 }
 
-pub(super) fn after(c: &Connection, seq: u64, most: usize) -> Result<Vec<Deletion>> {
+pub(super) fn after(c: &Connection, seq: DeletionSeq, most: usize) -> Result<Vec<Deletion>> {
     let sql = format!("SELECT {COLUMNS} FROM deletions WHERE seq > ? ORDER BY seq LIMIT ?");
-    all(c, &sql, params![int(seq)?, limit(most)], read)
+    all(c, &sql, params![int(seq.0)?, limit(most)], read)
 }
 
 fn read(row: &Row<'_>) -> Result<Deletion> {
@@ -128,7 +128,7 @@ fn read(row: &Row<'_>) -> Result<Deletion> {
         .transpose()?;
     let erased = get::<Option<i64>>(row, 10)?.map(Timestamp);
     Ok(Deletion {
-        seq: unsigned(row, 0)?,
+        seq: seq_at(row, 0)?,
         document: NodeId(get(row, 1)?),
         home: text(row, 2)?,
         user: text(row, 3)?,
@@ -141,6 +141,10 @@ fn read(row: &Row<'_>) -> Result<Deletion> {
     })
 }
 
+fn seq_at(row: &Row<'_>, at: usize) -> Result<DeletionSeq> {
+    unsigned(row, at).map(DeletionSeq)
+}
+
 fn list(numbers: impl Iterator<Item = u64>) -> String {
     // Numbers have no text that could fail.
     serde_json::to_string(&numbers.collect::<Vec<_>>()).unwrap_or_default()
@@ -150,13 +154,13 @@ fn numbers(row: &Row<'_>, at: usize) -> Result<Vec<u64>> {
     serde_json::from_str(&get::<String>(row, at)?).map_err(damaged)
 }
 
-pub(super) fn last(c: &Connection) -> Result<u64> {
+pub(super) fn last(c: &Connection) -> Result<DeletionSeq> {
     let sql = "SELECT seq FROM sqlite_sequence WHERE name = 'deletions'";
-    Ok(one(c, sql, [], |row| unsigned(row, 0))?.unwrap_or(0))
+    Ok(one(c, sql, [], |row| seq_at(row, 0))?.unwrap_or(DeletionSeq::NONE))
 }
 
-pub(super) fn skip(c: &Connection, upto: u64) -> Result<()> {
-    let upto = int(upto)?;
+pub(super) fn skip(c: &Connection, upto: DeletionSeq) -> Result<()> {
+    let upto = int(upto.0)?;
     let sql = "UPDATE sqlite_sequence SET seq = max(seq, ?) WHERE name = 'deletions'";
     if change(c, sql, [upto])? == 0 {
         change(c, "INSERT INTO sqlite_sequence (name, seq) VALUES ('deletions', ?)", [upto])?;

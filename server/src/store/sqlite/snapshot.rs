@@ -14,7 +14,9 @@ use sss_common::{NodeId, PackId};
 
 use super::rows::{all, change, get, limit, one, pack_id, unsigned};
 use super::{audit, deletions, facts, keys, schema};
-use crate::store::{AuditEntry, AuditHead, Contents, Deletion, MetaSnapshot, Result, StoreError};
+use crate::store::{
+    AuditEntry, AuditHead, Contents, Deletion, DeletionSeq, MetaSnapshot, Result, StoreError,
+};
 use sss_vault::sealed::{KeyImage, KeyPosition, Leaf};
 
 /// Pages that are copied between two reports: 4 MiB.
@@ -64,12 +66,12 @@ impl MetaSnapshot for Snapshot {
         keys::last_leaf(&self.0)
     }
 
-    fn deletions(&self, after: u64, limit: usize) -> Result<Vec<Deletion>> {
+    fn deletions(&self, after: DeletionSeq, limit: usize) -> Result<Vec<Deletion>> {
         self.has_log()?;
         deletions::after(&self.0, after, limit)
     }
 
-    fn last_deletion(&self) -> Result<u64> {
+    fn last_deletion(&self) -> Result<DeletionSeq> {
         self.has_log()?;
         deletions::last(&self.0)
     }

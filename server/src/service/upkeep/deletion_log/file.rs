@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use sss_common::{NodeId, StoreId, Timestamp, Uid, Version};
 
-use crate::store::Deletion;
+use crate::store::{Deletion, DeletionSeq};
 
 const FORMAT: &str = "3s-deletion-log";
 const FORMAT_VERSION: u32 = 1;
@@ -31,7 +31,7 @@ struct Head {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Entry {
     /// Its number.
-    pub seq: u64,
+    pub seq: DeletionSeq,
     /// What was removed.
     pub document: NodeId,
     /// When, in milliseconds since the epoch.
@@ -78,7 +78,7 @@ pub enum LogFailed {
     Damaged(u64),
     /// It has entries that the store does not.
     #[error("the deletion log goes on to entry {0}, which this store does not have")]
-    Ahead(u64),
+    Ahead(DeletionSeq),
 }
 
 impl LogFailed {
@@ -119,7 +119,7 @@ pub struct Reader<R> {
     from: BufReader<R>,
     store: StoreId,
     line: u64,
-    last: u64,
+    last: DeletionSeq,
     /// Bytes up to the end of the last whole line.
     whole: u64,
 }
@@ -134,8 +134,13 @@ impl Reader<File> {
 impl<R: Read> Reader<R> {
     /// Reads the first line; `None` where there is none, or only the beginning of one.
     pub(super) fn begin(from: R) -> Result<Option<Self>, LogFailed> {
-        let mut reader =
-            Reader { from: BufReader::new(from), store: StoreId([0; 16]), line: 0, last: 0, whole: 0 };
+        let mut reader = Reader {
+            from: BufReader::new(from),
+            store: StoreId([0; 16]),
+            line: 0,
+            last: DeletionSeq::NONE,
+            whole: 0,
+        };
         let Some(line) = reader.line().map_err(|failed| match failed {
             LogFailed::Damaged(_) => LogFailed::Foreign,
             other => other,
@@ -190,7 +195,7 @@ impl<R: Read> Reader<R> {
 /// The last entry of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Last {
-    pub(super) seq: u64,
+    pub(super) seq: DeletionSeq,
     pub(super) document: NodeId,
 }
 
@@ -205,7 +210,7 @@ struct Open {
     file: File,
     place: (u64, u64),
     length: u64,
-    last: u64,
+    last: DeletionSeq,
 }
 
 impl Desk {
@@ -240,12 +245,12 @@ impl Desk {
         file.sync_all()?;
         sss_common::durable::sync_folder_of(&self.path).map_err(io::Error::from)?;
         let place = place_of(&file.metadata()?);
-        self.open = Some(Open { file, place, length, last: last.map_or(0, |last| last.seq) });
+        self.open = Some(Open { file, place, length, last: last.map_or(DeletionSeq::NONE, |last| last.seq) });
         Ok(last)
     }
 
     /// Appends entries behind `after`, durably. `Changed` when that is not where the file ends.
-    pub(super) fn append(&mut self, after: u64, entries: &[Entry]) -> Result<(), LogFailed> {
+    pub(super) fn append(&mut self, after: DeletionSeq, entries: &[Entry]) -> Result<(), LogFailed> {
         let open = self.open.take().filter(|open| open.last == after).ok_or(LogFailed::Changed)?;
         let mut open = open;
         let there = std::fs::metadata(&self.path).map_err(|error| match error.kind() {

@@ -18,7 +18,7 @@ use tokio::time::{Instant, timeout};
 use sss_common::StoreId;
 
 use super::Upkeep;
-use crate::store::{MetaStore, StoreError};
+use crate::store::{DeletionSeq, MetaStore, StoreError};
 
 mod file;
 
@@ -43,7 +43,7 @@ pub struct DeletionLog {
 #[derive(Default)]
 struct State {
     /// The file's last entry, as far as it is known to be there.
-    known: Option<u64>,
+    known: Option<DeletionSeq>,
     complained: Option<Instant>,
 }
 
@@ -124,10 +124,10 @@ impl DeletionLog {
     }
 
     /// The file's last entry, which must be one of this store's.
-    async fn checked(&self, meta: &dyn MetaStore) -> Result<u64, LogFailed> {
+    async fn checked(&self, meta: &dyn MetaStore) -> Result<DeletionSeq, LogFailed> {
         let last = self.at_desk(|desk| desk.open()).await?;
-        let Some(Last { seq, document }) = last else { return Ok(0) };
-        let here = meta.deletions(seq.saturating_sub(1), 1).await?.into_iter().next();
+        let Some(Last { seq, document }) = last else { return Ok(DeletionSeq::NONE) };
+        let here = meta.deletions(DeletionSeq(seq.0.saturating_sub(1)), 1).await?.into_iter().next();
         let other = here.is_some_and(|here| here.seq == seq && here.document != document);
         if other || meta.last_deletion().await? < seq {
             return Err(LogFailed::Ahead(seq));

@@ -22,13 +22,19 @@ fn place() -> (TempDir, PathBuf) {
 fn entry(seq: u64) -> Entry {
     let document = NodeId([seq as u8; 16]);
     let versions = vec![Version(1), Version(seq)];
-    Entry { seq, document, time: Timestamp(1000 + seq as i64), user: "alice".parse().unwrap(), versions }
+    Entry {
+        seq: DeletionSeq(seq),
+        document,
+        time: Timestamp(1000 + seq as i64),
+        user: "alice".parse().unwrap(),
+        versions,
+    }
 }
 
 /// A log with entries of these numbers.
 fn written(path: &Path, numbers: &[u64]) -> Desk {
     let mut desk = Desk::new(path, STORE);
-    let last = desk.open().unwrap().map_or(0, |last| last.seq);
+    let last = desk.open().unwrap().map_or(DeletionSeq::NONE, |last| last.seq);
     let entries: Vec<Entry> = numbers.iter().map(|seq| entry(*seq)).collect();
     desk.append(last, &entries).unwrap();
     desk
@@ -45,7 +51,7 @@ fn read(path: &Path) -> Result<Vec<Entry>, LogFailed> {
 }
 
 fn numbers(path: &Path) -> Vec<u64> {
-    read(path).unwrap().iter().map(|entry| entry.seq).collect()
+    read(path).unwrap().iter().map(|entry| entry.seq.0).collect()
 }
 
 #[test]
@@ -72,9 +78,9 @@ fn a_last_line_that_a_crash_cut_short_is_cut_off() {
     for cut in 1..whole.len() {
         fs::write(&path, &whole[..cut]).unwrap();
         let mut desk = Desk::new(&path, STORE);
-        let last = desk.open().unwrap().map_or(0, |last| last.seq);
+        let last = desk.open().unwrap().map_or(DeletionSeq::NONE, |last| last.seq);
         let kept = whole[..cut].iter().filter(|byte| **byte == b'\n').count() as u64;
-        assert_eq!(last, kept.saturating_sub(1), "{cut}");
+        assert_eq!(last.0, kept.saturating_sub(1), "{cut}");
         desk.append(last, &[entry(9)]).unwrap();
         assert_eq!(*numbers(&path).last().unwrap(), 9, "{cut}");
     }
@@ -113,14 +119,17 @@ fn a_file_that_was_replaced_is_noticed() {
     let (folder, path) = place();
     let mut desk = written(&path, &[1]);
     fs::rename(&path, folder.path().join("aside")).unwrap();
-    assert!(matches!(desk.append(1, &[entry(2)]), Err(LogFailed::Changed)));
+    assert!(matches!(desk.append(DeletionSeq(1), &[entry(2)]), Err(LogFailed::Changed)));
     assert_eq!(desk.open().unwrap(), None, "made anew");
-    desk.append(0, &[entry(1), entry(2)]).unwrap();
+    desk.append(DeletionSeq(0), &[entry(1), entry(2)]).unwrap();
     fs::OpenOptions::new().append(true).open(&path).unwrap().write_all(b"x").unwrap();
-    assert!(matches!(desk.append(2, &[entry(3)]), Err(LogFailed::Changed)));
-    assert!(matches!(desk.append(2, &[entry(3)]), Err(LogFailed::Changed)), "until it is opened");
+    assert!(matches!(desk.append(DeletionSeq(2), &[entry(3)]), Err(LogFailed::Changed)));
+    assert!(
+        matches!(desk.append(DeletionSeq(2), &[entry(3)]), Err(LogFailed::Changed)),
+        "until it is opened"
+    );
     desk.open().unwrap();
-    desk.append(2, &[entry(3)]).unwrap();
+    desk.append(DeletionSeq(2), &[entry(3)]).unwrap();
     assert_eq!(numbers(&path), [1, 2, 3]);
 }
 
@@ -156,7 +165,7 @@ async fn the_copy_follows_the_store() {
     let reader = || {
         let mut reader = Reader::open(&path).unwrap();
         assert_eq!(reader.store(), world.vault.store_id());
-        std::iter::from_fn(|| reader.entry().unwrap()).map(|entry| entry.seq).collect::<Vec<_>>()
+        std::iter::from_fn(|| reader.entry().unwrap()).map(|entry| entry.seq.0).collect::<Vec<_>>()
     };
     assert_eq!(reader(), [1], "all that the store knows");
     delete(&world, "after").await;
@@ -176,7 +185,7 @@ async fn a_medium_that_fails_keeps_nothing_from_being_erased_and_is_caught_up_wi
     assert!(world.service.meta.erasures(9).await.unwrap().is_empty(), "erased all the same");
     fs::create_dir(&medium).unwrap();
     delete(&world, "two").await;
-    assert_eq!(Reader::open(&path).unwrap().entry().unwrap().unwrap().seq, 1);
+    assert_eq!(Reader::open(&path).unwrap().entry().unwrap().unwrap().seq, DeletionSeq(1));
     // Unplugged while it was open: a folder stands where the file was.
     fs::remove_file(&path).unwrap();
     fs::create_dir(&path).unwrap();
@@ -198,12 +207,12 @@ async fn a_log_of_another_store_or_of_a_later_state_is_refused() {
 
     let mut desk = Desk::new(&world.dir.path().join("own"), world.vault.store_id());
     desk.open().unwrap();
-    desk.append(0, &[entry(1), entry(2)]).unwrap();
+    desk.append(DeletionSeq(0), &[entry(1), entry(2)]).unwrap();
     let own = world.dir.path().join("own");
     let refused = world.service.upkeep.keep_deletion_log(&own).await.unwrap_err();
-    assert!(matches!(refused, LogFailed::Ahead(2)), "{refused}");
+    assert!(matches!(refused, LogFailed::Ahead(DeletionSeq(2))), "{refused}");
     // Restored with it: the numbers go on behind its own.
-    world.service.meta.skip_deletions(2).await.unwrap();
+    world.service.meta.skip_deletions(DeletionSeq(2)).await.unwrap();
     world.service.upkeep.keep_deletion_log(&own).await.unwrap();
     delete(&world, "f").await;
     assert_eq!(numbers_of(&own), [1, 2, 3]);
@@ -211,7 +220,7 @@ async fn a_log_of_another_store_or_of_a_later_state_is_refused() {
 
 fn numbers_of(path: &Path) -> Vec<u64> {
     let mut reader = Reader::open(path).unwrap();
-    std::iter::from_fn(|| reader.entry().unwrap()).map(|entry| entry.seq).collect()
+    std::iter::from_fn(|| reader.entry().unwrap()).map(|entry| entry.seq.0).collect()
 }
 
 #[tokio::test(start_paused = true)]

@@ -51,7 +51,10 @@ async fn a_snapshot_stays_at_its_moment_while_others_commit() {
     assert_eq!(snapshot.packs(Some(pack), 9).unwrap(), []);
     assert_eq!(snapshot.user_of(pack).unwrap().unwrap(), "@alice/early");
     assert_eq!(snapshot.user_of(PackId::random()).unwrap(), None);
-    assert_eq!((snapshot.last_leaf().unwrap(), snapshot.last_deletion().unwrap()), (Some(Leaf(1)), 0));
+    assert_eq!(
+        (snapshot.last_leaf().unwrap(), snapshot.last_deletion().unwrap()),
+        (Some(Leaf(1)), DeletionSeq::NONE)
+    );
     assert_eq!(snapshot.contents().unwrap(), Contents { nodes: 5, packs: 1, pack_bytes: 6 });
 
     let store = SqliteStore::open(&copied).unwrap();
@@ -67,8 +70,8 @@ async fn a_snapshot_stays_at_its_moment_while_others_commit() {
     assert_eq!(store.trash(9, NOW).await.unwrap(), [pack], "nobody holds packs in a copy");
 
     let today = Snapshot::open(&path).unwrap();
-    assert_eq!(today.deletions(0, 9).unwrap(), [removed]);
-    assert_eq!(today.last_deletion().unwrap(), 1);
+    assert_eq!(today.deletions(DeletionSeq(0), 9).unwrap(), [removed]);
+    assert_eq!(today.last_deletion().unwrap(), DeletionSeq(1));
     assert_eq!(today.homes().unwrap(), Snapshot::open(&copied).unwrap().homes().unwrap());
 }
 
@@ -109,5 +112,5 @@ fn other_files_are_refused() {
     let old = Connection::open(&path).unwrap();
     old.pragma_update(None, "application_id", i32::from_be_bytes(*b"3SMD")).unwrap();
     old.pragma_update(None, "user_version", 1).unwrap();
-    assert!(matches!(Snapshot::open(&path).unwrap().deletions(0, 1), Err(StoreError::NotFound)));
+    assert!(matches!(Snapshot::open(&path).unwrap().deletions(DeletionSeq(0), 1), Err(StoreError::NotFound)));
 }
