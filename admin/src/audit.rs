@@ -11,7 +11,7 @@ use sss_common::{Timestamp, Uid};
 use sss_server::run::Advice;
 use sss_server::store::audit::{ChainBreak, ChainCheck, Chained};
 use sss_server::store::sqlite::Snapshot;
-use sss_server::store::{AuditAction, AuditEntry, AuditHead, MetaStore, StoreError};
+use sss_server::store::{AuditAction, AuditEntry, AuditHead, AuditSeq, MetaStore, StoreError};
 
 /// Rows that are read at a time.
 const PAGE: usize = 1000;
@@ -69,7 +69,7 @@ pub async fn read(
     mut each: impl FnMut(&AuditEntry) -> anyhow::Result<bool>,
     mut read: impl FnMut() -> anyhow::Result<bool>,
 ) -> anyhow::Result<()> {
-    let mut last = 0;
+    let mut last = AuditSeq::NONE;
     loop {
         let rows = meta.audit_after(last, PAGE).await.advice(READ_FAILED)?;
         last = rows.last().map_or(last, |row| row.seq);
@@ -105,7 +105,7 @@ pub fn verify(database: &Path, remembered: Option<AuditHead>) -> anyhow::Result<
         ends => ends.advice(READ_FAILED)?,
     };
     let mut check = ChainCheck::new(start, remembered);
-    let mut last = 0;
+    let mut last = AuditSeq::NONE;
     loop {
         let rows = snapshot.audit_after(last, PAGE).advice(READ_FAILED)?;
         let Some(row) = rows.last() else { return Ok(check.end(given)) };
@@ -124,7 +124,7 @@ mod tests {
 
     fn row(user: Option<&str>, action: AuditAction, path: &str, time: i64) -> AuditEntry {
         AuditEntry {
-            seq: 1,
+            seq: AuditSeq(1),
             time: Timestamp(time),
             user: user.map(Into::into),
             machine: None,

@@ -15,7 +15,7 @@ use crate::audit::{self, Filter};
 use crate::words::{is_plain, shown};
 use sss_server::run::compose::{self, Paths};
 use sss_server::store::audit::Chained;
-use sss_server::store::{AuditAction, AuditEntry, AuditHead};
+use sss_server::store::{AuditAction, AuditEntry, AuditHead, AuditSeq};
 
 pub(super) const EXAMPLES: &str = "Examples:
   3s-server audit /var/lib/3s --user bob --since 24h
@@ -153,8 +153,8 @@ fn verify(data_dir: &Path, remembered: Option<AuditHead>) -> anyhow::Result<()> 
 
 fn account(chained: &Chained, remembered: Option<AuditHead>) -> String {
     let Chained { rows, start, head, remembered: met } = chained;
-    let mut account = format!("the chain holds: {rows} rows, {} to {}", start.seq + 1, head.seq);
-    if start.seq > 0 {
+    let mut account = format!("the chain holds: {rows} rows, {} to {}", start.seq.next(), head.seq);
+    if start.seq > AuditSeq::NONE {
         let _ = write!(account, "; those up to {} were pruned", start.seq);
     }
     if let Some(head) = remembered.filter(|_| *met) {
@@ -211,7 +211,7 @@ impl<W: Write> Screen<W> {
 fn json(row: &AuditEntry) -> String {
     #[derive(Serialize)]
     struct Line<'a> {
-        seq: u64,
+        seq: AuditSeq,
         time: String,
         user: Option<&'a str>,
         machine: Option<&'a str>,
@@ -260,7 +260,7 @@ mod tests {
 
     fn row(path: &str) -> AuditEntry {
         AuditEntry {
-            seq: 7,
+            seq: AuditSeq(7),
             time: Timestamp(1_795_359_845_123),
             user: Some("alice".into()),
             machine: Some("client1".into()),
@@ -346,11 +346,12 @@ TIME                     USER     MACHINE  ACTION            OUTCOME PATH  DETAI
 
     #[test]
     fn a_head_is_given_or_kept_in_a_file() {
-        let head = AuditHead { seq: 7, hash: [2; 32] };
+        let head = AuditHead { seq: AuditSeq(7), hash: [2; 32] };
         assert_eq!(remembered(&head.to_string()).unwrap(), head);
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("head.txt");
-        let chained = Chained { rows: 4, start: AuditHead { seq: 3, hash: [1; 32] }, head, remembered: true };
+        let chained =
+            Chained { rows: 4, start: AuditHead { seq: AuditSeq(3), hash: [1; 32] }, head, remembered: true };
         for kept in [account(&chained, Some(head)), format!("{head}\n")] {
             std::fs::write(&file, kept).unwrap();
             assert_eq!(remembered(file.to_str().unwrap()).unwrap(), head);

@@ -14,7 +14,7 @@ use std::str::FromStr;
 use sss_common::record::Hash;
 use sss_common::{MachineName, NodeId, Timestamp, Uid};
 
-pub use chain::{AuditHead, ChainBreak, ChainCheck, Chained};
+pub use chain::{AuditHead, AuditSeq, ChainBreak, ChainCheck, Chained};
 pub use log::Audit;
 
 /// Makes the enum, the list of all and the words from one table.
@@ -202,7 +202,7 @@ impl AuditRow {
     }
 
     /// Rows `first` to `last.seq`, written before that time, are about to be removed.
-    pub(super) fn prune(time: Timestamp, first: u64, last: AuditHead, before: Timestamp) -> Self {
+    pub(super) fn prune(time: Timestamp, first: AuditSeq, last: AuditHead, before: Timestamp) -> Self {
         let detail = format!("rows {first} to {}, from before {before}; {last}", last.seq);
         Self::administrative(time, AuditAction::Prune, detail)
     }
@@ -218,8 +218,8 @@ impl AuditRow {
 /// shown, and fails its hash.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AuditEntry {
-    /// Its place, from 1, without gaps.
-    pub seq: u64,
+    /// Its place.
+    pub seq: AuditSeq,
     /// When.
     pub time: Timestamp,
     /// Who.
@@ -246,7 +246,7 @@ pub struct AuditEntry {
 
 impl AuditEntry {
     /// The row as the next link behind `last`, under the number `seq`.
-    pub(super) fn link(row: &AuditRow, seq: u64, last: &Hash) -> Self {
+    pub(super) fn link(row: &AuditRow, seq: AuditSeq, last: &Hash) -> Self {
         let mut entry = AuditEntry {
             seq,
             time: row.time,

@@ -227,7 +227,7 @@ impl Audit for FaultyMeta {
         }
     }
 
-    async fn audit_after(&self, seq: u64, limit: usize) -> Result<Vec<AuditEntry>> {
+    async fn audit_after(&self, seq: AuditSeq, limit: usize) -> Result<Vec<AuditEntry>> {
         self.call("audit_after", self.inner.audit_after(seq, limit)).await
     }
 

@@ -10,13 +10,14 @@ use sss_common::{Code, Kind, Right, Version};
 use super::alarm::Change;
 use super::*;
 use crate::service::tests::{World, alice, bob, bytes, code, on_both_stores};
+use crate::store::AuditSeq;
 use crate::store::audit::{ChainCheck, Chained};
 use crate::store::memory::MemoryStore;
 
 on_both_stores! { rows_have_their_paths_and_order what_is_hidden_leaves_no_row retention_keeps_the_chain }
 
 /// The log as words: `action path outcome`, from the last to the first but `skip`.
-async fn log(world: &World, skip: u64) -> Vec<String> {
+async fn log(world: &World, skip: AuditSeq) -> Vec<String> {
     world.service.meta.flush().await.unwrap();
     let rows = world.service.meta.audit_after(skip, 10_000).await.unwrap();
     let shown = |row: &crate::store::AuditEntry| {
@@ -30,7 +31,7 @@ async fn verified(world: &World) -> Chained {
     let meta = &*world.service.meta;
     meta.flush().await.unwrap();
     let mut check = ChainCheck::new(meta.audit_start().await.unwrap(), None);
-    for row in meta.audit_after(0, 100_000).await.unwrap() {
+    for row in meta.audit_after(AuditSeq::NONE, 100_000).await.unwrap() {
         check.next(&row).unwrap();
     }
     check.end(meta.audit_head().await.unwrap().seq).unwrap()
@@ -178,11 +179,11 @@ async fn retention_keeps_the_chain(mut world: World) {
     world.put(&alice(), "@alice/f", b"x").await.unwrap();
     world.service.audit.prune().await.unwrap();
     let whole = verified(&world).await;
-    assert_eq!(whole.start.seq, 0, "for ever is the default");
+    assert_eq!(whole.start.seq, AuditSeq::NONE, "for ever is the default");
     let settings = crate::service::Settings { audit_keep: Some(keep), min_free: 0, ..Default::default() };
     world.restart(settings).await;
     world.service.audit.prune().await.unwrap();
-    assert_eq!(verified(&world).await.start.seq, 0);
+    assert_eq!(verified(&world).await.start.seq, AuditSeq::NONE);
     world.clock.advance(keep);
     world.put(&alice(), "@alice/f", b"y").await.unwrap();
     world.clock.advance(Duration::from_secs(24 * 3600));
@@ -190,7 +191,11 @@ async fn retention_keeps_the_chain(mut world: World) {
     let pruned = verified(&world).await;
     assert_eq!(pruned.start, whole.head);
     assert_eq!(
-        log(&world, 0).await.iter().map(|row| row.split(' ').nth(1).unwrap()).collect::<Vec<_>>(),
+        log(&world, AuditSeq::NONE)
+            .await
+            .iter()
+            .map(|row| row.split(' ').nth(1).unwrap())
+            .collect::<Vec<_>>(),
         ["checkin", "prune"]
     );
     world.service.audit.prune().await.unwrap();

@@ -17,6 +17,7 @@
 use std::fmt;
 use std::str::FromStr;
 
+use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 use sss_common::record::Hash;
 
@@ -31,7 +32,7 @@ impl AuditEntry {
         let mut hash = Sha256::new()
             .chain_update(DOMAIN)
             .chain_update(self.previous)
-            .chain_update(self.seq.to_be_bytes())
+            .chain_update(self.seq.0.to_be_bytes())
             .chain_update(self.time.millis().to_be_bytes());
         let fields = [
             self.user.as_deref().map(str::as_bytes),
@@ -59,18 +60,42 @@ impl AuditEntry {
     }
 }
 
+/// A row's place in the audit log. Numbers go up from 1 without gaps, and each is given once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(transparent)]
+pub struct AuditSeq(pub u64);
+
+impl AuditSeq {
+    /// Before the first row.
+    pub const NONE: AuditSeq = AuditSeq(0);
+
+    /// The first row's.
+    pub const FIRST: AuditSeq = AuditSeq(1);
+
+    /// The number behind this one.
+    pub fn next(self) -> AuditSeq {
+        AuditSeq(self.0 + 1)
+    }
+}
+
+impl fmt::Display for AuditSeq {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
 /// A row's number and hash: of the last row, the log's head.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AuditHead {
     /// Its number.
-    pub seq: u64,
+    pub seq: AuditSeq,
     /// Its hash.
     pub hash: Hash,
 }
 
 impl AuditHead {
     /// Before the first row.
-    pub const NONE: AuditHead = AuditHead { seq: 0, hash: [0; 32] };
+    pub const NONE: AuditHead = AuditHead { seq: AuditSeq::NONE, hash: [0; 32] };
 }
 
 /// `SEQ:HASH`, the hash in hexadecimal.
@@ -86,7 +111,7 @@ impl FromStr for AuditHead {
     fn from_str(text: &str) -> Result<Self, String> {
         let read = || {
             let (seq, hash) = text.split_once(':')?;
-            let mut head = AuditHead { seq: seq.parse().ok()?, hash: [0; 32] };
+            let mut head = AuditHead { seq: AuditSeq(seq.parse().ok()?), hash: [0; 32] };
             hex::decode_to_slice(hash, &mut head.hash).ok().map(|()| head)
         };
         read().ok_or_else(|| "a head is SEQ:HASH, the hash 64 hexadecimal digits".into())
@@ -98,34 +123,34 @@ impl FromStr for AuditHead {
 pub enum ChainBreak {
     /// The rows do not begin with a first row, nor behind what was pruned.
     #[error("the log begins with row {0}: rows before it were removed, and not by pruning")]
-    CutAtStart(u64),
+    CutAtStart(AuditSeq),
     /// A number is missing.
     #[error("row {found} follows row {after}: rows between them were removed")]
     Missing {
         /// The last row that was whole.
-        after: u64,
+        after: AuditSeq,
         /// The next that is there.
-        found: u64,
+        found: AuditSeq,
     },
     /// A row's hash is not that of its content.
     #[error("row {0} was changed: its hash is not that of what it says")]
-    Changed(u64),
+    Changed(AuditSeq),
     /// A row does not carry the hash of the one before it.
     #[error("row {0} does not carry the hash of the row before it: one of the two was exchanged")]
-    Unlinked(u64),
+    Unlinked(AuditSeq),
     /// Rows had been written behind the last.
     #[error("the log ends with row {last}, but row {given} was written: rows at its end were removed")]
     CutAtEnd {
         /// The last that is there.
-        last: u64,
+        last: AuditSeq,
         /// The last number that was given.
-        given: u64,
+        given: AuditSeq,
     },
     /// The remembered head lies behind the end.
     #[error("the log ends with row {last}, before the remembered head {head}: rows at its end were removed")]
     BeforeHead {
         /// The last that is there.
-        last: u64,
+        last: AuditSeq,
         /// What was remembered.
         head: AuditHead,
     },
@@ -169,7 +194,7 @@ impl ChainCheck {
     /// The next row.
     pub fn next(&mut self, entry: &AuditEntry) -> Result<(), ChainBreak> {
         let seq = entry.seq;
-        match (self.rows, seq == self.at.seq + 1) {
+        match (self.rows, seq == self.at.seq.next()) {
             (0, false) => return Err(ChainBreak::CutAtStart(seq)),
             (_, false) => return Err(ChainBreak::Missing { after: self.at.seq, found: seq }),
             _ => {}
@@ -180,7 +205,7 @@ impl ChainCheck {
         if entry.previous != self.at.hash {
             return Err(ChainBreak::Unlinked(seq));
         }
-        if seq == 1 && entry.action != AuditAction::Begin.word() {
+        if seq == AuditSeq::FIRST && entry.action != AuditAction::Begin.word() {
             return Err(ChainBreak::CutAtStart(seq));
         }
         if let Some(head) = self.remembered.filter(|head| head.seq == seq) {
@@ -196,10 +221,10 @@ impl ChainCheck {
     }
 
     /// There are no more rows, and `given` was the last number that a row got.
-    pub fn end(self, given: u64) -> Result<Chained, ChainBreak> {
+    pub fn end(self, given: AuditSeq) -> Result<Chained, ChainBreak> {
         let ChainCheck { start, at, rows, pruned, remembered, met } = self;
         if self.start != pruned.unwrap_or(AuditHead::NONE) {
-            return Err(ChainBreak::CutAtStart(start.seq + 1));
+            return Err(ChainBreak::CutAtStart(start.seq.next()));
         }
         if let Some(head) = remembered.filter(|head| head.seq > at.seq) {
             return Err(ChainBreak::BeforeHead { last: at.seq, head });

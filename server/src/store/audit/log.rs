@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use sss_common::Timestamp;
 
-use super::{AuditEntry, AuditHead, AuditRow};
+use super::{AuditEntry, AuditHead, AuditRow, AuditSeq};
 use crate::store::Result;
 
 /// The audit log. A row that a change is handed with is in the log when and only when the change is done; `Unlogged`
@@ -17,7 +17,7 @@ pub trait Audit: Send + Sync {
     /// Whether the log could be written the last time that rows waited for it: the failure, until it succeeds again.
     fn audit_works(&self) -> Result<()>;
     /// Up to `limit` rows behind `seq`, in order.
-    async fn audit_after(&self, seq: u64, limit: usize) -> Result<Vec<AuditEntry>>;
+    async fn audit_after(&self, seq: AuditSeq, limit: usize) -> Result<Vec<AuditEntry>>;
     /// The log's last row.
     async fn audit_head(&self) -> Result<AuditHead>;
     /// The last row that was pruned; [`AuditHead::NONE`] where none was.

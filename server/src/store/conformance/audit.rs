@@ -34,18 +34,18 @@ pub(super) async fn the_chain_begins_and_goes_on(rig: Rig) {
     rig.store.flush().await.unwrap();
     assert_eq!(words(&rig).await, ["begin", "user-add", "user-add", "user-add"]);
     let early = checked(&rig, None).await;
-    assert_eq!((early.rows, early.start, early.head.seq), (4, AuditHead::NONE, 4));
+    assert_eq!((early.rows, early.start, early.head.seq), (4, AuditHead::NONE, AuditSeq(4)));
     let file = rig.file("a").await;
     rig.commit(file, version(0, 1)).await.unwrap();
     let now = checked(&rig, Some(early.head)).await;
     assert!(now.remembered && now.rows == 6);
 
-    let last = &rig.store.audit_after(5, 10).await.unwrap()[0];
+    let last = &rig.store.audit_after(AuditSeq(5), 10).await.unwrap()[0];
     let mut expected = audit("checkin");
     expected.time = NOW;
-    assert_eq!(*last, AuditEntry::link(&expected, 6, &last.previous));
+    assert_eq!(*last, AuditEntry::link(&expected, AuditSeq(6), &last.previous));
     assert_eq!((last.user.as_deref(), last.machine.as_deref()), (Some("alice"), Some("client1")));
-    assert_eq!(rig.store.audit_after(6, 10).await.unwrap(), []);
+    assert_eq!(rig.store.audit_after(AuditSeq(6), 10).await.unwrap(), []);
 }
 
 pub(super) async fn what_fails_leaves_no_row(rig: Rig) {
@@ -88,7 +88,7 @@ pub(super) async fn pruning(rig: Rig) {
     rig.store.audit(vec![audit("open"), old("checkout")]).unwrap();
     rig.store.flush().await.unwrap();
     let whole = checked(&rig, None).await;
-    assert_eq!(whole.start.seq, 0);
+    assert_eq!(whole.start.seq, AuditSeq::NONE);
     assert_eq!(
         rig.store.prune_audit(NOW, 100, NOW).await.unwrap(),
         0,
@@ -103,7 +103,7 @@ pub(super) async fn pruning(rig: Rig) {
     );
     assert_eq!(words(&rig).await, ["user-add", "open", "checkout", "prune"]);
     let pruned = checked(&rig, Some(whole.head)).await;
-    assert_eq!((pruned.start.seq, pruned.remembered), (3, true));
+    assert_eq!((pruned.start.seq, pruned.remembered), (AuditSeq(3), true));
     rig.file("a").await;
     rig.file("b").await;
     assert_eq!(rig.store.prune_audit(LATER, 5, LATER).await.unwrap(), 5);

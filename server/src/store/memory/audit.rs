@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use sss_common::{Clock, SystemClock, Timestamp};
 
 use super::MemoryStore;
-use crate::store::{Audit, AuditAction, AuditEntry, AuditHead, AuditRow, Result, StoreError};
+use crate::store::{Audit, AuditAction, AuditEntry, AuditHead, AuditRow, AuditSeq, Result, StoreError};
 
 #[async_trait]
 impl Audit for MemoryStore {
@@ -17,7 +17,7 @@ impl Audit for MemoryStore {
         self.read(|state| state.audit.works())
     }
 
-    async fn audit_after(&self, seq: u64, limit: usize) -> Result<Vec<AuditEntry>> {
+    async fn audit_after(&self, seq: AuditSeq, limit: usize) -> Result<Vec<AuditEntry>> {
         Ok(self.read(|state| state.audit.after(seq, limit)))
     }
 
@@ -82,7 +82,7 @@ impl AuditLog {
         if self.fails { self.held.extend(rows) } else { self.rows.extend(rows) }
     }
 
-    pub(super) fn after(&self, seq: u64, limit: usize) -> Vec<AuditEntry> {
+    pub(super) fn after(&self, seq: AuditSeq, limit: usize) -> Vec<AuditEntry> {
         self.chain().filter(|entry| entry.seq > seq).take(limit).collect()
     }
 
@@ -99,7 +99,7 @@ impl AuditLog {
         let rows: Vec<&AuditRow> = self.rows.iter().take_while(old).take(most).collect();
         let count = rows.iter().rposition(|row| row.time < before).map_or(0, |at| at + 1);
         let Some(last) = self.chain().take(count).last().map(|entry| entry.head()) else { return Ok(0) };
-        self.append(AuditRow::prune(now, self.start.seq + 1, last, before))?;
+        self.append(AuditRow::prune(now, self.start.seq.next(), last, before))?;
         self.rows.drain(..count);
         self.start = last;
         Ok(count as u64)
@@ -107,7 +107,7 @@ impl AuditLog {
 
     fn chain(&self) -> impl Iterator<Item = AuditEntry> {
         self.rows.iter().scan(self.start, |last, row| {
-            let entry = AuditEntry::link(row, last.seq + 1, &last.hash);
+            let entry = AuditEntry::link(row, last.seq.next(), &last.hash);
             *last = entry.head();
             Some(entry)
         })

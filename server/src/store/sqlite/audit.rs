@@ -10,7 +10,7 @@ use sss_common::{Clock, SystemClock, Timestamp};
 
 use super::SqliteStore;
 use super::rows::{all, change, get, int, limit, one, unsigned};
-use crate::store::{Audit, AuditEntry, AuditHead, AuditRow, Result, StoreError};
+use crate::store::{Audit, AuditEntry, AuditHead, AuditRow, AuditSeq, Result, StoreError};
 
 #[async_trait]
 impl Audit for SqliteStore {
@@ -22,7 +22,7 @@ impl Audit for SqliteStore {
         self.writer.audit_works()
     }
 
-    async fn audit_after(&self, seq: u64, limit: usize) -> Result<Vec<AuditEntry>> {
+    async fn audit_after(&self, seq: AuditSeq, limit: usize) -> Result<Vec<AuditEntry>> {
         self.read(move |c| after(c, seq, limit)).await
     }
 
@@ -57,7 +57,7 @@ pub(super) fn append(c: &Connection, row: &AuditRow) -> Result<()> {
 
 fn insert(c: &Connection, row: &AuditRow) -> Result<AuditEntry> {
     // Numbers are given once, even where rows at the end were cut off: the gap shows.
-    let entry = AuditEntry::link(row, given(c)? + 1, &head(c)?.hash);
+    let entry = AuditEntry::link(row, given(c)?.next(), &head(c)?.hash);
     write(c, &entry)?;
     Ok(entry)
 }
@@ -68,7 +68,7 @@ fn write(c: &Connection, entry: &AuditEntry) -> Result<()> {
         "INSERT INTO audit (seq, time, user, machine, action, document, path, outcome, detail, request_id, previous, hash)
          VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         params![
-            int(entry.seq)?,
+            int(entry.seq.0)?,
             entry.time.millis(),
             entry.user,
             entry.machine,
@@ -86,14 +86,14 @@ fn write(c: &Connection, entry: &AuditEntry) -> Result<()> {
 }
 
 /// Up to `most` rows behind `seq`, in order.
-pub(super) fn after(c: &Connection, seq: u64, most: usize) -> Result<Vec<AuditEntry>> {
+pub(super) fn after(c: &Connection, seq: AuditSeq, most: usize) -> Result<Vec<AuditEntry>> {
     let sql = format!("SELECT {COLUMNS} FROM audit WHERE seq > ? ORDER BY seq LIMIT ?");
-    all(c, &sql, params![i64::try_from(seq).unwrap_or(i64::MAX), limit(most)], entry)
+    all(c, &sql, params![i64::try_from(seq.0).unwrap_or(i64::MAX), limit(most)], entry)
 }
 
 fn entry(row: &Row<'_>) -> Result<AuditEntry> {
     Ok(AuditEntry {
-        seq: unsigned(row, 0)?,
+        seq: seq_at(row, 0)?,
         time: Timestamp(get(row, 1)?),
         user: get(row, 2)?,
         machine: get(row, 3)?,
@@ -123,13 +123,17 @@ pub(super) fn start(c: &Connection) -> Result<AuditHead> {
 }
 
 /// The last number that a row got.
-pub(super) fn given(c: &Connection) -> Result<u64> {
-    let given = one(c, "SELECT seq FROM sqlite_sequence WHERE name = 'audit'", [], |row| unsigned(row, 0))?;
-    Ok(given.unwrap_or(0))
+pub(super) fn given(c: &Connection) -> Result<AuditSeq> {
+    let given = one(c, "SELECT seq FROM sqlite_sequence WHERE name = 'audit'", [], |row| seq_at(row, 0))?;
+    Ok(given.unwrap_or(AuditSeq::NONE))
+}
+
+fn seq_at(row: &Row<'_>, at: usize) -> Result<AuditSeq> {
+    unsigned(row, at).map(AuditSeq)
 }
 
 fn numbered(row: &Row<'_>) -> Result<AuditHead> {
-    Ok(AuditHead { seq: unsigned(row, 0)?, hash: get(row, 1)? })
+    Ok(AuditHead { seq: seq_at(row, 0)?, hash: get(row, 1)? })
 }
 
 /// Removes up to `most` of the oldest rows that are from before that time, behind a row that says so. Says how many.
@@ -142,7 +146,7 @@ pub(super) fn prune(c: &Connection, before: Timestamp, most: usize, now: Timesta
         [before.millis()],
         |row| unsigned(row, 0),
     )?;
-    let oldest = kept.map_or(head(c)?.seq, |seq| seq - 1).min(start.seq.saturating_add(most as u64));
+    let oldest = kept.map_or(head(c)?.seq.0, |seq| seq - 1).min(start.seq.0.saturating_add(most as u64));
     let last = one(
         c,
         "SELECT seq, hash FROM audit WHERE seq <= ? AND time < ? ORDER BY seq DESC LIMIT 1",
@@ -150,9 +154,9 @@ pub(super) fn prune(c: &Connection, before: Timestamp, most: usize, now: Timesta
         numbered,
     )?;
     let Some(last) = last else { return Ok(0) };
-    insert(c, &AuditRow::prune(now, start.seq + 1, last, before))?;
-    change(c, "UPDATE audit_start SET seq = ?, hash = ?", params![int(last.seq)?, last.hash])?;
-    Ok(change(c, "DELETE FROM audit WHERE seq <= ?", [int(last.seq)?])? as u64)
+    insert(c, &AuditRow::prune(now, start.seq.next(), last, before))?;
+    change(c, "UPDATE audit_start SET seq = ?, hash = ?", params![int(last.seq.0)?, last.hash])?;
+    Ok(change(c, "DELETE FROM audit WHERE seq <= ?", [int(last.seq.0)?])? as u64)
 }
 
 /// Makes the chain's first row, and chains the rows of the time before it, with their words in today's spelling.
@@ -173,7 +177,7 @@ pub(super) fn begin_chain(c: &Connection) -> Result<()> {
     )?;
     let mut rows = rows.query([])?;
     while let Some(row) = rows.next()? {
-        let mut next = AuditEntry { seq: last.seq + 1, previous: last.hash, ..entry(row)? };
+        let mut next = AuditEntry { seq: last.seq.next(), previous: last.hash, ..entry(row)? };
         next.hash = next.computed_hash();
         write(c, &next)?;
         last = next;

@@ -15,7 +15,7 @@ use sss_common::{NodeId, PackId};
 use super::rows::{all, change, get, limit, one, pack_id, unsigned};
 use super::{audit, deletions, facts, keys, schema};
 use crate::store::{
-    AuditEntry, AuditHead, Contents, Deletion, DeletionSeq, MetaSnapshot, Result, StoreError,
+    AuditEntry, AuditHead, AuditSeq, Contents, Deletion, DeletionSeq, MetaSnapshot, Result, StoreError,
 };
 use sss_vault::sealed::{KeyImage, KeyPosition, Leaf};
 
@@ -40,14 +40,14 @@ impl Snapshot {
 
     /// The last row of the audit log that was pruned, and the last number that a row got. `NotFound` where the schema is of a
     /// time before the chain.
-    pub fn audit_ends(&self) -> Result<(AuditHead, u64)> {
+    pub fn audit_ends(&self) -> Result<(AuditHead, AuditSeq)> {
         let sql = "SELECT 1 FROM sqlite_schema WHERE name = 'audit_start'";
         one(&self.0, sql, [], |_| Ok(()))?.ok_or(StoreError::NotFound)?;
         Ok((audit::start(&self.0)?, audit::given(&self.0)?))
     }
 
     /// Up to `limit` rows of the audit log behind `seq`, in order.
-    pub fn audit_after(&self, seq: u64, limit: usize) -> Result<Vec<AuditEntry>> {
+    pub fn audit_after(&self, seq: AuditSeq, limit: usize) -> Result<Vec<AuditEntry>> {
         audit::after(&self.0, seq, limit)
     }
 

@@ -7,7 +7,7 @@ use crate::store::audit::{ChainBreak, ChainCheck, Chained};
 use crate::store::conformance::{LATER, audit, new_user};
 use crate::store::sqlite::tests::{place, raw};
 use crate::store::sqlite::{Snapshot, SqliteStore};
-use crate::store::{Audit, AuditOutcome, AuditRow, Users};
+use crate::store::{Audit, AuditOutcome, AuditRow, AuditSeq, Users};
 
 fn row(detail: &str) -> AuditRow {
     AuditRow { outcome: AuditOutcome::Allowed(detail.into()), ..audit("open") }
@@ -45,7 +45,7 @@ async fn rows_of_the_time_before_the_chain_are_chained() {
     }
     drop(old);
     let store = SqliteStore::open(&path).unwrap();
-    let rows = store.audit_after(0, 100).await.unwrap();
+    let rows = store.audit_after(AuditSeq(0), 100).await.unwrap();
     let shown: Vec<_> =
         rows.iter().map(|row| format!("{} {} {}", row.action, row.outcome, row.detail)).collect();
     let expected = [
@@ -107,7 +107,7 @@ async fn only_what_was_pruned_can_be_deleted() {
     refused("DELETE FROM audit WHERE seq = 4");
     refused("UPDATE audit_start SET seq = 5, hash = zeroblob(32)");
     refused("UPDATE audit_start SET seq = 0, hash = zeroblob(32)");
-    assert_eq!(chained(&path).unwrap().start.seq, 3);
+    assert_eq!(chained(&path).unwrap().start.seq, AuditSeq(3));
 }
 
 /// What a hand in the database does shows, with the triggers out of the way.
@@ -115,19 +115,19 @@ async fn only_what_was_pruned_can_be_deleted() {
 async fn tampering_shows() {
     type Shows = fn(&ChainBreak) -> bool;
     let changes: [(&str, Shows); 6] = [
-        ("UPDATE audit SET detail = 'x' WHERE seq = 3", |found| *found == ChainBreak::Changed(3)),
-        ("UPDATE audit SET detail = 'x' WHERE seq = 6", |found| *found == ChainBreak::Changed(6)),
-        ("DELETE FROM audit WHERE seq < 3", |found| *found == ChainBreak::CutAtStart(3)),
+        ("UPDATE audit SET detail = 'x' WHERE seq = 3", |found| *found == ChainBreak::Changed(AuditSeq(3))),
+        ("UPDATE audit SET detail = 'x' WHERE seq = 6", |found| *found == ChainBreak::Changed(AuditSeq(6))),
+        ("DELETE FROM audit WHERE seq < 3", |found| *found == ChainBreak::CutAtStart(AuditSeq(3))),
         ("DELETE FROM audit WHERE seq = 3", |found| {
-            matches!(found, ChainBreak::Missing { after: 2, found: 4 })
+            matches!(found, ChainBreak::Missing { after: AuditSeq(2), found: AuditSeq(4) })
         }),
         ("DELETE FROM audit WHERE seq > 4", |found| {
-            matches!(found, ChainBreak::CutAtEnd { last: 4, given: 6 })
+            matches!(found, ChainBreak::CutAtEnd { last: AuditSeq(4), given: AuditSeq(6) })
         }),
         (
             "UPDATE audit SET seq = 9 WHERE seq = 2; UPDATE audit SET seq = 2 WHERE seq = 3;
           UPDATE audit SET seq = 3 WHERE seq = 9",
-            |found| *found == ChainBreak::Changed(2),
+            |found| *found == ChainBreak::Changed(AuditSeq(2)),
         ),
     ];
     for (sql, shows) in changes {

@@ -198,7 +198,7 @@ async fn a_log_that_cannot_be_written_is_known_until_it_can() {
     other.execute_batch("DROP TRIGGER stuck").unwrap();
     tokio::time::timeout(Duration::from_secs(20), turned(true)).await.unwrap();
     let reader = schema::open_reader(&bench.path()).unwrap();
-    let written = audit::after(&reader, 1, 10).unwrap();
+    let written = audit::after(&reader, crate::store::AuditSeq(1), 10).unwrap();
     assert_eq!(
         written.iter().map(|row| row.action.as_str()).collect::<Vec<_>>(),
         rows.map(AuditAction::word)
