@@ -2,19 +2,21 @@
 
 use std::fmt;
 
+use sss_common::Kind;
+
 /// A step's answer.
 #[derive(Clone, PartialEq, Eq)]
 pub enum Answer {
     /// It happened.
     Done,
-    /// Content.
+    /// Content, or where a link leads.
     Bytes(Vec<u8>),
     /// Names in a folder, or grants.
     Lines(Vec<String>),
     /// Kind and size.
     File {
-        /// Whether it is a folder.
-        folder: bool,
+        /// What it is.
+        kind: Kind,
         /// In bytes; 0 for folders.
         size: u64,
     },
@@ -33,8 +35,8 @@ impl fmt::Debug for Answer {
                 write!(f, "{} bytes {head:02x?}", bytes.len())
             }
             Answer::Lines(lines) => write!(f, "{lines:?}"),
-            Answer::File { folder: true, .. } => f.write_str("a folder"),
-            Answer::File { size, .. } => write!(f, "a file of {size} bytes"),
+            Answer::File { kind: Kind::Folder, .. } => f.write_str("a folder"),
+            Answer::File { kind, size } => write!(f, "a {} of {size} bytes", word(*kind)),
             Answer::Failed(errno) => write!(f, "{}", std::io::Error::from_raw_os_error(*errno)),
             Answer::Skipped => f.write_str("skipped"),
         }
@@ -72,8 +74,8 @@ impl Expected {
 pub struct Shown {
     /// From the mount's root, `@alice/d/a`; a conflict copy's without its time.
     pub path: String,
-    /// Whether it is a folder.
-    pub folder: bool,
+    /// What it is.
+    pub kind: Kind,
     /// In bytes.
     pub size: u64,
     /// Stored permission bits; not of conflict copies.
@@ -92,12 +94,20 @@ pub struct Shown {
 
 impl fmt::Debug for Shown {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Shown { path, folder, size, mode, version, owner, author, flag, right } = self;
-        let kind = if *folder { "folder" } else { "file" };
+        let Shown { path, kind, size, mode, version, owner, author, flag, right } = self;
+        let kind = word(*kind);
         write!(
             f,
             "{path}: {kind} {size} bytes, {mode:o}, v{version}, of {owner}, by {author:?}, {flag:?}, {right}"
         )
+    }
+}
+
+fn word(kind: Kind) -> &'static str {
+    match kind {
+        Kind::File => "file",
+        Kind::Folder => "folder",
+        Kind::Symlink => "link",
     }
 }
 

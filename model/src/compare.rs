@@ -267,7 +267,11 @@ impl<S: Site> Run<S> {
                 for path in
                     NAMES.iter().map(|name| vec![*name]).chain(NAMES.iter().map(|name| vec!["d", *name]))
                 {
-                    self.step(&Step::Cat { seat, path: Path { home, names: path } }).await?;
+                    let path = Path { home, names: path };
+                    if self.model.is_link(&path) {
+                        self.step(&Step::Readlink { seat, path: path.clone() }).await?;
+                    }
+                    self.step(&Step::Cat { seat, path }).await?;
                 }
             }
         }
@@ -303,7 +307,7 @@ fn shown(path: String, attr: &Attr) -> Shown {
     let copy = is_conflict_copy(&path);
     Shown {
         path,
-        folder: attr.kind == Kind::Folder,
+        kind: attr.kind,
         size: attr.size,
         mode: if copy { 0 } else { attr.mode },
         version: attr.version.0,

@@ -87,6 +87,8 @@ fn written() -> BoxedStrategy<Step> {
             .prop_map(|(seat, path, size)| Step::Truncate { seat, path, size }),
         1 => (seat(), path_or_home(), any::<bool>())
             .prop_map(|(seat, path, integrity)| Step::Flag { seat, path, integrity }),
+        1 => (seat(), path(), select(TARGETS.to_vec()))
+            .prop_map(|(seat, path, target)| Step::Symlink { seat, path, target }),
     ];
     written.boxed()
 }
@@ -144,6 +146,7 @@ fn step() -> BoxedStrategy<Step> {
         3 => (seat(), path()).prop_map(|(seat, path)| Step::Mkdir { seat, path }),
         1 => (seat(), path()).prop_map(|(seat, path)| Step::Rmdir { seat, path }),
         2 => (seat(), path()).prop_map(|(seat, path)| Step::Unlink { seat, path }),
+        1 => (seat(), path()).prop_map(|(seat, path)| Step::Readlink { seat, path }),
         1 => (seat(), path_or_home()).prop_map(|(seat, path)| Step::Stat { seat, path }),
         1 => (seat(), path_or_home()).prop_map(|(seat, path)| Step::List { seat, path }),
         1 => (seat(), path(), select(vec![0o644u32, 0o600, 0o400, 0o200]))

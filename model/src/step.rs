@@ -10,6 +10,9 @@ pub const USERS: [&str; 3] = ["alice", "bob", "carol"];
 /// The names of documents and folders: few, so that sequences meet; one is the backup of another.
 pub const NAMES: [&str; 4] = ["a", "b", "a~", "d"];
 
+/// Where links lead: their lengths differ, and no step follows one.
+pub const TARGETS: [&str; 3] = ["a", "d/a", "../@bob/nowhere"];
+
 /// A machine from which one user mounts: alice has two.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Seat(pub usize);
@@ -225,6 +228,16 @@ pub enum Step {
         seat: Seat,
         path: Path,
     },
+    /// `ln -s target path`
+    Symlink {
+        seat: Seat,
+        path: Path,
+        target: &'static str,
+    },
+    Readlink {
+        seat: Seat,
+        path: Path,
+    },
     Rename {
         seat: Seat,
         from: Path,
@@ -302,6 +315,8 @@ impl fmt::Display for Step {
             Step::Mkdir { seat, path } => write!(f, "{seat}: mkdir {path}"),
             Step::Rmdir { seat, path } => write!(f, "{seat}: rmdir {path}"),
             Step::Unlink { seat, path } => write!(f, "{seat}: rm {path}"),
+            Step::Symlink { seat, path, target } => write!(f, "{seat}: ln -s {target} {path}"),
+            Step::Readlink { seat, path } => write!(f, "{seat}: readlink {path}"),
             Step::Rename { seat, from, to, keep } => {
                 write!(f, "{seat}: mv{} {from} {to}", if *keep { " -n" } else { "" })
             }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use fuser::{Errno, FileAttr, FileHandle, FileType, INodeNo, RenameFlags};
+use sss_common::Kind;
 use sss_fs_client::fs::dir::DirItem;
 use sss_fs_client::fs::io::Access;
 use sss_fs_client::fs::lookup::Changes;
@@ -36,6 +37,15 @@ fn access(mode: Mode) -> Access {
 
 fn errno(errno: i32) -> Failure {
     Failure::new(Errno::from_i32(errno), "as the kernel decides")
+}
+
+/// As the kernel sorts them.
+fn kind(attr: &FileAttr) -> Kind {
+    match attr.kind {
+        FileType::Directory => Kind::Folder,
+        FileType::Symlink => Kind::Symlink,
+        _ => Kind::File,
+    }
 }
 
 fn is_folder(attr: &FileAttr) -> bool {
@@ -93,8 +103,10 @@ impl Vfs {
             Step::Truncate { path, size, .. } => {
                 let changes = Changes { size: Some(*size as u64), ..Changes::default() };
                 let attr = self.walk(path).await?;
-                if is_folder(&attr) {
-                    return Err(errno(libc::EISDIR));
+                match kind(&attr) {
+                    Kind::Folder => return Err(errno(libc::EISDIR)),
+                    Kind::Symlink => return Err(errno(libc::ELOOP)),
+                    Kind::File => {}
                 }
                 match self.fs.setattr(CALLER, attr.ino, None, changes).await {
                     Err(failure) if failure.errno == Errno::ESTALE => {
@@ -127,21 +139,38 @@ impl Vfs {
                 }
                 self.fs.unlink(folder, OsStr::new(name)).await?;
             }
+            Step::Symlink { path, target, .. } => {
+                let (folder, name) = self.walk_above(path).await?;
+                if self.look_up(folder, name).await?.is_some() {
+                    return Err(errno(libc::EEXIST));
+                }
+                self.fs.symlink(folder, OsStr::new(name), OsStr::new(target)).await?;
+            }
+            Step::Readlink { path, .. } => {
+                let attr = self.walk(path).await?;
+                if kind(&attr) != Kind::Symlink {
+                    return Err(errno(libc::EINVAL));
+                }
+                return Ok(Answer::Bytes(self.fs.readlink(attr.ino).await?.to_vec()));
+            }
             Step::Rename { from, to, keep, .. } => self.rename(from, to, *keep).await?,
             Step::Stat { path, .. } => {
                 let attr = self.walk(path).await?;
-                let folder = is_folder(&attr);
-                return Ok(Answer::File { folder, size: if folder { 0 } else { attr.size } });
+                let kind = kind(&attr);
+                return Ok(Answer::File { kind, size: if kind == Kind::Folder { 0 } else { attr.size } });
             }
             Step::List { path, .. } => return self.list(path).await,
             Step::Chmod { path, mode, .. } => {
                 let changes = Changes { mode: Some(*mode), ..Changes::default() };
-                let ino = self.walk(path).await?.ino;
-                self.fs.setattr(CALLER, ino, None, changes).await?;
+                let attr = self.walk(path).await?;
+                if kind(&attr) == Kind::Symlink {
+                    return Err(errno(libc::ENOTSUP));
+                }
+                self.fs.setattr(CALLER, attr.ino, None, changes).await?;
             }
             Step::Flag { path, integrity, .. } => {
                 let flag: &[u8] = if *integrity { b"integrity" } else { b"confidentiality" };
-                let ino = self.walk(path).await?.ino;
+                let ino = self.walk_to_attributes(path).await?;
                 self.fs.setxattr(ino, "user.3s.flag", flag, SetMode::from_flags(0)).await?;
             }
             Step::Grant { path, to, right, end, .. } => {
@@ -150,12 +179,12 @@ impl Vfs {
                     End::Unsaid => right.to_string(),
                     End::TooLate => format!("{right},4000d"),
                 };
-                let ino = self.walk(path).await?.ino;
+                let ino = self.walk_to_attributes(path).await?;
                 let name = format!("user.3s.grant.{to}");
                 self.fs.setxattr(ino, &name, text.as_bytes(), SetMode::from_flags(0)).await?;
             }
             Step::Revoke { path, to, .. } => {
-                let ino = self.walk(path).await?.ino;
+                let ino = self.walk_to_attributes(path).await?;
                 self.fs.removexattr(ino, &format!("user.3s.grant.{to}")).await?;
             }
             Step::Grants { path, .. } => return self.grants(path).await,
@@ -176,6 +205,12 @@ impl Vfs {
             at = self.fs.lookup(at.ino, OsStr::new(name)).await?;
         }
         Ok(at)
+    }
+
+    /// The kernel lets nobody set or remove `user.*` attributes of a link.
+    async fn walk_to_attributes(&self, path: &Path) -> Tried<INodeNo> {
+        let attr = self.walk(path).await?;
+        if kind(&attr) == Kind::Symlink { Err(errno(libc::EPERM)) } else { Ok(attr.ino) }
     }
 
     async fn walk_above(&self, path: &Path) -> Tried<(INodeNo, &'static str)> {

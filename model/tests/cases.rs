@@ -65,6 +65,14 @@ fn mv(seat: Seat, from: &str, to: &str) -> Step {
     Step::Rename { seat, from: path(from), to: path(to), keep: false }
 }
 
+fn ln(seat: Seat, at: &str, target: &'static str) -> Step {
+    Step::Symlink { seat, path: path(at), target }
+}
+
+fn readlink(seat: Seat, at: &str) -> Step {
+    Step::Readlink { seat, path: path(at) }
+}
+
 fn failing(fault: Fault, step: Step) -> Step {
     Step::Failing(fault, Box::new(step))
 }
@@ -147,6 +155,44 @@ cases! {
         write(BOB, 0, 2),
         sync(BOB),
         close(BOB),
+    ];
+    /// A link is made whole or not at all; where the answer was lost it is there.
+    a_link_that_cannot_be_stored_is_not_there: [
+        failing(Fault::Full, ln(BOB, "@alice/d/a", "a")),
+        readlink(BOB, "@alice/d/a"),
+        failing(Fault::Late, ln(BOB, "@alice/d/a", "d/a")),
+        readlink(ALICE, "@alice/d/a"),
+    ];
+    /// A link replaces and is replaced; only documents are checked into, and only theirs are the editors' names.
+    links_and_documents_replace_each_other: [
+        put(ALICE, "@alice/a", 1),
+        put(ALICE, "@alice/b", 2),
+        ln(ALICE, "@alice/d/b", "a"),
+        mv(ALICE, "@alice/a", "@alice/d/b"),
+        ln(ALICE, "@alice/a", "d/a"),
+        mv(ALICE, "@alice/a", "@alice/b"),
+        mv(BOB, "@alice/d/b", "@alice/d/a"),
+        ln(BOB, "@alice/d/a", "a"),
+        mv(BOB, "@alice/d/a", "@alice/d/a~"),
+        put(BOB, "@alice/d/a", 3),
+        ln(BOB, "@alice/d/a", "a"),
+        readlink(ALICE, "@alice/d/a~"),
+        readlink(BOB, "@alice/d/a"),
+        open(BOB, "@alice/d/a~", RW),
+        Step::Unlink { seat: BOB, path: path("@alice/d/a~") },
+    ];
+    /// What is created in a folder gets its flag, links too.
+    a_link_has_its_folders_flag: [
+        Step::Flag { seat: ALICE, path: path("@alice/d"), integrity: true },
+        ln(BOB, "@alice/d/a", "a"),
+        readlink(ALICE, "@alice/d/a"),
+    ];
+    /// A name that was vacated is free for who asks for a free one: nothing is put back there.
+    a_rename_that_replaces_nothing_puts_nothing_back: [
+        put(ALICE, "@alice/a", 1),
+        put(ALICE, "@alice/b", 2),
+        mv(ALICE, "@alice/a", "@alice/a~"),
+        Step::Rename { seat: ALICE, from: path("@alice/b"), to: path("@alice/a"), keep: true },
     ];
     a_draft_of_a_closed_file_is_tried_again: [
         put(ALICE, "@alice/a", 1),

@@ -136,7 +136,7 @@ impl Fs {
             name: name.clone(),
             kind,
             mode: mode & 0o7777,
-            flag: if kind == Kind::File { self.options.flag } else { None },
+            flag: if kind == Kind::Folder { None } else { self.options.flag },
             target,
         };
         let made = self.remote.create(request).await.map_err(|error| self.refused(error))?;

@@ -12,7 +12,7 @@ pub(crate) mod steps;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use sss_common::Right;
+use sss_common::{Kind, Right};
 
 use crate::answer::{Shown, is_conflict_copy, without_time};
 use crate::step::{Fault, Seat, USERS};
@@ -43,12 +43,13 @@ pub struct Model {
 struct Node {
     /// Folder and name; a home has none.
     place: Option<(Id, String)>,
-    folder: bool,
+    kind: Kind,
     owner: usize,
     author: Option<usize>,
     mode: u32,
     integrity: Option<bool>,
     version: u64,
+    /// Of a link: where it leads.
     content: Rc<Vec<u8>>,
     /// In the order in which they were set.
     grants: Vec<Grant>,
@@ -61,6 +62,12 @@ struct Grant {
     right: Right,
     until: i64,
     revoked: bool,
+}
+
+impl Node {
+    fn is_folder(&self) -> bool {
+        self.kind == Kind::Folder
+    }
 }
 
 /// The editors' rule: a document that was moved to its own backup's name.
@@ -78,7 +85,7 @@ impl Model {
     pub fn new(now: i64) -> Model {
         let home = |owner| Node {
             place: None,
-            folder: true,
+            kind: Kind::Folder,
             owner,
             author: None,
             mode: 0o700,
@@ -148,7 +155,7 @@ impl Model {
         let flag = |integrity| if integrity { "integrity".to_string() } else { "confidentiality".into() };
         Shown {
             path,
-            folder: node.folder,
+            kind: node.kind,
             size: if told { node.content.len() as u64 } else { 0 },
             mode: if copy { 0 } else { node.mode },
             version: if told { node.version } else { 0 },
@@ -157,6 +164,13 @@ impl Model {
             flag: node.integrity.filter(|_| told && !copy).map(flag),
             right: self.right(id, user),
         }
+    }
+
+    /// Whether a link stands there, for whomever.
+    pub fn is_link(&self, path: &crate::step::Path) -> bool {
+        let down = |at, name: &&str| self.child(at, name);
+        let found = path.names.iter().try_fold(path.home, down);
+        found.is_some_and(|id| self.nodes[&id].kind == Kind::Symlink)
     }
 
     /// What a lookup of each name says, in order: what `find` and `ls -l NAME` see of what no listing shows.

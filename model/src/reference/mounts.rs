@@ -6,6 +6,8 @@
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
+use sss_common::Kind;
+
 use super::policy::Want;
 use super::server::Swapped;
 use super::{Id, Model, Refused};
@@ -102,7 +104,7 @@ impl Model {
         }
         let mut at = path.home;
         for name in &path.names {
-            if !self.nodes[&at].folder {
+            if !self.nodes[&at].is_folder() {
                 return Err(libc::ENOTDIR);
             }
             at = self.look_up(seat, at, name)?;
@@ -114,7 +116,7 @@ impl Model {
     pub(super) fn walk_above(&mut self, seat: Seat, path: &Path) -> Refused<Place> {
         let Some((above, name)) = path.split() else { return Err(libc::EINVAL) };
         let folder = self.walk(seat, &above)?;
-        if self.nodes[&folder].folder { Ok((folder, name.into())) } else { Err(libc::ENOTDIR) }
+        if self.nodes[&folder].is_folder() { Ok((folder, name.into())) } else { Err(libc::ENOTDIR) }
     }
 
     pub(super) fn look_up(&mut self, seat: Seat, folder: Id, name: &str) -> Refused<Id> {
@@ -159,7 +161,7 @@ impl Model {
 
     pub(super) fn create_open(&mut self, seat: Seat, place: Place, mode: Mode) -> Refused<Handle> {
         let (user, session) = (seat.user(), self.mount(seat).session);
-        let (id, swapped) = self.create(user, session, place.0, &place.1, false, 0o644)?;
+        let (id, swapped) = self.create(user, session, place.0, &place.1, Kind::File, 0o644)?;
         let untouched = swapped.is_none_or(|swapped| {
             self.swapped(seat, &swapped);
             swapped.was == 0
@@ -174,8 +176,10 @@ impl Model {
 
     pub(super) fn check_out(&mut self, seat: Seat, id: Id, mode: Mode) -> Refused<Handle> {
         let user = seat.user();
-        if self.nodes[&id].folder {
-            return Err(libc::EISDIR);
+        match self.nodes[&id].kind {
+            Kind::Folder => return Err(libc::EISDIR),
+            Kind::Symlink => return Err(libc::ELOOP),
+            Kind::File => {}
         }
         if mode.read {
             self.decide(id, user, Want::Read)?;
@@ -293,9 +297,9 @@ impl Model {
         }
         let (uid, machine, number) = (USERS[user], SEATS[seat.0].1, self.next);
         let name = format!("{} (conflict {uid} {machine} {number})", doc.place.1);
-        let beside = self.create(user, session, doc.place.0, &name, false, 0o600);
+        let beside = self.create(user, session, doc.place.0, &name, Kind::File, 0o600);
         let made = match beside {
-            Err(_) if doc.place.0 != user => self.create(user, session, user, &name, false, 0o600),
+            Err(_) if doc.place.0 != user => self.create(user, session, user, &name, Kind::File, 0o600),
             made => made,
         };
         let kept = made.and_then(|(copy, _)| {

@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use sss_common::{Right, Timestamp};
+use sss_common::{Kind, Right, Timestamp};
 
 use super::policy::Want;
 use super::{Grant, Model, Refused};
@@ -58,14 +58,32 @@ impl Model {
             return Err(libc::EEXIST);
         }
         let session = self.mount(seat).session;
-        self.create(seat.user(), session, folder, &name, true, 0o755)?;
+        self.create(seat.user(), session, folder, &name, Kind::Folder, 0o755)?;
         Ok(Answer::Done)
+    }
+
+    pub(super) fn symlink(&mut self, seat: Seat, path: &Path, target: &str) -> Refused<Answer> {
+        let (folder, name) = self.walk_above(seat, path)?;
+        if self.look_up(seat, folder, &name).is_ok() {
+            return Err(libc::EEXIST);
+        }
+        self.create_link(seat.user(), folder, &name, target)?;
+        Ok(Answer::Done)
+    }
+
+    pub(super) fn readlink(&mut self, seat: Seat, path: &Path) -> Refused<Answer> {
+        let id = self.walk(seat, path)?;
+        if self.nodes[&id].kind != Kind::Symlink {
+            return Err(libc::EINVAL);
+        }
+        self.decide(id, seat.user(), Want::Read)?;
+        Ok(Answer::Bytes(self.nodes[&id].content.to_vec()))
     }
 
     pub(super) fn unlink(&mut self, seat: Seat, path: &Path, folder: bool) -> Refused<Answer> {
         let place = self.walk_above(seat, path)?;
         let id = self.look_up(seat, place.0, &place.1)?;
-        match (self.nodes[&id].folder, folder) {
+        match (self.nodes[&id].is_folder(), folder) {
             (true, false) => return Err(libc::EISDIR),
             (false, true) => return Err(libc::ENOTDIR),
             _ => {}
@@ -88,7 +106,7 @@ impl Model {
         if to.is_above(from) {
             return Err(libc::ENOTEMPTY);
         }
-        match there.map(|there| (self.nodes[&id].folder, self.nodes[&there].folder)) {
+        match there.map(|there| (self.nodes[&id].is_folder(), self.nodes[&there].is_folder())) {
             Some((true, false)) => return Err(libc::ENOTDIR),
             Some((false, true)) => return Err(libc::EISDIR),
             _ if there == Some(id) => return Ok(Answer::Done),
@@ -100,7 +118,7 @@ impl Model {
         }
         let was = self.nodes[&id].version;
         let session = self.mount(seat).session;
-        let (stands, swapped) = self.move_node(seat.user(), session, id, (below.0, &below.1))?;
+        let (stands, swapped) = self.move_node(seat.user(), session, id, (below.0, &below.1), keep)?;
         if let Some(swapped) = &swapped {
             self.swapped(seat, swapped);
         }
@@ -114,18 +132,18 @@ impl Model {
             Err(errno) => return Expected::Is(Answer::Failed(errno)),
         };
         let (node, listed) = (&self.nodes[&id], self.listed(id, seat.user()));
-        let (folder, size) = (node.folder, node.content.len() as u64);
+        let (kind, size) = (node.kind, node.content.len() as u64);
         let open = self.mount(seat).current(id).map(|doc| doc.content.len() as u64).next();
         match open {
             // The size that the mount saw last, or none.
             None if !listed => Expected::Anything,
-            open => Expected::Is(Answer::File { folder, size: open.unwrap_or(size) }),
+            open => Expected::Is(Answer::File { kind, size: open.unwrap_or(size) }),
         }
     }
 
     pub(super) fn list(&mut self, seat: Seat, path: &Path) -> Refused<Answer> {
         let (user, id) = (seat.user(), self.walk(seat, path)?);
-        if !self.nodes[&id].folder {
+        if !self.nodes[&id].is_folder() {
             return Err(libc::ENOTDIR);
         }
         let shown = self.children(id).into_iter().filter(|(_, child)| self.listed(*child, user));
@@ -139,6 +157,9 @@ impl Model {
 
     pub(super) fn chmod(&mut self, seat: Seat, path: &Path, mode: u32) -> Refused<Answer> {
         let id = self.walk(seat, path)?;
+        if self.nodes[&id].kind == Kind::Symlink {
+            return Err(libc::ENOTSUP);
+        }
         if let Some(doc) = self.mount(seat).current(id).find(|doc| doc.dirty && doc.owned) {
             doc.mode = Some(mode);
             return Ok(Answer::Done);
@@ -151,14 +172,14 @@ impl Model {
     }
 
     pub(super) fn flag(&mut self, seat: Seat, path: &Path, integrity: bool) -> Refused<Answer> {
-        let (user, id) = (seat.user(), self.walk(seat, path)?);
+        let (user, id) = (seat.user(), self.walk_to_attributes(seat, path)?);
         self.decide(id, user, Want::Own)?;
         let node = &self.nodes[&id];
         let (was, content) = (node.version, node.content.clone());
         if node.integrity == Some(integrity) {
             return Ok(Answer::Done);
         }
-        let committed = match node.folder || was == 0 {
+        let committed = match node.is_folder() || was == 0 {
             true => Ok(was),
             false => self.commit(user, id, Rc::clone(&content), None),
         };
@@ -172,6 +193,12 @@ impl Model {
         Ok(Answer::Done)
     }
 
+    /// A link can have no `user.*` attributes, on any Linux file system.
+    fn walk_to_attributes(&mut self, seat: Seat, path: &Path) -> Refused<super::Id> {
+        let id = self.walk(seat, path)?;
+        if self.nodes[&id].kind == Kind::Symlink { Err(libc::EPERM) } else { Ok(id) }
+    }
+
     pub(super) fn grant(
         &mut self,
         seat: Seat,
@@ -180,7 +207,7 @@ impl Model {
         right: Right,
         end: End,
     ) -> Refused<Answer> {
-        let id = self.walk(seat, path)?;
+        let id = self.walk_to_attributes(seat, path)?;
         self.decide(id, seat.user(), Want::Own)?;
         let until = match end {
             End::In(seconds) => self.now + seconds.cast_signed() * 1000,
@@ -197,7 +224,7 @@ impl Model {
     }
 
     pub(super) fn take_back(&mut self, seat: Seat, path: &Path, to: To) -> Refused<Answer> {
-        let id = self.walk(seat, path)?;
+        let id = self.walk_to_attributes(seat, path)?;
         self.decide(id, seat.user(), Want::Own)?;
         let to = match to {
             To::User(user) => Some(user),

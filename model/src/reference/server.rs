@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use sss_common::{Name, Right};
+use sss_common::{Kind, Name, Right};
 
 use super::policy::Want;
 use super::{Grant, Id, Model, Node, Refused, Vacated};
@@ -30,14 +30,14 @@ impl Model {
         self.nodes.iter().filter_map(|(id, node)| Some((at(node)?.1, *id))).collect()
     }
 
-    fn add(&mut self, place: (Id, String), folder: bool, owner: usize, mode: u32) -> Id {
+    fn add(&mut self, place: (Id, String), kind: Kind, owner: usize, mode: u32) -> Id {
         let id = self.next;
         self.next += 1;
         let inherited = self.nodes[&place.0].integrity;
-        let integrity = if folder { inherited } else { Some(inherited.unwrap_or(false)) };
+        let integrity = if kind == Kind::Folder { inherited } else { Some(inherited.unwrap_or(false)) };
         let node = Node {
             place: Some(place),
-            folder,
+            kind,
             owner,
             author: None,
             mode,
@@ -56,21 +56,38 @@ impl Model {
         session: usize,
         folder: Id,
         name: &str,
-        is_folder: bool,
+        kind: Kind,
         mode: u32,
     ) -> Refused<(Id, Option<Swapped>)> {
         self.may_fill(user, folder)?;
-        if !is_folder && let Some(swapped) = self.refill(user, session, folder, name, None) {
+        if kind == Kind::File
+            && let Some(swapped) = self.refill(user, session, folder, name, None)
+        {
             return Ok((swapped.document, Some(swapped)));
         }
         if self.child(folder, name).is_some() {
             return Err(libc::EEXIST);
         }
-        Ok((self.add((folder, name.into()), is_folder, user, mode), None))
+        Ok((self.add((folder, name.into()), kind, user, mode), None))
+    }
+
+    /// A link is there once its target is.
+    pub(super) fn create_link(&mut self, user: usize, folder: Id, name: &str, target: &str) -> Refused<()> {
+        self.may_fill(user, folder)?;
+        if self.child(folder, name).is_some() {
+            return Err(libc::EEXIST);
+        }
+        let id = self.add((folder, name.into()), Kind::Symlink, user, 0o777);
+        let committed = self.commit(user, id, Rc::new(target.into()), None);
+        if self.nodes[&id].version == 0 {
+            self.nodes.remove(&id);
+        }
+        committed.map(drop)
     }
 
     fn may_fill(&self, user: usize, folder: Id) -> Refused<()> {
-        if self.nodes.contains_key(&folder) && self.visible(folder, user) && !self.nodes[&folder].folder {
+        if self.nodes.contains_key(&folder) && self.visible(folder, user) && !self.nodes[&folder].is_folder()
+        {
             return Err(libc::ENOTDIR);
         }
         self.decide(folder, user, Want::Write)
@@ -94,7 +111,7 @@ impl Model {
             return None;
         }
         let (mode, was) = (self.nodes[&document].mode, self.nodes[&document].version);
-        let copy = self.add((folder, vacated.backup.clone()), false, user, mode);
+        let copy = self.add((folder, vacated.backup.clone()), Kind::File, user, mode);
         let (author, integrity, content) = {
             let node = &self.nodes[&document];
             (node.author, node.integrity, node.content.clone())
@@ -150,22 +167,24 @@ impl Model {
         session: usize,
         id: Id,
         to: (Id, &str),
+        keep: bool,
     ) -> Refused<(Id, Option<Swapped>)> {
         self.decide(id, user, Want::Own)?;
         self.may_fill(user, to.0)?;
         if self.home_of(id) != self.home_of(to.0) {
             return Err(libc::EXDEV);
         }
-        let is_folder = self.nodes[&id].folder;
+        let is_file = |model: &Model, id: Id| model.nodes[&id].kind == Kind::File;
+        let moves_file = is_file(self, id);
         let Some(from) = self.nodes[&id].place.clone() else { return Err(libc::EACCES) };
         let backup = from.0 == to.0 && is_backup(&from.1, to.1);
         let mut target = self.child(to.0, to.1);
         let mut swapped = None;
-        if target.is_none() && !is_folder {
+        if target.is_none() && moves_file && !keep {
             swapped = self.refill(user, session, to.0, to.1, Some(id));
             target = swapped.as_ref().map(|swapped| swapped.document);
         }
-        if let Some(target) = target.filter(|_| !is_folder && !backup) {
+        if let Some(target) = target.filter(|target| moves_file && is_file(self, *target) && !backup) {
             self.decide(target, user, Want::Write)?;
             let (content, mode) = (self.nodes[&id].content.clone(), self.nodes[&id].mode);
             let owns = self.owns(target, user);
@@ -188,7 +207,7 @@ impl Model {
         if let Some(node) = self.nodes.get_mut(&id) {
             node.place = Some((to.0, to.1.into()));
         }
-        if backup && !is_folder {
+        if backup && moves_file {
             self.vacated.retain(|v| (v.folder, &v.name) != (from.0, &from.1));
             let (folder, name) = from;
             let backup = to.1.to_string();

@@ -190,6 +190,8 @@ impl Model {
             Step::Mkdir { path, .. } => is(self.mkdir(seat, path)),
             Step::Rmdir { path, .. } => is(self.unlink(seat, path, true)),
             Step::Unlink { path, .. } => is(self.unlink(seat, path, false)),
+            Step::Symlink { path, target, .. } => is(self.symlink(seat, path, target)),
+            Step::Readlink { path, .. } => is(self.readlink(seat, path)),
             Step::Rename { from, to, keep, .. } => is(self.rename(seat, from, to, *keep)),
             Step::Stat { path, .. } => self.stat(seat, path),
             Step::List { path, .. } => is(self.list(seat, path)),
@@ -230,6 +232,8 @@ pub(crate) fn seat_of(step: &Step) -> Option<Seat> {
         | Step::Mkdir { seat, .. }
         | Step::Rmdir { seat, .. }
         | Step::Unlink { seat, .. }
+        | Step::Symlink { seat, .. }
+        | Step::Readlink { seat, .. }
         | Step::Rename { seat, .. }
         | Step::Stat { seat, .. }
         | Step::List { seat, .. }

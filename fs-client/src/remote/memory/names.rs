@@ -37,7 +37,8 @@ impl State {
         target: Option<NodeId>,
         now: Timestamp,
     ) -> Result<NodeId> {
-        let is_folder = self.node(id)?.kind == Kind::Folder;
+        let kind = self.node(id)?.kind;
+        let is_folder = kind == Kind::Folder;
         let is_backup = from.0 == to.0 && from.1.has_backup(&to.1);
         if let Some(target) = target {
             let target_is_file = self.node(target)?.kind == Kind::File;
@@ -46,7 +47,7 @@ impl State {
                 (false, true) => return refuse(Code::IsFolder, "the new name is a folder"),
                 _ => {}
             }
-            if !is_backup && target_is_file && self.node(id)?.kind == Kind::File {
+            if !is_backup && target_is_file && kind == Kind::File {
                 return self.check_in_onto(session, id, target, now);
             }
             self.own(target, &session.uid)?;
@@ -60,7 +61,7 @@ impl State {
         if let Some(target) = target {
             self.forget(target);
         }
-        if is_backup && !is_folder {
+        if is_backup && kind == Kind::File {
             let (folder, name) = from;
             let (session, backup) = (session.session, to.1.clone());
             self.vacated.retain(|old| (old.folder, &old.name) != (folder, &name));

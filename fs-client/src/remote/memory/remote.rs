@@ -100,7 +100,12 @@ impl Calls for MemoryRemote {
             _ => Some(inherited.or(request.flag).unwrap_or_default()),
         };
         if let Some(target) = request.target {
-            state.commit(id, target.into(), &self.uid, now_ns)?;
+            let committed = state.commit(id, target.into(), &self.uid, now_ns);
+            // A link is there once its target is.
+            if state.node(id)?.version == Version::NONE {
+                state.forget(id);
+            }
+            committed?;
         }
         Ok(CreateResponse { attr: state.attr(id, &self.uid, now)?, swapped: None })
     }

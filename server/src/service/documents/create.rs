@@ -41,7 +41,7 @@ impl Service {
             }
             (Kind::Symlink, Some(target)) if (1..=SYMLINK_MAX).contains(&target.len()) => {
                 let body = futures::stream::once(async move { Ok(Bytes::from(target)) });
-                let flag = Some(Flag::default());
+                let flag = Some(flag.unwrap_or_default());
                 let new = NewEntry { name: request.name, kind: Kind::Symlink, mode: 0o777, flag };
                 self.create_with(caller, &parent, &folder, new, Body::Whole(Box::pin(body))).await?
             }
