@@ -11,7 +11,7 @@ pub enum Answer {
     Done,
     /// Content, or where a link leads.
     Bytes(Vec<u8>),
-    /// Names in a folder, or grants.
+    /// Names in a folder, attributes, or grants.
     Lines(Vec<String>),
     /// Kind and size.
     File {
@@ -109,6 +109,12 @@ fn word(kind: Kind) -> &'static str {
         Kind::Folder => "folder",
         Kind::Symlink => "link",
     }
+}
+
+/// An attribute and its value.
+pub fn attribute_line(name: &str, value: &[u8]) -> String {
+    let head = &value[..value.len().min(24)];
+    format!("{name} {} bytes {}", value.len(), head.escape_ascii())
 }
 
 /// `report (conflict alice desk 2026-11-22T150405Z 2).pdf` without the time and the number: that is what two runs can

@@ -271,6 +271,9 @@ impl<S: Site> Run<S> {
                     if self.model.is_link(&path) {
                         self.step(&Step::Readlink { seat, path: path.clone() }).await?;
                     }
+                    if self.model.has_attributes(&path) {
+                        self.step(&Step::Attributes { seat, path: path.clone() }).await?;
+                    }
                     self.step(&Step::Cat { seat, path }).await?;
                 }
             }

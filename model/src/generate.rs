@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 use proptest::sample::select;
-use sss_common::Right;
+use sss_common::{Right, XattrMode};
 
 use crate::step::*;
 
@@ -71,6 +71,15 @@ fn end() -> impl Strategy<Value = End> {
     prop_oneof![12 => seconds.prop_map(End::In), 2 => Just(End::Unsaid), 1 => Just(End::TooLate)]
 }
 
+fn attribute() -> impl Strategy<Value = &'static str> {
+    prop_oneof![6 => select(ATTRIBUTES[..2].to_vec()), 1 => select(ATTRIBUTES.to_vec())]
+}
+
+fn value() -> impl Strategy<Value = Data> {
+    let length = prop_oneof![8 => 0usize..20, 2 => Just(65_536), 1 => Just(65_537)];
+    (any::<u8>(), length).prop_map(|(seed, length)| Data { seed, length })
+}
+
 fn handle() -> impl Strategy<Value = u8> {
     0u8..2
 }
@@ -135,6 +144,57 @@ fn work() -> BoxedStrategy<Vec<Step>> {
     work.boxed()
 }
 
+/// What becomes of one name: something is put there, and everybody does something with it.
+fn life() -> BoxedStrategy<Vec<Step>> {
+    let begun = (self::seat(), busy_path(), data(), select(TARGETS.to_vec()), prop::bool::weighted(0.4));
+    let life = begun.prop_flat_map(|(seat, path, data, target, is_link)| {
+        let first = match is_link {
+            true => Step::Symlink { seat, path: path.clone(), target },
+            false => Step::Put { seat, path: path.clone(), data },
+        };
+        prop::collection::vec(happens_to(path), 3..9)
+            .prop_map(move |then| std::iter::once(first.clone()).chain(then).collect())
+    });
+    life.boxed()
+}
+
+/// Where something is, or can be made, most of the time.
+fn busy_path() -> impl Strategy<Value = Path> {
+    let names = select(vec![vec!["a"], vec!["b"], vec!["d", "a"], vec!["d", "b"]]);
+    (prop_oneof![5 => Just(0), 1 => Just(1)], names).prop_map(|(home, names)| Path { home, names })
+}
+
+fn happens_to(path: Path) -> BoxedStrategy<Step> {
+    let at = move || Just(path.clone());
+    let link = prop_oneof![
+        2 => (seat(), at()).prop_map(|(seat, path)| Step::Readlink { seat, path }),
+        1 => (seat(), at(), select(TARGETS.to_vec()))
+            .prop_map(|(seat, path, target)| Step::Symlink { seat, path, target }),
+    ];
+    let names = prop_oneof![
+        2 => (seat(), at(), busy_path()).prop_map(|(seat, from, to)| Step::Rename { seat, from, to, keep: false }),
+        2 => (seat(), busy_path(), at()).prop_map(|(seat, from, to)| Step::Rename { seat, from, to, keep: false }),
+        1 => (seat(), at()).prop_map(|(seat, path)| Step::Unlink { seat, path }),
+        1 => (seat(), at(), data()).prop_map(|(seat, path, data)| Step::Put { seat, path, data }),
+    ];
+    prop_oneof![3 => link, 4 => names, 5 => attributes(at().boxed())].boxed()
+}
+
+fn attributes(path: BoxedStrategy<Path>) -> BoxedStrategy<Step> {
+    let how = select(vec![XattrMode::Any, XattrMode::Any, XattrMode::Create, XattrMode::Replace]);
+    let attributes = prop_oneof![
+        4 => (seat(), path.clone(), attribute(), value(), how).prop_map(
+            |(seat, path, name, data, how)| Step::SetAttribute { seat, path, name, data, how }
+        ),
+        2 => (seat(), path.clone(), attribute())
+            .prop_map(|(seat, path, name)| Step::GetAttribute { seat, path, name }),
+        1 => (seat(), path.clone(), attribute())
+            .prop_map(|(seat, path, name)| Step::RemoveAttribute { seat, path, name }),
+        2 => (seat(), path).prop_map(|(seat, path)| Step::Attributes { seat, path }),
+    ];
+    attributes.boxed()
+}
+
 fn step() -> BoxedStrategy<Step> {
     let fault = select(vec![Fault::Full, Fault::Backend, Fault::Late]);
     let files = prop_oneof![
@@ -169,7 +229,8 @@ fn step() -> BoxedStrategy<Step> {
         2 => Just(Step::Maintain),
         3 => (fault, written()).prop_map(|(fault, step)| Step::Failing(fault, Box::new(step))),
     ];
-    prop_oneof![10 => written(), 12 => files.boxed(), 8 => names.boxed(), 8 => sharing.boxed(), 5 => rest.boxed()].boxed()
+    prop_oneof![10 => written(), 12 => files.boxed(), 8 => names.boxed(), 2 => attributes(path_or_home().boxed()), 8 => sharing.boxed(),
+        5 => rest.boxed()].boxed()
 }
 
 /// Something that is there, and shared, when a sequence begins.
@@ -199,9 +260,9 @@ fn beginning() -> impl Strategy<Value = Vec<Step>> {
 /// Sequences of so many steps, or a little more. All seats but alice's second are mounted first.
 pub fn sequence(length: usize) -> BoxedStrategy<Vec<Step>> {
     let mounts = [Step::Mount(Seat(0)), Step::Mount(Seat(2)), Step::Mount(Seat(3))];
-    let bursts = prop_oneof![3 => step().prop_map(|step| vec![step]), 1 => work()];
-    // A burst has two steps and a half on average.
-    (beginning().boxed(), prop::collection::vec(bursts, 1..length.div_ceil(2)))
+    let bursts = prop_oneof![6 => step().prop_map(|step| vec![step]), 2 => work(), 1 => life()];
+    // A burst has three steps on average.
+    (beginning().boxed(), prop::collection::vec(bursts, 1..(length / 2).max(2)))
         .prop_map(move |(first, then)| {
             mounts.iter().cloned().chain(first).chain(then.into_iter().flatten()).collect()
         })

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use sss_common::Right;
+use sss_common::{Right, XattrMode};
 
 /// Who there is.
 pub const USERS: [&str; 3] = ["alice", "bob", "carol"];
@@ -12,6 +12,9 @@ pub const NAMES: [&str; 4] = ["a", "b", "a~", "d"];
 
 /// Where links lead: their lengths differ, and no step follows one.
 pub const TARGETS: [&str; 3] = ["a", "d/a", "../@bob/nowhere"];
+
+/// The names of other attributes. Four of the longest values fit a document, with five there is no room.
+pub const ATTRIBUTES: [&str; 5] = ["user.a", "user.b", "user.c", "user.d", "user.e"];
 
 /// A machine from which one user mounts: alice has two.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -262,6 +265,28 @@ pub enum Step {
         path: Path,
         integrity: bool,
     },
+    SetAttribute {
+        seat: Seat,
+        path: Path,
+        name: &'static str,
+        data: Data,
+        how: XattrMode,
+    },
+    GetAttribute {
+        seat: Seat,
+        path: Path,
+        name: &'static str,
+    },
+    RemoveAttribute {
+        seat: Seat,
+        path: Path,
+        name: &'static str,
+    },
+    /// `getfattr -d`: all that are listed, but no grants
+    Attributes {
+        seat: Seat,
+        path: Path,
+    },
     Grant {
         seat: Seat,
         path: Path,
@@ -326,6 +351,12 @@ impl fmt::Display for Step {
             Step::Flag { seat, path, integrity } => {
                 write!(f, "{seat}: flag {path} {}", if *integrity { "integrity" } else { "confidentiality" })
             }
+            Step::SetAttribute { seat, path, name, data, how } => {
+                write!(f, "{seat}: set {name} of {path} to {data}, {how:?}")
+            }
+            Step::GetAttribute { seat, path, name } => write!(f, "{seat}: get {name} of {path}"),
+            Step::RemoveAttribute { seat, path, name } => write!(f, "{seat}: remove {name} of {path}"),
+            Step::Attributes { seat, path } => write!(f, "{seat}: attributes of {path}"),
             Step::Grant { seat, path, to, right, end } => {
                 write!(f, "{seat}: grant {path} to {to} {right} {end:?}")
             }

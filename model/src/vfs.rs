@@ -13,7 +13,7 @@ use sss_fs_client::fs::xattr::SetMode;
 use sss_fs_client::fs::{Caller, Failure, Fs};
 use sss_fs_client::tree::ROOT;
 
-use crate::answer::{Answer, without_time};
+use crate::answer::{Answer, attribute_line, without_time};
 use crate::step::{End, Mode, Path, READ, REDIRECT, Seat, Step, USERS};
 
 /// An ordinary user of each machine.
@@ -173,6 +173,22 @@ impl Vfs {
                 let ino = self.walk_to_attributes(path).await?;
                 self.fs.setxattr(ino, "user.3s.flag", flag, SetMode::from_flags(0)).await?;
             }
+            Step::SetAttribute { path, name, data, how, .. } => {
+                let ino = self.walk_to_attributes(path).await?;
+                self.fs.setxattr(ino, name, &data.bytes(), SetMode(*how)).await?;
+            }
+            Step::GetAttribute { path, name, .. } => {
+                let attr = self.walk(path).await?;
+                if kind(&attr) == Kind::Symlink {
+                    return Err(errno(libc::ENODATA));
+                }
+                return Ok(Answer::Bytes(self.fs.getxattr(attr.ino, name).await?));
+            }
+            Step::RemoveAttribute { path, name, .. } => {
+                let ino = self.walk_to_attributes(path).await?;
+                self.fs.removexattr(ino, name).await?;
+            }
+            Step::Attributes { path, .. } => return self.attributes(path).await,
             Step::Grant { path, to, right, end, .. } => {
                 let text = match end {
                     End::In(seconds) => format!("{right},{seconds}s"),
@@ -328,6 +344,24 @@ impl Vfs {
         outcome?;
         names.sort();
         Ok(Answer::Lines(names))
+    }
+
+    async fn attributes(&self, path: &Path) -> Tried<Answer> {
+        let attr = self.walk(path).await?;
+        let names = self.fs.listxattr(attr.ino).await?;
+        let mut lines = Vec::new();
+        for name in String::from_utf8_lossy(&names).split_terminator('\0') {
+            if name.starts_with("user.3s.grant.") {
+                continue;
+            }
+            // The kernel gives no `user.*` attribute of a link out.
+            if kind(&attr) == Kind::Symlink {
+                return Err(errno(libc::ENODATA));
+            }
+            lines.push(attribute_line(name, &self.fs.getxattr(attr.ino, name).await?));
+        }
+        lines.sort();
+        Ok(Answer::Lines(lines))
     }
 
     async fn grants(&self, path: &Path) -> Tried<Answer> {

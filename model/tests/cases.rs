@@ -1,7 +1,7 @@
 #![allow(missing_docs, clippy::unwrap_used)]
 //! Sequences that were worth a test of their own: what the generated ones found once, and what they meet too seldom.
 
-use sss_common::Right;
+use sss_common::{Right, XattrMode};
 use sss_model::compare::{On, compare};
 use sss_model::step::*;
 
@@ -71,6 +71,19 @@ fn ln(seat: Seat, at: &str, target: &'static str) -> Step {
 
 fn readlink(seat: Seat, at: &str) -> Step {
     Step::Readlink { seat, path: path(at) }
+}
+
+fn set(seat: Seat, at: &str, name: usize, length: usize) -> Step {
+    let how = XattrMode::Any;
+    Step::SetAttribute { seat, path: path(at), name: ATTRIBUTES[name], data: data(7, length), how }
+}
+
+fn get(seat: Seat, at: &str, name: usize) -> Step {
+    Step::GetAttribute { seat, path: path(at), name: ATTRIBUTES[name] }
+}
+
+fn attributes(seat: Seat, at: &str) -> Step {
+    Step::Attributes { seat, path: path(at) }
 }
 
 fn failing(fault: Fault, step: Step) -> Step {
@@ -193,6 +206,42 @@ cases! {
         put(ALICE, "@alice/b", 2),
         mv(ALICE, "@alice/a", "@alice/a~"),
         Step::Rename { seat: ALICE, from: path("@alice/b"), to: path("@alice/a"), keep: true },
+    ];
+    /// 256 KiB together, names included.
+    attributes_have_their_limits: [
+        put(ALICE, "@alice/d/a", 1),
+        set(BOB, "@alice/d/a", 0, 65_537),
+        set(BOB, "@alice/d/a", 0, 65_536),
+        set(BOB, "@alice/d/a", 1, 65_536),
+        set(BOB, "@alice/d/a", 2, 65_536),
+        set(BOB, "@alice/d/a", 3, 65_536),
+        set(BOB, "@alice/d/a", 3, 65_536 - 24),
+        set(BOB, "@alice/d/a", 4, 0),
+        attributes(ALICE, "@alice/d/a"),
+    ];
+    /// A link lists none: the kernel would not give their values out.
+    a_link_lists_no_attributes: [
+        ln(ALICE, "@alice/d/a", "a"),
+        set(ALICE, "@alice/d/a", 0, 1),
+        attributes(ALICE, "@alice/d/a"),
+        attributes(BOB, "@alice/d/a"),
+    ];
+    /// Attributes are the document's under its name: a save by a rename keeps them, and a backup has none.
+    attributes_stay_with_their_document: [
+        put(ALICE, "@alice/d/a", 1),
+        put(ALICE, "@alice/d/b", 2),
+        set(BOB, "@alice/d/a", 0, 3),
+        set(ALICE, "@alice/d/b", 1, 4),
+        put(BOB, "@alice/d/a", 3),
+        mv(ALICE, "@alice/d/b", "@alice/d/a"),
+        attributes(BOB, "@alice/d/a"),
+        mv(ALICE, "@alice/d/a", "@alice/d/a~"),
+        attributes(BOB, "@alice/d/a~"),
+        put(ALICE, "@alice/d/a", 4),
+        attributes(BOB, "@alice/d/a"),
+        attributes(ALICE, "@alice/d/a~"),
+        mv(ALICE, "@alice/d/a", "@alice/b"),
+        get(ALICE, "@alice/b", 0),
     ];
     a_draft_of_a_closed_file_is_tried_again: [
         put(ALICE, "@alice/a", 1),

@@ -3,6 +3,7 @@
 //! Everything lies in plain tables, every question is answered by walking them. `policy` says who may do what, `server` what
 //! a server does when asked, `mounts` what a mount adds to that: handles, drafts, conflict copies; `steps` plays a step.
 
+mod attributes;
 mod mounts;
 mod paths;
 mod policy;
@@ -51,6 +52,8 @@ struct Node {
     version: u64,
     /// Of a link: where it leads.
     content: Rc<Vec<u8>>,
+    /// Other `user.*` attributes.
+    attributes: BTreeMap<&'static str, Vec<u8>>,
     /// In the order in which they were set.
     grants: Vec<Grant>,
 }
@@ -92,6 +95,7 @@ impl Model {
             integrity: None,
             version: 0,
             content: Rc::default(),
+            attributes: BTreeMap::new(),
             grants: Vec::new(),
         };
         Model {
@@ -168,9 +172,11 @@ impl Model {
 
     /// Whether a link stands there, for whomever.
     pub fn is_link(&self, path: &crate::step::Path) -> bool {
-        let down = |at, name: &&str| self.child(at, name);
-        let found = path.names.iter().try_fold(path.home, down);
-        found.is_some_and(|id| self.nodes[&id].kind == Kind::Symlink)
+        self.at(path).is_some_and(|id| self.nodes[&id].kind == Kind::Symlink)
+    }
+
+    fn at(&self, path: &crate::step::Path) -> Option<Id> {
+        path.names.iter().try_fold(path.home, |at, name| self.child(at, name))
     }
 
     /// What a lookup of each name says, in order: what `find` and `ls -l NAME` see of what no listing shows.

@@ -193,12 +193,6 @@ impl Model {
         Ok(Answer::Done)
     }
 
-    /// A link can have no `user.*` attributes, on any Linux file system.
-    fn walk_to_attributes(&mut self, seat: Seat, path: &Path) -> Refused<super::Id> {
-        let id = self.walk(seat, path)?;
-        if self.nodes[&id].kind == Kind::Symlink { Err(libc::EPERM) } else { Ok(id) }
-    }
-
     pub(super) fn grant(
         &mut self,
         seat: Seat,

@@ -1,5 +1,6 @@
 //! What a server does when it is asked. The user and the session are the caller's.
 
+use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use sss_common::{Kind, Name, Right};
@@ -44,6 +45,7 @@ impl Model {
             integrity,
             version: 0,
             content: Rc::default(),
+            attributes: BTreeMap::new(),
             grants: Vec::new(),
         };
         self.nodes.insert(id, node);

@@ -197,6 +197,12 @@ impl Model {
             Step::List { path, .. } => is(self.list(seat, path)),
             Step::Chmod { path, mode, .. } => is(self.chmod(seat, path, *mode)),
             Step::Flag { path, integrity, .. } => is(self.flag(seat, path, *integrity)),
+            Step::SetAttribute { path, name, data, how, .. } => {
+                is(self.set_attribute(seat, path, name, data.bytes(), *how))
+            }
+            Step::GetAttribute { path, name, .. } => is(self.attribute(seat, path, name)),
+            Step::RemoveAttribute { path, name, .. } => is(self.remove_attribute(seat, path, name)),
+            Step::Attributes { path, .. } => is(self.attributes(seat, path)),
             Step::Grant { path, to, right, end, .. } => is(self.grant(seat, path, *to, *right, *end)),
             Step::Revoke { path, to, .. } => is(self.take_back(seat, path, *to)),
             Step::Grants { path, .. } => is(self.grants(seat, path)),
@@ -239,6 +245,10 @@ pub(crate) fn seat_of(step: &Step) -> Option<Seat> {
         | Step::List { seat, .. }
         | Step::Chmod { seat, .. }
         | Step::Flag { seat, .. }
+        | Step::SetAttribute { seat, .. }
+        | Step::GetAttribute { seat, .. }
+        | Step::RemoveAttribute { seat, .. }
+        | Step::Attributes { seat, .. }
         | Step::Grant { seat, .. }
         | Step::Revoke { seat, .. }
         | Step::Grants { seat, .. } => Some(*seat),

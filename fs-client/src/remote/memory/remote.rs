@@ -6,6 +6,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use futures::stream::BoxStream;
 use futures::{StreamExt, stream};
+use sss_common::limits::XATTR_TOTAL_MAX;
 use sss_common::{When, XattrMode};
 
 use super::body::apply;
@@ -207,8 +208,15 @@ impl Calls for MemoryRemote {
         match (request.mode, xattrs.contains_key(&request.xattr.name)) {
             (XattrMode::Create, true) => return refuse(Code::Exists, "the attribute is there"),
             (XattrMode::Replace, false) => return refuse(Code::NotFound, "no such attribute"),
-            _ => xattrs.insert(request.xattr.name, request.xattr.value),
-        };
+            _ => {}
+        }
+        let Xattr { name, value } = request.xattr;
+        let others = xattrs.iter().filter(|(other, _)| **other != name);
+        let others: usize = others.map(|(other, value)| other.len() + value.0.len()).sum();
+        if others + name.len() + value.0.len() > XATTR_TOTAL_MAX {
+            return refuse(Code::TooLarge, "the attributes are too large");
+        }
+        xattrs.insert(name, value);
         Ok(Empty {})
     }
 
