@@ -20,6 +20,8 @@ pub enum Answer {
         /// In bytes; 0 for folders.
         size: u64,
     },
+    /// A time in milliseconds since the Unix epoch.
+    Time(i64),
     /// An errno.
     Failed(i32),
     /// There was nothing to do it with: no mount at the seat, no such handle.
@@ -37,6 +39,7 @@ impl fmt::Debug for Answer {
             Answer::Lines(lines) => write!(f, "{lines:?}"),
             Answer::File { kind: Kind::Folder, .. } => f.write_str("a folder"),
             Answer::File { kind, size } => write!(f, "a {} of {size} bytes", word(*kind)),
+            Answer::Time(time) => write!(f, "{time} ms"),
             Answer::Failed(errno) => write!(f, "{}", std::io::Error::from_raw_os_error(*errno)),
             Answer::Skipped => f.write_str("skipped"),
         }
@@ -80,6 +83,8 @@ pub struct Shown {
     pub size: u64,
     /// Stored permission bits; not of conflict copies.
     pub mode: u32,
+    /// When it changed last, in milliseconds since the Unix epoch.
+    pub time: i64,
     /// Which version.
     pub version: u64,
     /// Whose.
@@ -94,11 +99,11 @@ pub struct Shown {
 
 impl fmt::Debug for Shown {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Shown { path, kind, size, mode, version, owner, author, flag, right } = self;
+        let Shown { path, kind, size, mode, time, version, owner, author, flag, right } = self;
         let kind = word(*kind);
         write!(
             f,
-            "{path}: {kind} {size} bytes, {mode:o}, v{version}, of {owner}, by {author:?}, {flag:?}, {right}"
+            "{path}: {kind} {size} bytes, {mode:o}, {time} ms, v{version}, of {owner}, by {author:?}, {flag:?}, {right}"
         )
     }
 }

@@ -17,7 +17,7 @@ use crate::reference::Model;
 use crate::site::Site;
 use crate::step::{Fault, NAMES, Path, Seat, Step, USERS, readable};
 
-/// When every sequence begins.
+/// When every sequence begins, by the clock of the server and of all machines.
 const START: Timestamp = Timestamp(1_795_359_845_000);
 
 /// Where a sequence went apart.
@@ -313,6 +313,7 @@ fn shown(path: String, attr: &Attr) -> Shown {
         kind: attr.kind,
         size: attr.size,
         mode: if copy { 0 } else { attr.mode },
+        time: attr.mtime_ns.div_euclid(1_000_000),
         version: attr.version.0,
         owner: attr.owner.to_string(),
         author: attr.author.as_ref().map(ToString::to_string),

@@ -2,10 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
-use sss_common::clock::monotonic;
+use sss_common::clock::{ManualClock, monotonic};
 use sss_common::wire::fs::HomeRequest;
+use sss_common::{Clock, Timestamp};
 use sss_fs_client::fs::{Fs, MountOptions};
 use sss_fs_client::remote::{Remote, RemoteError};
 use sss_fs_client::tree::ROOT;
@@ -24,7 +26,24 @@ const PATIENCE: Duration = Duration::from_secs(20);
 pub struct Driver<S> {
     /// The server.
     pub site: S,
+    clock: Arc<Ticking>,
     mounts: BTreeMap<Seat, Mounted>,
+}
+
+/// The machines' clock: the server's, and no nanosecond twice.
+struct Ticking {
+    clock: Arc<ManualClock>,
+    ticks: AtomicI64,
+}
+
+impl Clock for Ticking {
+    fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    fn now_ns(&self) -> i64 {
+        self.clock.now_ns() + self.ticks.fetch_add(1, Ordering::Relaxed)
+    }
 }
 
 /// One mount.
@@ -39,7 +58,8 @@ pub struct Mounted {
 impl<S: Site> Driver<S> {
     /// Nobody is logged in yet.
     pub fn new(site: S) -> Self {
-        Driver { site, mounts: BTreeMap::new() }
+        let clock = Arc::new(Ticking { clock: site.clock().clone(), ticks: AtomicI64::new(0) });
+        Driver { site, clock, mounts: BTreeMap::new() }
     }
 
     /// The mount at a seat.
@@ -109,7 +129,8 @@ impl<S: Site> Driver<S> {
     async fn mount(&mut self, seat: Seat) -> Tried<Answer> {
         self.mounts.remove(&seat);
         let remote = self.site.log_in(seat).await?;
-        let options = MountOptions { machine: seat.machine().parse().ok(), ..MountOptions::default() };
+        let (machine, clock) = (seat.machine().parse().ok(), self.clock.clone());
+        let options = MountOptions { machine, clock, ..MountOptions::default() };
         let fs = Fs::new(remote.clone(), options, Handle::current());
         fs.start().await?;
         self.mounts.insert(seat, Mounted { fs, remote, handles: BTreeMap::new() });

@@ -128,11 +128,13 @@ fn work() -> BoxedStrategy<Vec<Step>> {
     let begun = (seat(), handle(), path(), mode(), any::<bool>());
     let work = begun.prop_flat_map(|(seat, handle, path, mode, close)| {
         let put = (self::seat(), data());
-        let same = path.clone();
+        let (same, there) = (path.clone(), path.clone());
         let between = prop_oneof![
             6 => with_handle(Just((seat, handle)).boxed()),
             2 => put.prop_map(move |(seat, data)| Step::Put { seat, path: same.clone(), data }),
             1 => Just(Step::Maintain),
+            1 => (self::seat(), Just(there), select(TIMES.to_vec()))
+                .prop_map(|(seat, path, time)| Step::Touch { seat, path, time }),
             2 => step(),
         ];
         let open = Step::Open { seat, handle, path, mode };
@@ -144,16 +146,23 @@ fn work() -> BoxedStrategy<Vec<Step>> {
     work.boxed()
 }
 
-/// What becomes of one name: something is put there, and everybody does something with it.
+/// What becomes of one name: something is put there, often where others may go, and everybody does something with it.
 fn life() -> BoxedStrategy<Vec<Step>> {
-    let begun = (self::seat(), busy_path(), data(), select(TARGETS.to_vec()), prop::bool::weighted(0.4));
-    let life = begun.prop_flat_map(|(seat, path, data, target, is_link)| {
+    let shared = prop::option::weighted(0.6, (to(), right(), any::<bool>()));
+    let begun = (busy_path(), data(), select(TARGETS.to_vec()), prop::bool::weighted(0.4), shared);
+    let life = begun.prop_flat_map(|(path, data, target, is_link, shared)| {
+        let seat = if path.home == 0 { Seat(0) } else { Seat(2) };
         let first = match is_link {
             true => Step::Symlink { seat, path: path.clone(), target },
             false => Step::Put { seat, path: path.clone(), data },
         };
+        let shared = shared.map(|(to, right, above)| {
+            let above = if above { path.split().map(|(folder, _)| folder) } else { None };
+            let path = above.unwrap_or_else(|| path.clone());
+            Step::Grant { seat, path, to, right, end: End::In(3600) }
+        });
         prop::collection::vec(happens_to(path), 3..9)
-            .prop_map(move |then| std::iter::once(first.clone()).chain(then).collect())
+            .prop_map(move |then| std::iter::once(first.clone()).chain(shared.clone()).chain(then).collect())
     });
     life.boxed()
 }
@@ -164,33 +173,45 @@ fn busy_path() -> impl Strategy<Value = Path> {
     (prop_oneof![5 => Just(0), 1 => Just(1)], names).prop_map(|(home, names)| Path { home, names })
 }
 
+/// Who has something to do with a name in alice's home.
+fn guest() -> impl Strategy<Value = Seat> {
+    prop_oneof![8 => Just(Seat(0)), 1 => Just(Seat(1)), 8 => Just(Seat(2)), 2 => Just(Seat(3))]
+}
+
 fn happens_to(path: Path) -> BoxedStrategy<Step> {
     let at = move || Just(path.clone());
     let link = prop_oneof![
-        2 => (seat(), at()).prop_map(|(seat, path)| Step::Readlink { seat, path }),
-        1 => (seat(), at(), select(TARGETS.to_vec()))
+        2 => (guest(), at()).prop_map(|(seat, path)| Step::Readlink { seat, path }),
+        1 => (guest(), at(), select(TARGETS.to_vec()))
             .prop_map(|(seat, path, target)| Step::Symlink { seat, path, target }),
     ];
     let names = prop_oneof![
-        2 => (seat(), at(), busy_path()).prop_map(|(seat, from, to)| Step::Rename { seat, from, to, keep: false }),
-        2 => (seat(), busy_path(), at()).prop_map(|(seat, from, to)| Step::Rename { seat, from, to, keep: false }),
-        1 => (seat(), at()).prop_map(|(seat, path)| Step::Unlink { seat, path }),
-        1 => (seat(), at(), data()).prop_map(|(seat, path, data)| Step::Put { seat, path, data }),
+        2 => (guest(), at(), busy_path()).prop_map(|(seat, from, to)| Step::Rename { seat, from, to, keep: false }),
+        2 => (guest(), busy_path(), at()).prop_map(|(seat, from, to)| Step::Rename { seat, from, to, keep: false }),
+        1 => (guest(), at()).prop_map(|(seat, path)| Step::Unlink { seat, path }),
+        1 => (guest(), at(), data()).prop_map(|(seat, path, data)| Step::Put { seat, path, data }),
     ];
-    prop_oneof![3 => link, 4 => names, 5 => attributes(at().boxed())].boxed()
+    let times = prop_oneof![
+        3 => (guest(), at(), select(TIMES.to_vec())).prop_map(|(seat, path, time)| Step::Touch { seat, path, time }),
+        2 => (guest(), at()).prop_map(|(seat, path)| Step::Time { seat, path }),
+        1 => (guest(), at(), any::<bool>())
+            .prop_map(|(seat, path, integrity)| Step::Flag { seat, path, integrity }),
+        1 => Just(Step::Wait(4)),
+    ];
+    prop_oneof![3 => link, 4 => names, 5 => attributes(at().boxed()), 4 => times].boxed()
 }
 
 fn attributes(path: BoxedStrategy<Path>) -> BoxedStrategy<Step> {
     let how = select(vec![XattrMode::Any, XattrMode::Any, XattrMode::Create, XattrMode::Replace]);
     let attributes = prop_oneof![
-        4 => (seat(), path.clone(), attribute(), value(), how).prop_map(
+        4 => (guest(), path.clone(), attribute(), value(), how).prop_map(
             |(seat, path, name, data, how)| Step::SetAttribute { seat, path, name, data, how }
         ),
-        2 => (seat(), path.clone(), attribute())
+        2 => (guest(), path.clone(), attribute())
             .prop_map(|(seat, path, name)| Step::GetAttribute { seat, path, name }),
-        1 => (seat(), path.clone(), attribute())
+        1 => (guest(), path.clone(), attribute())
             .prop_map(|(seat, path, name)| Step::RemoveAttribute { seat, path, name }),
-        2 => (seat(), path).prop_map(|(seat, path)| Step::Attributes { seat, path }),
+        2 => (guest(), path).prop_map(|(seat, path)| Step::Attributes { seat, path }),
     ];
     attributes.boxed()
 }
@@ -209,6 +230,9 @@ fn step() -> BoxedStrategy<Step> {
         1 => (seat(), path()).prop_map(|(seat, path)| Step::Readlink { seat, path }),
         1 => (seat(), path_or_home()).prop_map(|(seat, path)| Step::Stat { seat, path }),
         1 => (seat(), path_or_home()).prop_map(|(seat, path)| Step::List { seat, path }),
+        2 => (seat(), path_or_home(), select(TIMES.to_vec()))
+            .prop_map(|(seat, path, time)| Step::Touch { seat, path, time }),
+        2 => (seat(), path_or_home()).prop_map(|(seat, path)| Step::Time { seat, path }),
         1 => (seat(), path(), select(vec![0o644u32, 0o600, 0o400, 0o200]))
             .prop_map(|(seat, path, mode)| Step::Chmod { seat, path, mode }),
     ];

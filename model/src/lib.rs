@@ -13,7 +13,9 @@
 //! | where | what | why |
 //! |---|---|---|
 //! | conflict copies | the time and number in the name; permission bits and flag | the name has the client's own clock; the copy takes what the draft knew of its document, or the folder's flag |
-//! | times | not compared | an mtime is the client's clock at the last write |
+//! | times | compared to the millisecond | no two writes have the same nanosecond: that tells them apart |
+//! | the time of what is open at an older version | not compared | the mount shows the time that it saw last |
+//! | the time of a version whose check-in was in doubt, once somebody else has set it | the sequence ends where it is set | by it the mount knows its own version again |
 //! | `read`, a document that this mount deleted | its bytes or ESTALE | what is here may be read on; what is not is gone |
 //! | `read`, an owner's document, deleted by somebody else, or the owner logged out | its bytes or the refusal | what an owner has read is in the owner's memory; no right of anybody ended |
 //! | `stat`, a document that is visible and on which no right is live | not its size | the mount shows the size that it saw while there was a right |

@@ -27,7 +27,7 @@ impl Memory {
 }
 
 impl Site for Memory {
-    fn clock(&self) -> &ManualClock {
+    fn clock(&self) -> &Arc<ManualClock> {
         &self.clock
     }
 

@@ -122,7 +122,7 @@ impl Drop for Real {
 }
 
 impl Site for Real {
-    fn clock(&self) -> &ManualClock {
+    fn clock(&self) -> &Arc<ManualClock> {
         &self.clock
     }
 

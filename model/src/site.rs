@@ -11,7 +11,7 @@ use crate::step::{Fault, Seat};
 #[allow(async_fn_in_trait)] // nothing here is spawned
 pub trait Site {
     /// Its clock.
-    fn clock(&self) -> &ManualClock;
+    fn clock(&self) -> &Arc<ManualClock>;
     /// A new session for the user of a seat; it ends the user's earlier one.
     async fn log_in(&self, seat: Seat) -> Result<Arc<dyn Remote>, RemoteError>;
     /// Stops it and starts it anew on the same data.

@@ -16,6 +16,9 @@ pub const TARGETS: [&str; 3] = ["a", "d/a", "../@bob/nowhere"];
 /// The names of other attributes. Four of the longest values fit a document, with five there is no room.
 pub const ATTRIBUTES: [&str; 5] = ["user.a", "user.b", "user.c", "user.d", "user.e"];
 
+/// Modification times that programs set, in milliseconds since the Unix epoch: few, so that documents have the same.
+pub const TIMES: [i64; 3] = [-86_400_000, 0, 1_000_000_000_000];
+
 /// A machine from which one user mounts: alice has two.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Seat(pub usize);
@@ -260,6 +263,17 @@ pub enum Step {
         path: Path,
         mode: u32,
     },
+    /// `touch -d time path`
+    Touch {
+        seat: Seat,
+        path: Path,
+        time: i64,
+    },
+    /// When it changed last
+    Time {
+        seat: Seat,
+        path: Path,
+    },
     Flag {
         seat: Seat,
         path: Path,
@@ -348,6 +362,8 @@ impl fmt::Display for Step {
             Step::Stat { seat, path } => write!(f, "{seat}: stat {path}"),
             Step::List { seat, path } => write!(f, "{seat}: ls {path}"),
             Step::Chmod { seat, path, mode } => write!(f, "{seat}: chmod {mode:o} {path}"),
+            Step::Touch { seat, path, time } => write!(f, "{seat}: touch {path}, {time} ms"),
+            Step::Time { seat, path } => write!(f, "{seat}: time of {path}"),
             Step::Flag { seat, path, integrity } => {
                 write!(f, "{seat}: flag {path} {}", if *integrity { "integrity" } else { "confidentiality" })
             }

@@ -2,6 +2,7 @@
 
 use std::ffi::OsStr;
 use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use fuser::{Errno, FileAttr, FileHandle, FileType, INodeNo, RenameFlags};
@@ -45,6 +46,18 @@ fn kind(attr: &FileAttr) -> Kind {
         FileType::Directory => Kind::Folder,
         FileType::Symlink => Kind::Symlink,
         _ => Kind::File,
+    }
+}
+
+fn moment(millis: i64) -> SystemTime {
+    let away = Duration::from_millis(millis.unsigned_abs());
+    if millis < 0 { UNIX_EPOCH - away } else { UNIX_EPOCH + away }
+}
+
+fn millis(moment: SystemTime) -> i64 {
+    match moment.duration_since(UNIX_EPOCH) {
+        Ok(since) => i64::try_from(since.as_millis()).unwrap_or(i64::MAX),
+        Err(before) => -i64::try_from(before.duration().as_nanos().div_ceil(1_000_000)).unwrap_or(i64::MAX),
     }
 }
 
@@ -167,6 +180,15 @@ impl Vfs {
                     return Err(errno(libc::ENOTSUP));
                 }
                 self.fs.setattr(CALLER, attr.ino, None, changes).await?;
+            }
+            Step::Touch { path, time, .. } => {
+                let changes = Changes { mtime: Some(moment(*time)), ..Changes::default() };
+                let ino = self.walk(path).await?.ino;
+                self.fs.setattr(CALLER, ino, None, changes).await?;
+            }
+            Step::Time { path, .. } => {
+                let ino = self.walk(path).await?.ino;
+                return Ok(Answer::Time(millis(self.fs.getattr(ino).await?.mtime)));
             }
             Step::Flag { path, integrity, .. } => {
                 let flag: &[u8] = if *integrity { b"integrity" } else { b"confidentiality" };

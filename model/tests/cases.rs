@@ -86,6 +86,14 @@ fn attributes(seat: Seat, at: &str) -> Step {
     Step::Attributes { seat, path: path(at) }
 }
 
+fn touch(seat: Seat, at: &str, time: usize) -> Step {
+    Step::Touch { seat, path: path(at), time: TIMES[time] }
+}
+
+fn time(seat: Seat, at: &str) -> Step {
+    Step::Time { seat, path: path(at) }
+}
+
 fn failing(fault: Fault, step: Step) -> Step {
     Step::Failing(fault, Box::new(step))
 }
@@ -242,6 +250,72 @@ cases! {
         attributes(ALICE, "@alice/d/a~"),
         mv(ALICE, "@alice/d/a", "@alice/b"),
         get(ALICE, "@alice/b", 0),
+    ];
+    /// A document's time is that of its last write, or the one that it was told; it goes with the content.
+    times_go_with_the_content: [
+        put(ALICE, "@alice/d/a", 1),
+        put(ALICE, "@alice/d/b", 2),
+        Step::Wait(5),
+        put(BOB, "@alice/d/a", 3),
+        time(ALICE, "@alice/d/a"),
+        touch(BOB, "@alice/d/b", 0),
+        mv(ALICE, "@alice/d/b", "@alice/d/a"),
+        time(BOB, "@alice/d/a"),
+        Step::Wait(5),
+        open(BOB, "@alice/d/a", RW),
+        write(BOB, 0, 4),
+        time(BOB, "@alice/d/a"),
+        touch(BOB, "@alice/d/a", 2),
+        time(ALICE, "@alice/d/a"),
+        Step::Wait(5),
+        close(BOB),
+        time(ALICE, "@alice/d/a"),
+        Step::Flag { seat: ALICE, path: path("@alice/d/a"), integrity: true },
+        time(BOB, "@alice/d/a"),
+    ];
+    /// A folder changes with its entries, and with those that come and go by a save.
+    a_folders_time_is_that_of_its_entries: [
+        Step::Wait(1),
+        put(BOB, "@alice/d/a", 1),
+        time(ALICE, "@alice/d"),
+        Step::Wait(1),
+        put(BOB, "@alice/d/a", 2),
+        time(ALICE, "@alice/d"),
+        mv(ALICE, "@alice/d/a", "@alice/d/a~"),
+        Step::Wait(1),
+        put(ALICE, "@alice/d/a", 3),
+        time(BOB, "@alice/d"),
+        Step::Wait(1),
+        put(ALICE, "@alice/b", 3),
+        Step::Wait(1),
+        mv(ALICE, "@alice/d/a", "@alice/b"),
+        time(BOB, "@alice/d"),
+        Step::Wait(1),
+        Step::Unlink { seat: ALICE, path: path("@alice/d/a~") },
+        time(BOB, "@alice/d"),
+        touch(BOB, "@alice/d", 1),
+        time(ALICE, "@alice/d"),
+    ];
+    /// A new flag is the own mount's own version, also where somebody else has set the time since it was opened.
+    a_flag_on_what_somebody_else_has_touched: [
+        put(ALICE, "@alice/d/a", 1),
+        open(ALICE, "@alice/d/a", RW),
+        touch(BOB, "@alice/d/a", 0),
+        Step::Flag { seat: ALICE, path: path("@alice/d/a"), integrity: true },
+        write(ALICE, 0, 2),
+        close(ALICE),
+    ];
+    /// A backup that has the size and time of an older version is not that version.
+    a_backup_of_the_same_size_and_time: [
+        put(ALICE, "@alice/d/a", 1),
+        touch(ALICE, "@alice/d/a", 0),
+        open(ALICE, "@alice/d/a", READ),
+        mv(ALICE, "@alice/d/a", "@alice/d/a~"),
+        put(BOB, "@alice/d/a~", 2),
+        touch(BOB, "@alice/d/a~", 0),
+        put(ALICE, "@alice/d/a", 3),
+        read(ALICE),
+        close(ALICE),
     ];
     a_draft_of_a_closed_file_is_tried_again: [
         put(ALICE, "@alice/a", 1),

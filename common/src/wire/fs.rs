@@ -134,8 +134,10 @@ pub struct CreateRequest {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Swapped {
-    /// The backup's new node, whose content is the old document's.
+    /// The backup's new node.
     pub backup: Attr,
+    /// The old document's version whose content the backup has.
+    pub content_of: Pin,
     /// The folder in which the backup stands.
     pub folder: NodeId,
     /// The backup's name.
@@ -242,6 +244,8 @@ pub struct RenameResponse {
     /// The document under the new name. When it replaced a document, that document (its grants, flag, owner
     /// and history) with a new version that has the renamed one's content; the renamed node is gone.
     pub attr: Attr,
+    /// The renamed node's version whose content it has.
+    pub content_of: Pin,
     /// Whether the editors' rule was applied.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub swapped: Option<Swapped>,

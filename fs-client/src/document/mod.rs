@@ -186,11 +186,19 @@ impl Document {
         }
     }
 
-    /// The name now belongs to this node and version, after an own rename or with a new flag. False, and
-    /// nothing changes, when it may have other content than the base here.
-    pub fn rebind(&self, attr: &Attr) -> bool {
+    /// Somebody was told of the document: its time may have been set since.
+    pub fn adopt_time(&self, attr: &Attr) {
         let mut state = self.state();
-        if !is_same_content(&state.attr, attr) {
+        if (state.attr.node, state.attr.version) == (attr.node, attr.version) {
+            state.attr.mtime_ns = attr.mtime_ns;
+        }
+    }
+
+    /// The name now belongs to this node and version, after an own rename or with a new flag. False, and
+    /// nothing changes, when it may have other content than the base here, as `same` says of that.
+    pub fn rebind(&self, attr: &Attr, same: impl Fn(&Attr) -> bool) -> bool {
+        let mut state = self.state();
+        if !same(&state.attr) {
             return false;
         }
         let before = state.base();
@@ -314,9 +322,9 @@ impl Document {
     }
 }
 
-/// Whether two versions have the same content for certain: they are one, or one is a copy of the other,
+/// Whether two versions of a document have the same content: they are one, or one is the other under another flag,
 /// which keeps the size and the nanosecond.
 pub fn is_same_content(one: &Attr, other: &Attr) -> bool {
-    let is_one = one.node == other.node && (one.kind != Kind::File || one.version == other.version);
-    is_one || (one.size == other.size && one.mtime_ns == other.mtime_ns)
+    let is_one = one.kind != Kind::File || one.version == other.version;
+    one.node == other.node && (is_one || (one.size == other.size && one.mtime_ns == other.mtime_ns))
 }

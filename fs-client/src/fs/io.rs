@@ -319,13 +319,26 @@ impl Fs {
         }
     }
 
-    /// An own rename, flag or swap made `attr` what an inode shows. Whoever was faster may have made it
-    /// something else: then the document gets a new inode, and what is open stays on its pinned version.
-    pub(super) fn rebind(&self, ino: INodeNo, attr: Attr) {
+    /// An own rename or swap gave the content of a version to what `attr` says, and the name to it. Whoever was
+    /// faster may have made the inode's document something else before: then the document gets a new inode, and
+    /// what is open stays on its pinned version.
+    pub(super) fn rebind(&self, ino: INodeNo, attr: Attr, content_of: Pin) {
+        self.bind_to(ino, attr, |shown| {
+            shown.node == content_of.node && (shown.kind != Kind::File || shown.version == content_of.version)
+        });
+    }
+
+    /// An own flag made `attr` what an inode shows, unless somebody else was faster.
+    pub(super) fn reflagged(&self, ino: INodeNo, attr: Attr) {
+        let made = attr.clone();
+        self.bind_to(ino, attr, |shown| is_same_content(shown, &made));
+    }
+
+    fn bind_to(&self, ino: INodeNo, attr: Attr, same: impl Fn(&Attr) -> bool) {
         let mut tree = self.tree.lock();
         let same = match self.document(ino) {
-            Some(document) => document.rebind(&attr),
-            None => tree.inode(ino).is_some_and(|inode| is_same_content(&inode.attr, &attr)),
+            Some(document) => document.rebind(&attr, same),
+            None => tree.inode(ino).is_some_and(|inode| same(&inode.attr)),
         };
         match same {
             true => tree.rebind(ino, attr),

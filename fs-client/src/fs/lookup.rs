@@ -71,7 +71,11 @@ impl Fs {
 
     /// The server says that `attr` stands under a name; counts one lookup.
     pub(super) fn seen(&self, parent: INodeNo, name: Name, attr: Attr) -> INodeNo {
-        self.tree.lock().seen(Some((parent, name)), attr, |ino| self.is_busy(ino))
+        let ino = self.tree.lock().seen(Some((parent, name)), attr.clone(), |ino| self.is_busy(ino));
+        if let Some(document) = self.document(ino) {
+            document.adopt_time(&attr);
+        }
+        ino
     }
 
     fn vanished(&self, parent: INodeNo, name: &Name) {

@@ -154,7 +154,7 @@ impl Fs {
             tree.current_folder(swapped.folder).and_then(|folder| tree.child(folder, &swapped.name))
         };
         if let Some(ino) = backup {
-            self.rebind(ino, swapped.backup);
+            self.rebind(ino, swapped.backup, swapped.content_of);
         }
     }
 
@@ -241,7 +241,7 @@ impl Fs {
         };
         let (source, _) = self.tree.lock().renamed((parent, &name), (new_parent, new));
         if let Some(source) = source {
-            self.rebind(source, renamed.attr);
+            self.rebind(source, renamed.attr, renamed.content_of);
         }
         if let Some(swapped) = renamed.swapped {
             self.swap(swapped);

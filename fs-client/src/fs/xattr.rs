@@ -282,7 +282,7 @@ impl Fs {
     /// A new version with the same content: the inode moves along unless someone else was there too.
     async fn protect(&self, ino: INodeNo, node: NodeId, flag: Flag) -> remote::Result<()> {
         let attr = self.remote.setflag(SetFlagRequest { node, flag }).await?;
-        self.rebind(ino, attr);
+        self.reflagged(ino, attr);
         Ok(())
     }
 

@@ -49,6 +49,8 @@ struct Node {
     author: Option<usize>,
     mode: u32,
     integrity: Option<bool>,
+    /// When content or entries changed last, in milliseconds.
+    time: i64,
     version: u64,
     /// Of a link: where it leads.
     content: Rc<Vec<u8>>,
@@ -93,6 +95,7 @@ impl Model {
             author: None,
             mode: 0o700,
             integrity: None,
+            time: now,
             version: 0,
             content: Rc::default(),
             attributes: BTreeMap::new(),
@@ -162,6 +165,7 @@ impl Model {
             kind: node.kind,
             size: if told { node.content.len() as u64 } else { 0 },
             mode: if copy { 0 } else { node.mode },
+            time: if told { node.time } else { 0 },
             version: if told { node.version } else { 0 },
             owner: USERS[node.owner].into(),
             author: node.author.filter(|_| told).map(|author| USERS[author].into()),

@@ -48,6 +48,8 @@ pub(super) struct Doc {
     /// What is dirty was committed, and the answer was lost: the next check-in finds that out.
     in_doubt: bool,
     pub(super) mode: Option<u32>,
+    /// When the draft changed last, unless it was told another time.
+    pub(super) time: i64,
     /// Its draft was refused for good: every `close` says so from then on.
     lost: Option<i32>,
     /// This mount deleted it.
@@ -78,20 +80,34 @@ impl Doc {
         self.retired
     }
 
-    pub(super) fn resize(&mut self, size: usize) {
-        self.content.resize(size, 0);
-        self.written.resize(size, true);
-        (self.dirty, self.in_doubt) = (true, false);
+    pub(super) fn base_is(&self, version: u64) -> bool {
+        self.base == version
     }
 
-    pub(super) fn write(&mut self, at: usize, bytes: &[u8]) {
+    /// Whether it is this version that the server may or may not have.
+    pub(super) fn doubts(&self, id: Id, version: u64) -> bool {
+        self.in_doubt && self.node == id && self.base == version
+    }
+
+    /// Takes something into the draft.
+    pub(super) fn change(&mut self, time: i64) {
+        (self.dirty, self.in_doubt, self.time) = (true, false, time);
+    }
+
+    pub(super) fn resize(&mut self, size: usize, now: i64) {
+        self.content.resize(size, 0);
+        self.written.resize(size, true);
+        self.change(now);
+    }
+
+    pub(super) fn write(&mut self, at: usize, bytes: &[u8], now: i64) {
         let end = at + bytes.len();
         if self.content.len() < end {
-            self.resize(end);
+            self.resize(end, now);
         }
         self.content[at..end].copy_from_slice(bytes);
         self.written[at..end].fill(true);
-        (self.dirty, self.in_doubt) = (true, false);
+        self.change(now);
     }
 }
 
@@ -168,8 +184,9 @@ impl Model {
         });
         self.saw(seat, id, place.clone());
         let doc = self.join(seat, id, place, false);
+        let now = self.now;
         if let Some(doc) = self.mount(seat).docs.get_mut(&doc) {
-            doc.resize(0);
+            doc.resize(0, now);
         }
         Ok(Handle { doc, mode, untouched })
     }
@@ -193,10 +210,11 @@ impl Model {
         }
         let place = self.nodes[&id].place.clone().unwrap_or((id, String::new()));
         let at = self.join(seat, id, place, true);
+        let now = self.now;
         if let Some(doc) =
             self.mount(seat).docs.get_mut(&at).filter(|doc| mode.truncate && !doc.content.is_empty())
         {
-            doc.resize(0);
+            doc.resize(0, now);
         }
         Ok(Handle { doc: at, mode, untouched: false })
     }
@@ -221,6 +239,7 @@ impl Model {
             dirty: false,
             in_doubt: false,
             mode: None,
+            time: 0,
             lost: None,
             unlinked: false,
             retired: false,
@@ -261,7 +280,7 @@ impl Model {
             return Ok(());
         }
         let before = self.nodes[&doc.node].version;
-        let committed = self.commit(user, doc.node, Rc::new(doc.content.clone()), None);
+        let committed = self.commit(user, doc.node, Rc::new(doc.content.clone()), doc.time, None);
         let owned = self.owns(doc.node, user);
         let Some(node) = self.nodes.get_mut(&doc.node) else { return Ok(()) };
         // Also a version whose answer was lost is the draft's own, and the next `close` finds that out.
@@ -303,7 +322,7 @@ impl Model {
             made => made,
         };
         let kept = made.and_then(|(copy, _)| {
-            self.commit(user, copy, Rc::new(content), None).inspect_err(|_| {
+            self.commit(user, copy, Rc::new(content), doc.time, None).inspect_err(|_| {
                 self.nodes.remove(&copy);
             })
         });

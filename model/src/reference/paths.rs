@@ -26,8 +26,9 @@ impl Model {
 
     pub(super) fn put(&mut self, seat: Seat, path: &Path, bytes: &[u8]) -> Refused<Answer> {
         let handle = self.open(seat, path, REDIRECT)?;
+        let now = self.now;
         if let Some(doc) = self.mount(seat).docs.get_mut(&handle.doc) {
-            doc.write(0, bytes);
+            doc.write(0, bytes, now);
         }
         self.close(seat, &handle).map(|()| Answer::Done)
     }
@@ -37,12 +38,12 @@ impl Model {
         let id = self.walk(seat, path)?;
         let mode = Mode { truncate: false, create: false, ..REDIRECT };
         let handle = self.check_out(seat, id, mode)?;
-        let at = handle.doc;
+        let (at, now) = (handle.doc, self.now);
         let mount = self.mount(seat);
         let alone = !mount.handles.values().any(|other| other.doc == at);
         let before = mount.docs.get(&at).cloned();
         if let Some(doc) = mount.docs.get_mut(&at) {
-            doc.resize(size);
+            doc.resize(size, now);
         }
         let answer = self.check_in(seat, at);
         if let Some(before) = before.filter(|before| answer.is_err() && alone && !before.dirty) {
@@ -162,6 +163,7 @@ impl Model {
         }
         if let Some(doc) = self.mount(seat).current(id).find(|doc| doc.dirty && doc.owned) {
             doc.mode = Some(mode);
+            doc.change(doc.time);
             return Ok(Answer::Done);
         }
         self.decide(id, seat.user(), Want::Own)?;
@@ -171,17 +173,48 @@ impl Model {
         Ok(Answer::Done)
     }
 
+    /// A draft takes the time along; else it is the server's to set.
+    pub(super) fn touch(&mut self, seat: Seat, path: &Path, time: i64) -> Refused<Answer> {
+        let id = self.walk(seat, path)?;
+        if let Some(doc) = self.mount(seat).current(id).find(|doc| doc.dirty) {
+            doc.change(time);
+            return Ok(Answer::Done);
+        }
+        self.decide(id, seat.user(), Want::Write)?;
+        let Some(node) = self.nodes.get_mut(&id) else { return Err(libc::ENOENT) };
+        node.time = time;
+        let version = node.version;
+        self.lost_track |= self.mounts.values().any(|m| m.docs.values().any(|doc| doc.doubts(id, version)));
+        Ok(Answer::Done)
+    }
+
+    pub(super) fn time(&mut self, seat: Seat, path: &Path) -> Expected {
+        let id = match self.walk(seat, path) {
+            Ok(id) => id,
+            Err(errno) => return Expected::Is(Answer::Failed(errno)),
+        };
+        let (version, time, listed) =
+            (self.nodes[&id].version, self.nodes[&id].time, self.listed(id, seat.user()));
+        match self.mount(seat).current(id).next() {
+            Some(doc) if doc.dirty => Expected::Is(Answer::Time(doc.time)),
+            // The time that the mount saw last.
+            Some(doc) if !doc.base_is(version) => Expected::Anything,
+            _ if !listed => Expected::Anything,
+            _ => Expected::Is(Answer::Time(time)),
+        }
+    }
+
     pub(super) fn flag(&mut self, seat: Seat, path: &Path, integrity: bool) -> Refused<Answer> {
         let (user, id) = (seat.user(), self.walk_to_attributes(seat, path)?);
         self.decide(id, user, Want::Own)?;
         let node = &self.nodes[&id];
-        let (was, content) = (node.version, node.content.clone());
+        let (was, content, time) = (node.version, node.content.clone(), node.time);
         if node.integrity == Some(integrity) {
             return Ok(Answer::Done);
         }
         let committed = match node.is_folder() || was == 0 {
             true => Ok(was),
-            false => self.commit(user, id, Rc::clone(&content), None),
+            false => self.commit(user, id, Rc::clone(&content), time, None),
         };
         if let Some(node) = self.nodes.get_mut(&id)
             && (committed.is_ok() || node.version > was)

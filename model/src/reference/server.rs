@@ -31,9 +31,18 @@ impl Model {
         self.nodes.iter().filter_map(|(id, node)| Some((at(node)?.1, *id))).collect()
     }
 
+    /// A folder changes with its entries.
+    fn touch_folder(&mut self, folder: Id) {
+        let now = self.now;
+        if let Some(folder) = self.nodes.get_mut(&folder) {
+            folder.time = now;
+        }
+    }
+
     fn add(&mut self, place: (Id, String), kind: Kind, owner: usize, mode: u32) -> Id {
         let id = self.next;
         self.next += 1;
+        self.touch_folder(place.0);
         let inherited = self.nodes[&place.0].integrity;
         let integrity = if kind == Kind::Folder { inherited } else { Some(inherited.unwrap_or(false)) };
         let node = Node {
@@ -43,6 +52,7 @@ impl Model {
             author: None,
             mode,
             integrity,
+            time: self.now,
             version: 0,
             content: Rc::default(),
             attributes: BTreeMap::new(),
@@ -79,10 +89,14 @@ impl Model {
         if self.child(folder, name).is_some() {
             return Err(libc::EEXIST);
         }
+        let before = self.nodes[&folder].time;
         let id = self.add((folder, name.into()), Kind::Symlink, user, 0o777);
-        let committed = self.commit(user, id, Rc::new(target.into()), None);
+        let committed = self.commit(user, id, Rc::new(target.into()), self.now, None);
         if self.nodes[&id].version == 0 {
             self.nodes.remove(&id);
+            if let Some(folder) = self.nodes.get_mut(&folder) {
+                folder.time = before;
+            }
         }
         committed.map(drop)
     }
@@ -114,13 +128,14 @@ impl Model {
         }
         let (mode, was) = (self.nodes[&document].mode, self.nodes[&document].version);
         let copy = self.add((folder, vacated.backup.clone()), Kind::File, user, mode);
-        let (author, integrity, content) = {
+        let (author, integrity, content, time) = {
             let node = &self.nodes[&document];
-            (node.author, node.integrity, node.content.clone())
+            (node.author, node.integrity, node.content.clone(), node.time)
         };
         if let Some(copied) = self.nodes.get_mut(&copy) {
             (copied.author, copied.integrity, copied.content) = (author, integrity, content);
             copied.version = u64::from(was > 0);
+            copied.time = if was > 0 { time } else { copied.time };
         }
         if let Some(node) = self.nodes.get_mut(&document) {
             node.place = Some((folder, name.into()));
@@ -134,6 +149,7 @@ impl Model {
         user: usize,
         id: Id,
         content: Rc<Vec<u8>>,
+        time: i64,
         consumes: Option<Id>,
     ) -> Refused<u64> {
         let fault = self.fault.take();
@@ -146,9 +162,12 @@ impl Model {
         node.version += 1;
         node.author = Some(user);
         node.content = content;
+        node.time = time;
         let version = node.version;
-        if let Some(consumed) = consumes {
-            self.nodes.remove(&consumed);
+        if let Some(consumed) = consumes.and_then(|consumed| self.nodes.remove(&consumed))
+            && let Some((folder, _)) = consumed.place
+        {
+            self.touch_folder(folder);
         }
         if fault.is_some() { Err(libc::EIO) } else { Ok(version) }
     }
@@ -158,7 +177,9 @@ impl Model {
         if !self.children(id).is_empty() {
             return Err(libc::ENOTEMPTY);
         }
-        self.nodes.remove(&id);
+        if let Some((folder, _)) = self.nodes.remove(&id).and_then(|node| node.place) {
+            self.touch_folder(folder);
+        }
         Ok(())
     }
 
@@ -188,9 +209,10 @@ impl Model {
         }
         if let Some(target) = target.filter(|target| moves_file && is_file(self, *target) && !backup) {
             self.decide(target, user, Want::Write)?;
-            let (content, mode) = (self.nodes[&id].content.clone(), self.nodes[&id].mode);
+            let source = &self.nodes[&id];
+            let (content, mode, time) = (source.content.clone(), source.mode, source.time);
             let owns = self.owns(target, user);
-            let committed = self.commit(user, target, content, Some(id));
+            let committed = self.commit(user, target, content, time, Some(id));
             if owns
                 && !self.nodes.contains_key(&id)
                 && let Some(node) = self.nodes.get_mut(&target)
@@ -209,6 +231,8 @@ impl Model {
         if let Some(node) = self.nodes.get_mut(&id) {
             node.place = Some((to.0, to.1.into()));
         }
+        self.touch_folder(from.0);
+        self.touch_folder(to.0);
         if backup && moves_file {
             self.vacated.retain(|v| (v.folder, &v.name) != (from.0, &from.1));
             let (folder, name) = from;

@@ -31,7 +31,9 @@ impl Model {
             }
             _ if handle_of(step).is_some() => self.play_on_handle(seat, dead, step),
             // A mount whose session is over shows the names that it knows, and opens nothing.
-            Step::Stat { .. } | Step::Rename { .. } if dead.is_some() => Expected::Anything,
+            Step::Stat { .. } | Step::Time { .. } | Step::Rename { .. } if dead.is_some() => {
+                Expected::Anything
+            }
             _ if dead.is_some() => Expected::SomeFailure,
             _ => self.play_on_path(seat, step),
         }
@@ -139,12 +141,13 @@ impl Model {
 
     /// Into the draft; nobody is asked.
     fn change(&mut self, seat: Seat, at: usize, step: &Step) -> Refused<Answer> {
+        let now = self.now;
         let Some(doc) = self.mount(seat).docs.get_mut(&at) else { return Err(libc::EBADF) };
         doc.usable()?;
         match step {
-            Step::Write { at, data, .. } => doc.write(*at, &data.bytes()),
-            Step::Append { data, .. } => doc.write(doc.content.len(), &data.bytes()),
-            Step::Resize { size, .. } => doc.resize(*size),
+            Step::Write { at, data, .. } => doc.write(*at, &data.bytes(), now),
+            Step::Append { data, .. } => doc.write(doc.content.len(), &data.bytes(), now),
+            Step::Resize { size, .. } => doc.resize(*size, now),
             _ => {}
         }
         Ok(Answer::Done)
@@ -196,6 +199,8 @@ impl Model {
             Step::Stat { path, .. } => self.stat(seat, path),
             Step::List { path, .. } => is(self.list(seat, path)),
             Step::Chmod { path, mode, .. } => is(self.chmod(seat, path, *mode)),
+            Step::Touch { path, time, .. } => is(self.touch(seat, path, *time)),
+            Step::Time { path, .. } => self.time(seat, path),
             Step::Flag { path, integrity, .. } => is(self.flag(seat, path, *integrity)),
             Step::SetAttribute { path, name, data, how, .. } => {
                 is(self.set_attribute(seat, path, name, data.bytes(), *how))
@@ -244,6 +249,8 @@ pub(crate) fn seat_of(step: &Step) -> Option<Seat> {
         | Step::Stat { seat, .. }
         | Step::List { seat, .. }
         | Step::Chmod { seat, .. }
+        | Step::Touch { seat, .. }
+        | Step::Time { seat, .. }
         | Step::Flag { seat, .. }
         | Step::SetAttribute { seat, .. }
         | Step::GetAttribute { seat, .. }

@@ -232,6 +232,13 @@ impl State {
         id
     }
 
+    /// A folder changes with its entries.
+    fn touch(&mut self, folder: NodeId, now_ns: i64) {
+        if let Some(folder) = self.nodes.get_mut(&folder) {
+            (folder.mtime_ns, folder.ctime_ns) = (now_ns, now_ns);
+        }
+    }
+
     fn node(&self, id: NodeId) -> Result<&Node> {
         self.nodes.get(&id).map_or_else(|| refuse(Code::NotFound, "no such document"), Ok)
     }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use sss_common::wire::fs::Swapped;
+use sss_common::wire::fs::{Pin, Swapped};
 use sss_common::{Code, Kind, Name, NodeId, Right, Timestamp, Uid, Version};
 
 use super::remote::MemoryRemote;
@@ -61,6 +61,8 @@ impl State {
         if let Some(target) = target {
             self.forget(target);
         }
+        self.touch(from.0, now.nanos());
+        self.touch(to.0, now.nanos());
         if is_backup && kind == Kind::File {
             let (folder, name) = from;
             let (session, backup) = (session.session, to.1.clone());
@@ -89,7 +91,9 @@ impl State {
             if self.owns(target, &session.uid) {
                 self.node_mut(target)?.mode = mode;
             }
+            let folder = self.node(id)?.parent.as_ref().map(|(folder, _)| *folder);
             self.forget(id);
+            folder.into_iter().for_each(|folder| self.touch(folder, now.nanos()));
         }
         // Who had the target open keeps what it had: no pin moves on.
         committed?;
@@ -119,13 +123,16 @@ impl State {
         let node = self.node(id)?;
         let (content, mtime_ns) = (self.content(id, node.version)?, node.mtime_ns);
         let (mode, flag, version, author) = (node.mode, node.flag, node.version, node.author.clone());
-        let copy = self.add(Some((at.0, vacated.backup.clone())), Kind::File, user.clone(), mode, mtime_ns);
+        let place = (at.0, vacated.backup.clone());
+        let copy = self.add(Some(place), Kind::File, user.clone(), mode, now.nanos());
+        self.touch(at.0, now.nanos());
         self.node_mut(copy)?.flag = flag;
         if version != Version::NONE {
             self.put(copy, content, &author.unwrap_or_else(|| user.clone()), mtime_ns)?;
         }
         self.node_mut(id)?.parent = Some(at.clone());
         let backup = self.attr(copy, user, now)?;
-        Ok(Some((id, Swapped { backup, folder: at.0, name: vacated.backup })))
+        let content_of = Pin { node: id, version };
+        Ok(Some((id, Swapped { backup, content_of, folder: at.0, name: vacated.backup })))
     }
 }

@@ -100,14 +100,16 @@ impl Calls for MemoryRemote {
             Kind::Folder => inherited,
             _ => Some(inherited.or(request.flag).unwrap_or_default()),
         };
-        if let Some(target) = request.target {
-            let committed = state.commit(id, target.into(), &self.uid, now_ns);
-            // A link is there once its target is.
-            if state.node(id)?.version == Version::NONE {
-                state.forget(id);
-            }
-            committed?;
+        let committed = match request.target {
+            Some(target) => state.commit(id, target.into(), &self.uid, now_ns),
+            None => Ok(()),
+        };
+        // A link is there once its target is.
+        match (request.kind, state.node(id)?.version) {
+            (Kind::Symlink, Version::NONE) => state.forget(id),
+            _ => state.touch(request.parent, now_ns),
         }
+        committed?;
         Ok(CreateResponse { attr: state.attr(id, &self.uid, now)?, swapped: None })
     }
 
@@ -155,6 +157,7 @@ impl Calls for MemoryRemote {
         if state.home_of(to.0) != state.home_of(id) {
             return refuse(Code::OtherHome, "documents stay in their home");
         }
+        let content_of = Pin { node: id, version: state.node(id)?.version };
         let mut swapped = None;
         let mut target = state.child(to.0, &to.1);
         if target.is_none() && state.node(id)?.kind == Kind::File && !request.no_replace {
@@ -167,7 +170,7 @@ impl Calls for MemoryRemote {
             target => state.put_in_place(self, id, from, to, target, now)?,
         };
         let swapped = swapped.map(|(_, swapped)| swapped);
-        Ok(RenameResponse { attr: state.attr(stands, &self.uid, now)?, swapped })
+        Ok(RenameResponse { attr: state.attr(stands, &self.uid, now)?, content_of, swapped })
     }
 
     async fn remove(&self, request: RemoveRequest) -> Result<Empty> {
@@ -185,6 +188,7 @@ impl Calls for MemoryRemote {
         let receipt = state.receipt(id, &self.uid, now)?;
         state.deleted.insert(id, receipt);
         state.forget(id);
+        state.touch(request.parent, now.nanos());
         drop(state);
         self.server.rights_changed();
         Ok(Empty {})

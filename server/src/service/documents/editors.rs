@@ -2,7 +2,7 @@
 //! a name, so when a name that was vacated for a backup is filled again, its document comes back and the backup
 //! becomes a copy.
 
-use sss_common::wire::fs::{Attr, Swapped};
+use sss_common::wire::fs::{Attr, Pin, Swapped};
 use sss_common::{Name, NodeId, Version};
 
 use crate::service::audit::AuditAction;
@@ -100,6 +100,7 @@ impl Service {
         };
         let (path, detail) = (path_in(parent, &vacated.name), format!("backup {}", vacated.backup));
         let audit = self.audit.row(caller, AuditAction::RestoreName, document.id, path, detail);
+        let content_of = Pin { node: document.id, version: document.version };
         let (document, backup) = self.meta.swap(owned, swap, audit).await?;
         if let Some(sealer) = sealer {
             self.contents.committed(sealer);
@@ -107,6 +108,7 @@ impl Service {
         let backup_facts = facts_of_new(&parent.facts, backup.id);
         let swapped = Swapped {
             backup: self.rights.attr(&backup, &backup_facts),
+            content_of,
             folder: vacated.folder,
             name: vacated.backup,
         };

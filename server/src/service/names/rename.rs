@@ -3,7 +3,7 @@
 //! Costs: one round trip; the facts of both folders and both names; one transaction. No content moves, unless the
 //! replaced document is an `integrity` one and the new content has no digests yet: then it is read once.
 
-use sss_common::wire::fs::{Attr, RenameRequest, RenameResponse};
+use sss_common::wire::fs::{Attr, Pin, RenameRequest, RenameResponse};
 use sss_common::{Code, Grantee, Kind};
 
 use crate::service::audit::AuditAction;
@@ -41,8 +41,11 @@ impl Service {
             swapped = Some(swap);
             target = self.rights.seen_child(caller, request.new_parent, &request.new_name).await?;
         }
+        let moved = Pin { node: source.node.id, version: source.node.version };
         let attr = self.put_in_place(caller, &request, Moving { source, owned, into }, target).await?;
-        Ok(RenameResponse { attr, swapped })
+        // What only moved may have been checked in meanwhile; what was consumed is the version that was seen.
+        let content_of = if attr.node == moved.node { Pin { version: attr.version, ..moved } } else { moved };
+        Ok(RenameResponse { attr, content_of, swapped })
     }
 
     async fn put_in_place(
