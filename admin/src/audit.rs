@@ -121,6 +121,7 @@ mod tests {
     #![allow(clippy::unwrap_used)]
 
     use super::*;
+    use sss_server::store::AuditHash;
 
     fn row(user: Option<&str>, action: AuditAction, path: &str, time: i64) -> AuditEntry {
         AuditEntry {
@@ -134,8 +135,8 @@ mod tests {
             outcome: "allowed".into(),
             detail: "bob".into(),
             request_id: String::new(),
-            previous: [0; 32],
-            hash: [0; 32],
+            previous: AuditHash::NONE,
+            hash: AuditHash::NONE,
         }
     }
 

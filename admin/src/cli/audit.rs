@@ -235,8 +235,8 @@ fn json(row: &AuditEntry) -> String {
         outcome: &row.outcome,
         detail: &row.detail,
         request_id: &row.request_id,
-        previous: hex::encode(row.previous),
-        hash: hex::encode(row.hash),
+        previous: row.previous.to_string(),
+        hash: row.hash.to_string(),
     };
     let text = serde_json::to_string(&line).unwrap_or_default();
     // Outside of its strings JSON is plain, so what is left to escape stands inside of them.
@@ -257,6 +257,7 @@ mod tests {
     #![allow(clippy::unwrap_used)]
 
     use super::*;
+    use sss_server::store::AuditHash;
 
     fn row(path: &str) -> AuditEntry {
         AuditEntry {
@@ -270,8 +271,8 @@ mod tests {
             outcome: "allowed".into(),
             detail: "version 3".into(),
             request_id: "r1".into(),
-            previous: [1; 32],
-            hash: [2; 32],
+            previous: AuditHash([1; 32]),
+            hash: AuditHash([2; 32]),
         }
     }
 
@@ -346,12 +347,16 @@ TIME                     USER     MACHINE  ACTION            OUTCOME PATH  DETAI
 
     #[test]
     fn a_head_is_given_or_kept_in_a_file() {
-        let head = AuditHead { seq: AuditSeq(7), hash: [2; 32] };
+        let head = AuditHead { seq: AuditSeq(7), hash: AuditHash([2; 32]) };
         assert_eq!(remembered(&head.to_string()).unwrap(), head);
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("head.txt");
-        let chained =
-            Chained { rows: 4, start: AuditHead { seq: AuditSeq(3), hash: [1; 32] }, head, remembered: true };
+        let chained = Chained {
+            rows: 4,
+            start: AuditHead { seq: AuditSeq(3), hash: AuditHash([1; 32]) },
+            head,
+            remembered: true,
+        };
         for kept in [account(&chained, Some(head)), format!("{head}\n")] {
             std::fs::write(&file, kept).unwrap();
             assert_eq!(remembered(file.to_str().unwrap()).unwrap(), head);

@@ -11,10 +11,9 @@ mod tests;
 use std::fmt;
 use std::str::FromStr;
 
-use sss_common::record::Hash;
 use sss_common::{MachineName, NodeId, Timestamp, Uid};
 
-pub use chain::{AuditHead, AuditSeq, ChainBreak, ChainCheck, Chained};
+pub use chain::{AuditHash, AuditHead, AuditSeq, ChainBreak, ChainCheck, Chained};
 pub use log::Audit;
 
 /// Makes the enum, the list of all and the words from one table.
@@ -239,14 +238,14 @@ pub struct AuditEntry {
     /// Finds the request in the server's log.
     pub request_id: String,
     /// The hash of the row before it.
-    pub previous: Hash,
+    pub previous: AuditHash,
     /// Its own.
-    pub hash: Hash,
+    pub hash: AuditHash,
 }
 
 impl AuditEntry {
     /// The row as the next link behind `last`, under the number `seq`.
-    pub(super) fn link(row: &AuditRow, seq: AuditSeq, last: &Hash) -> Self {
+    pub(super) fn link(row: &AuditRow, seq: AuditSeq, last: AuditHash) -> Self {
         let mut entry = AuditEntry {
             seq,
             time: row.time,
@@ -258,8 +257,8 @@ impl AuditEntry {
             outcome: row.outcome.word().into(),
             detail: row.outcome.detail().into(),
             request_id: row.request_id.clone(),
-            previous: *last,
-            hash: [0; 32],
+            previous: last,
+            hash: AuditHash::NONE,
         };
         entry.hash = entry.computed_hash();
         entry

@@ -33,7 +33,7 @@ use bytes::Bytes;
 
 use sss_common::{PackId, Timestamp, Version};
 
-pub use audit::{Audit, AuditAction, AuditEntry, AuditHead, AuditOutcome, AuditRow, AuditSeq};
+pub use audit::{Audit, AuditAction, AuditEntry, AuditHash, AuditHead, AuditOutcome, AuditRow, AuditSeq};
 pub use content::Content;
 pub use deletions::Deletions;
 pub use keys::Keys;

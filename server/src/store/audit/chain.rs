@@ -19,7 +19,6 @@ use std::str::FromStr;
 
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
-use sss_common::record::Hash;
 
 use super::{AuditAction, AuditEntry};
 
@@ -28,10 +27,10 @@ const DOMAIN: &[u8] = b"3S audit row 1\0";
 
 impl AuditEntry {
     /// The hash that the row must have.
-    pub fn computed_hash(&self) -> Hash {
+    pub fn computed_hash(&self) -> AuditHash {
         let mut hash = Sha256::new()
             .chain_update(DOMAIN)
-            .chain_update(self.previous)
+            .chain_update(self.previous.0)
             .chain_update(self.seq.0.to_be_bytes())
             .chain_update(self.time.millis().to_be_bytes());
         let fields = [
@@ -56,7 +55,7 @@ impl AuditEntry {
                 }
             }
         }
-        hash.finalize().into()
+        AuditHash(hash.finalize().into())
     }
 }
 
@@ -84,24 +83,40 @@ impl fmt::Display for AuditSeq {
     }
 }
 
+/// The SHA-256 of a row, which the next row carries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AuditHash(pub [u8; 32]);
+
+impl AuditHash {
+    /// What the first row carries.
+    pub const NONE: AuditHash = AuditHash([0; 32]);
+}
+
+/// In hexadecimal.
+impl fmt::Display for AuditHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&hex::encode(self.0))
+    }
+}
+
 /// A row's number and hash: of the last row, the log's head.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AuditHead {
     /// Its number.
     pub seq: AuditSeq,
     /// Its hash.
-    pub hash: Hash,
+    pub hash: AuditHash,
 }
 
 impl AuditHead {
     /// Before the first row.
-    pub const NONE: AuditHead = AuditHead { seq: AuditSeq::NONE, hash: [0; 32] };
+    pub const NONE: AuditHead = AuditHead { seq: AuditSeq::NONE, hash: AuditHash::NONE };
 }
 
 /// `SEQ:HASH`, the hash in hexadecimal.
 impl fmt::Display for AuditHead {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}", self.seq, hex::encode(self.hash))
+        write!(f, "{}:{}", self.seq, self.hash)
     }
 }
 
@@ -111,8 +126,8 @@ impl FromStr for AuditHead {
     fn from_str(text: &str) -> Result<Self, String> {
         let read = || {
             let (seq, hash) = text.split_once(':')?;
-            let mut head = AuditHead { seq: AuditSeq(seq.parse().ok()?), hash: [0; 32] };
-            hex::decode_to_slice(hash, &mut head.hash).ok().map(|()| head)
+            let mut head = AuditHead { seq: AuditSeq(seq.parse().ok()?), hash: AuditHash::NONE };
+            hex::decode_to_slice(hash, &mut head.hash.0).ok().map(|()| head)
         };
         read().ok_or_else(|| "a head is SEQ:HASH, the hash 64 hexadecimal digits".into())
     }

@@ -43,7 +43,7 @@ pub(super) async fn the_chain_begins_and_goes_on(rig: Rig) {
     let last = &rig.store.audit_after(AuditSeq(5), 10).await.unwrap()[0];
     let mut expected = audit("checkin");
     expected.time = NOW;
-    assert_eq!(*last, AuditEntry::link(&expected, AuditSeq(6), &last.previous));
+    assert_eq!(*last, AuditEntry::link(&expected, AuditSeq(6), last.previous));
     assert_eq!((last.user.as_deref(), last.machine.as_deref()), (Some("alice"), Some("client1")));
     assert_eq!(rig.store.audit_after(AuditSeq(6), 10).await.unwrap(), []);
 }

@@ -107,7 +107,7 @@ impl AuditLog {
 
     fn chain(&self) -> impl Iterator<Item = AuditEntry> {
         self.rows.iter().scan(self.start, |last, row| {
-            let entry = AuditEntry::link(row, last.seq.next(), &last.hash);
+            let entry = AuditEntry::link(row, last.seq.next(), last.hash);
             *last = entry.head();
             Some(entry)
         })

@@ -10,7 +10,7 @@ use sss_common::{Clock, SystemClock, Timestamp};
 
 use super::SqliteStore;
 use super::rows::{all, change, get, int, limit, one, unsigned};
-use crate::store::{Audit, AuditEntry, AuditHead, AuditRow, AuditSeq, Result, StoreError};
+use crate::store::{Audit, AuditEntry, AuditHash, AuditHead, AuditRow, AuditSeq, Result, StoreError};
 
 #[async_trait]
 impl Audit for SqliteStore {
@@ -57,7 +57,7 @@ pub(super) fn append(c: &Connection, row: &AuditRow) -> Result<()> {
 
 fn insert(c: &Connection, row: &AuditRow) -> Result<AuditEntry> {
     // Numbers are given once, even where rows at the end were cut off: the gap shows.
-    let entry = AuditEntry::link(row, given(c)?.next(), &head(c)?.hash);
+    let entry = AuditEntry::link(row, given(c)?.next(), head(c)?.hash);
     write(c, &entry)?;
     Ok(entry)
 }
@@ -78,8 +78,8 @@ fn write(c: &Connection, entry: &AuditEntry) -> Result<()> {
             entry.outcome,
             entry.detail,
             entry.request_id,
-            entry.previous,
-            entry.hash,
+            entry.previous.0,
+            entry.hash.0,
         ],
     )?;
     Ok(())
@@ -103,8 +103,8 @@ fn entry(row: &Row<'_>) -> Result<AuditEntry> {
         outcome: get(row, 7)?,
         detail: get(row, 8)?,
         request_id: get(row, 9)?,
-        previous: get(row, 10)?,
-        hash: get(row, 11)?,
+        previous: hash_at(row, 10)?,
+        hash: hash_at(row, 11)?,
     })
 }
 
@@ -132,8 +132,12 @@ fn seq_at(row: &Row<'_>, at: usize) -> Result<AuditSeq> {
     unsigned(row, at).map(AuditSeq)
 }
 
+fn hash_at(row: &Row<'_>, at: usize) -> Result<AuditHash> {
+    get(row, at).map(AuditHash)
+}
+
 fn numbered(row: &Row<'_>) -> Result<AuditHead> {
-    Ok(AuditHead { seq: seq_at(row, 0)?, hash: get(row, 1)? })
+    Ok(AuditHead { seq: seq_at(row, 0)?, hash: hash_at(row, 1)? })
 }
 
 /// Removes up to `most` of the oldest rows that are from before that time, behind a row that says so. Says how many.
@@ -155,7 +159,7 @@ pub(super) fn prune(c: &Connection, before: Timestamp, most: usize, now: Timesta
     )?;
     let Some(last) = last else { return Ok(0) };
     insert(c, &AuditRow::prune(now, start.seq.next(), last, before))?;
-    change(c, "UPDATE audit_start SET seq = ?, hash = ?", params![int(last.seq.0)?, last.hash])?;
+    change(c, "UPDATE audit_start SET seq = ?, hash = ?", params![int(last.seq.0)?, last.hash.0])?;
     Ok(change(c, "DELETE FROM audit WHERE seq <= ?", [int(last.seq.0)?])? as u64)
 }
 
