@@ -17,8 +17,23 @@ use sha2::{Digest, Sha256};
 
 use crate::{Flag, MachineName, NodeId, Timestamp, Uid, Version, login};
 
-/// A SHA-256 digest.
-pub type Hash = [u8; 32];
+/// The SHA-256 of an encoded [`VersionRecord`]: it chains a document's versions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct RecordHash(pub [u8; 32]);
+
+impl RecordHash {
+    /// Before the first version.
+    pub const NONE: RecordHash = RecordHash([0; 32]);
+}
+
+/// The Merkle leaf hash of one block of plaintext, as [`block_hash`] makes it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct BlockHash(pub [u8; 32]);
+
+/// What commits to a version's content: the Merkle tree hash of its blocks ([`merkle_root`]), or for a `confidentiality`
+/// version what commits to the sealed layout.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct RootHash(pub [u8; 32]);
 
 const MAGIC: &[u8; 4] = b"3SVR";
 const FORMAT: u8 = 1;
@@ -30,8 +45,8 @@ pub struct VersionRecord {
     pub document: NodeId,
     /// Which one.
     pub version: Version,
-    /// [`VersionRecord::hash`] of the version before; zeroes for the first.
-    pub previous: Hash,
+    /// [`VersionRecord::hash`] of the version before; [`RecordHash::NONE`] for the first.
+    pub previous: RecordHash,
     /// Bytes of plaintext.
     pub size: u64,
     /// How it is protected.
@@ -43,7 +58,7 @@ pub struct VersionRecord {
     /// When, on the server's clock.
     pub time: Timestamp,
     /// Commits to the content.
-    pub root: Hash,
+    pub root: RootHash,
 }
 
 /// Why bytes are no record.
@@ -66,10 +81,10 @@ impl VersionRecord {
         out.push(self.flag.to_byte());
         out.extend_from_slice(self.document.as_bytes());
         out.extend_from_slice(&self.version.0.to_be_bytes());
-        out.extend_from_slice(&self.previous);
+        out.extend_from_slice(&self.previous.0);
         out.extend_from_slice(&self.size.to_be_bytes());
         out.extend_from_slice(&self.time.0.to_be_bytes());
-        out.extend_from_slice(&self.root);
+        out.extend_from_slice(&self.root.0);
         for text in [self.author.as_str(), self.machine.as_str()] {
             // Both names are at most 64 bytes long by construction.
             out.push(u8::try_from(text.len()).unwrap_or(u8::MAX));
@@ -93,10 +108,10 @@ impl VersionRecord {
             flag: Flag::from_byte(flag).ok_or(RecordError::Malformed)?,
             document: NodeId(take(&mut rest)?),
             version: Version(u64::from_be_bytes(take(&mut rest)?)),
-            previous: take(&mut rest)?,
+            previous: RecordHash(take(&mut rest)?),
             size: u64::from_be_bytes(take(&mut rest)?),
             time: Timestamp(i64::from_be_bytes(take(&mut rest)?)),
-            root: take(&mut rest)?,
+            root: RootHash(take(&mut rest)?),
             author: take_text(&mut rest)?.parse().map_err(|_| RecordError::Malformed)?,
             machine: take_text(&mut rest)?.parse().map_err(|_| RecordError::Malformed)?,
         };
@@ -104,8 +119,8 @@ impl VersionRecord {
     }
 
     /// SHA-256 of the encoded record; the next version's `previous`.
-    pub fn hash(&self) -> Hash {
-        Sha256::digest(self.encode()).into()
+    pub fn hash(&self) -> RecordHash {
+        RecordHash(Sha256::digest(self.encode()).into())
     }
 
     /// Whether `signature` is the server's over this record.
@@ -128,22 +143,26 @@ fn take_text<'a>(rest: &mut &'a [u8]) -> Result<&'a str, RecordError> {
 }
 
 /// The Merkle leaf hash of one block of plaintext: `SHA-256(0x00 || block)`.
-pub fn block_hash(block: &[u8]) -> Hash {
-    Sha256::new().chain_update([0]).chain_update(block).finalize().into()
+pub fn block_hash(block: &[u8]) -> BlockHash {
+    BlockHash(Sha256::new().chain_update([0]).chain_update(block).finalize().into())
 }
 
 /// The Merkle tree hash over block hashes, in order; `SHA-256("")` for none.
-pub fn merkle_root(leaves: &[Hash]) -> Hash {
+pub fn merkle_root(blocks: &[BlockHash]) -> RootHash {
+    RootHash(tree_hash(blocks))
+}
+
+fn tree_hash(leaves: &[BlockHash]) -> [u8; 32] {
     match leaves {
         [] => Sha256::digest([]).into(),
-        [leaf] => *leaf,
+        [leaf] => leaf.0,
         _ => {
             let split = leaves.len().next_power_of_two() / 2;
             let (left, right) = leaves.split_at(split);
             Sha256::new()
                 .chain_update([1])
-                .chain_update(merkle_root(left))
-                .chain_update(merkle_root(right))
+                .chain_update(tree_hash(left))
+                .chain_update(tree_hash(right))
                 .finalize()
                 .into()
         }
@@ -159,13 +178,13 @@ mod tests {
         VersionRecord {
             document: NodeId([7; 16]),
             version: Version(3),
-            previous: [1; 32],
+            previous: RecordHash([1; 32]),
             size: 70_000,
             flag: Flag::Integrity,
             author: "alice".parse().unwrap(),
             machine: "client1".parse().unwrap(),
             time: Timestamp(1_795_359_845_000),
-            root: [2; 32],
+            root: RootHash([2; 32]),
         }
     }
 
@@ -206,14 +225,15 @@ mod tests {
     fn the_tree_hash_is_the_rfcs() {
         // SHA-256 of nothing, and the leaf and node rules written out by hand.
         assert_eq!(
-            hex::encode(merkle_root(&[])),
+            hex::encode(merkle_root(&[]).0),
             "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
         );
         let [a, b, c] = [block_hash(b"a"), block_hash(b"b"), block_hash(b"c")];
-        let node = |l: Hash, r: Hash| -> Hash { Sha256::digest([&[1][..], &l, &r].concat()).into() };
-        assert_eq!(merkle_root(&[a]), a);
-        assert_eq!(merkle_root(&[a, b, c]), node(node(a, b), c));
-        assert_eq!(merkle_root(&[a, b, c, a, b]), node(node(node(a, b), node(c, a)), b));
+        let node =
+            |l: [u8; 32], r: [u8; 32]| -> [u8; 32] { Sha256::digest([&[1][..], &l, &r].concat()).into() };
+        assert_eq!(merkle_root(&[a]).0, a.0);
+        assert_eq!(merkle_root(&[a, b, c]).0, node(node(a.0, b.0), c.0));
+        assert_eq!(merkle_root(&[a, b, c, a, b]).0, node(node(node(a.0, b.0), node(c.0, a.0)), b.0));
     }
 
     proptest! {

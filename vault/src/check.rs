@@ -6,7 +6,7 @@
 //! version's digest is expected of it.
 
 use sss_common::limits::BLOCK_SIZE;
-use sss_common::record::{Hash, block_hash};
+use sss_common::record::{BlockHash, block_hash};
 use sss_common::{Flag, NodeId, PackId, Version};
 use zeroize::Zeroizing;
 
@@ -106,7 +106,7 @@ fn check_holes(body: &RecordBody) -> Result<()> {
         return Err(BAD);
     }
     let holes = (0..).zip(&body.digests).filter(|(block, _)| body.layout.find(*block).is_none());
-    let fine = |(block, digest): (u64, &Hash)| *digest == zero_hash(body.block_length(block));
+    let fine = |(block, digest): (u64, &BlockHash)| *digest == zero_hash(body.block_length(block));
     if holes.into_iter().all(fine) { Ok(()) } else { Err(BAD) }
 }
 
@@ -127,7 +127,7 @@ struct Expected {
     at: u64,
     /// As many of its bytes belong to the version.
     length: usize,
-    digest: Hash,
+    digest: BlockHash,
 }
 
 impl PackCheck {

@@ -5,7 +5,7 @@
 use std::sync::OnceLock;
 
 use sss_common::limits::BLOCK_SIZE;
-use sss_common::record::{Hash, block_hash, merkle_root};
+use sss_common::record::{BlockHash, RootHash, block_hash, merkle_root};
 
 use super::{Result, VaultError};
 
@@ -13,8 +13,8 @@ use super::{Result, VaultError};
 const ROOT_AT_ONCE: usize = 4096;
 
 /// The hash of a hole's part of a document: `length` zeroes.
-pub fn zero_hash(length: usize) -> Hash {
-    static WHOLE: OnceLock<Hash> = OnceLock::new();
+pub fn zero_hash(length: usize) -> BlockHash {
+    static WHOLE: OnceLock<BlockHash> = OnceLock::new();
     match length {
         BLOCK_SIZE => *WHOLE.get_or_init(|| block_hash(&[0; BLOCK_SIZE])),
         _ => block_hash(&vec![0; length]),
@@ -22,7 +22,7 @@ pub fn zero_hash(length: usize) -> Hash {
 }
 
 /// The Merkle root, off the async threads where it takes long. Gives the digests back.
-pub async fn root_of(digests: Vec<Hash>) -> Result<(Vec<Hash>, Hash)> {
+pub async fn root_of(digests: Vec<BlockHash>) -> Result<(Vec<BlockHash>, RootHash)> {
     if digests.len() <= ROOT_AT_ONCE {
         let root = merkle_root(&digests);
         return Ok((digests, root));

@@ -6,7 +6,7 @@
 use bytes::Bytes;
 use sss_common::NodeId;
 use sss_common::limits::BLOCK_SIZE;
-use sss_common::record::{Hash, VersionRecord};
+use sss_common::record::{BlockHash, VersionRecord};
 
 use super::layout::{EXTENT_BYTES, Extent, Layout};
 use super::primitives::{AES_256_GCM_SIV_ID, Cipher, NONCE_BYTES, TAG_BYTES, is_record_nonce, record_nonce};
@@ -30,7 +30,7 @@ pub struct RecordBody {
     /// Which blocks lie in which packs.
     pub layout: Layout,
     /// The Merkle leaves of an `integrity` version, one per block; empty for `confidentiality`.
-    pub digests: Vec<Hash>,
+    pub digests: Vec<BlockHash>,
     /// The server's signature of an `integrity` version.
     pub signature: Option<Vec<u8>>,
 }
@@ -110,7 +110,7 @@ pub(super) fn encode(body: &RecordBody, out: &mut Vec<u8>) -> Result<()> {
     out.extend_from_slice(&u32::try_from(extents.len()).map_err(|_| TOO_LARGE)?.to_be_bytes());
     extents.iter().for_each(|extent| extent.encode(out));
     out.extend_from_slice(&u32::try_from(body.digests.len()).map_err(|_| TOO_LARGE)?.to_be_bytes());
-    body.digests.iter().for_each(|digest| out.extend_from_slice(digest));
+    body.digests.iter().for_each(|digest| out.extend_from_slice(&digest.0));
     out.extend_from_slice(&u16::try_from(signature.len()).map_err(|_| TOO_LARGE)?.to_be_bytes());
     out.extend_from_slice(signature);
     Ok(())
@@ -126,7 +126,8 @@ pub(super) fn decode(bytes: &[u8]) -> Option<RecordBody> {
     let record = VersionRecord::decode(take_slice(&mut rest, length)?).ok()?;
     let extents = take_list(&mut rest, EXTENT_BYTES)?.chunks_exact(EXTENT_BYTES).map(Extent::decode);
     let layout = Layout::from_extents(extents.collect::<Option<_>>()?, BLOCKS_MAX)?;
-    let digests = take_list(&mut rest, 32)?.as_chunks::<32>().0.to_vec();
+    let digests =
+        take_list(&mut rest, 32)?.as_chunks::<32>().0.iter().copied().map(BlockHash).collect::<Vec<_>>();
     let length = u16::from_be_bytes(take(&mut rest)?).into();
     let signature = take_slice(&mut rest, length)?;
     let fits = rest.is_empty() && length <= SIGNATURE_MAX && digests.len() as u64 <= BLOCKS_MAX;

@@ -10,6 +10,7 @@ use std::path::Path;
 use std::sync::OnceLock;
 
 use parking_lot::Mutex;
+use sss_common::record::{RecordHash, RootHash};
 use sss_common::{Flag, NodeId, Timestamp, Uid, Version};
 
 use super::*;
@@ -102,13 +103,13 @@ pub(super) fn body(document: NodeId, text: &str) -> RecordBody {
     let record = VersionRecord {
         document,
         version: Version(1),
-        previous: [0; 32],
+        previous: RecordHash::NONE,
         size: 0,
         flag: Flag::Integrity,
         author: "alice".parse().unwrap(),
         machine: text.parse().unwrap(),
         time: Timestamp(0),
-        root: [0; 32],
+        root: RootHash([0; 32]),
     };
     RecordBody { record, layout: Default::default(), digests: Vec::new(), signature: None }
 }

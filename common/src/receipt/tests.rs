@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use rsa::RsaPrivateKey;
 
 use super::*;
-use crate::record::VersionRecord;
+use crate::record::{RecordHash, RootHash, VersionRecord};
 use crate::{Flag, Version};
 
 fn sample() -> Receipt {
@@ -139,13 +139,13 @@ fn no_other_signature_of_the_stores_keys_is_over_a_text_that_could_be_a_receipt(
     let record = VersionRecord {
         document: NodeId([7; 16]),
         version: Version(3),
-        previous: [1; 32],
+        previous: RecordHash([1; 32]),
         size: 0,
         flag: Flag::Integrity,
         author: "alice".parse().unwrap(),
         machine: "client1".parse().unwrap(),
         time: Timestamp(0),
-        root: [2; 32],
+        root: RootHash([2; 32]),
     };
     // The first four bytes are a record's, whatever it says; no title begins with them.
     assert_eq!(&record.encode()[..4], b"3SVR");

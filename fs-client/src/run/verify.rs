@@ -15,7 +15,7 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use rustix::io::Errno;
 use sss_common::durable::{self, Access};
 use sss_common::limits::BLOCK_SIZE;
-use sss_common::record::{Hash, VersionRecord, block_hash, merkle_root};
+use sss_common::record::{RootHash, VersionRecord, block_hash, merkle_root};
 use sss_common::{Advised, Flag};
 
 use super::mountinfo::{self, Mounted};
@@ -59,7 +59,7 @@ pub fn verify(args: &VerifyArgs) -> Result<(), Advised> {
 #[derive(Debug)]
 struct Content {
     size: u64,
-    root: Hash,
+    root: RootHash,
 }
 
 impl Content {

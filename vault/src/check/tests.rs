@@ -113,7 +113,7 @@ async fn a_record_is_held_to_its_row_its_signature_and_its_digests() {
     assert_eq!(what(made.check().await), "a version's signature");
     // Signed as it is, but the digests are others.
     made.body = good.clone();
-    made.body.digests[0] = [0; 32];
+    made.body.digests[0] = BlockHash([0; 32]);
     assert_eq!(what(made.check().await), "a version's signature", "the root is another");
     // All of it made anew by somebody with the keys, and still not true.
     for digests in [vec![good.digests[0]; 3], good.digests[..2].to_vec(), vec![good.digests[0]; 4]] {

@@ -1,6 +1,7 @@
 #![allow(clippy::unwrap_used)]
 
 use proptest::prelude::*;
+use sss_common::record::{RecordHash, RootHash};
 use sss_common::{Flag, PackId, Timestamp, Version};
 
 use super::*;
@@ -21,16 +22,16 @@ pub(super) fn body(extents: &[(u64, u64, u8)], digests: usize, signature: usize)
         record: VersionRecord {
             document: document(7),
             version: Version(3),
-            previous: [1; 32],
+            previous: RecordHash([1; 32]),
             size: 70_000,
             flag: Flag::Integrity,
             author: "alice".parse().unwrap(),
             machine: "client1".parse().unwrap(),
             time: Timestamp(1_795_359_845_000),
-            root: [2; 32],
+            root: RootHash([2; 32]),
         },
         layout,
-        digests: (0..digests).map(|n| [n as u8; 32]).collect(),
+        digests: (0..digests).map(|n| BlockHash([n as u8; 32])).collect(),
         signature: (signature > 0).then(|| vec![9; signature]),
     }
 }

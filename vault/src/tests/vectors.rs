@@ -1,6 +1,8 @@
 //! The format's vectors: given keys and nonces, these bytes and no others. `WRITE_VECTORS=1` writes the file anew; a
 //! change in it is a change of the format and needs a new version byte.
 
+use sss_common::record::BlockHash;
+
 use super::*;
 use crate::layout::{Extent, Layout};
 use crate::pack::PackSealer;
@@ -36,7 +38,7 @@ fn sample_body() -> RecordBody {
     layout.put(Extent { first: 5, count: 1, pack: PackId([0x66; 16]), at: 9 });
     RecordBody {
         layout,
-        digests: vec![[0x77; 32], [0x88; 32]],
+        digests: vec![BlockHash([0x77; 32]), BlockHash([0x88; 32])],
         signature: Some(vec![0x99; 384]),
         ..body(DOCUMENT, "client1")
     }

@@ -8,7 +8,7 @@ use aws_lc_rs::encoding::AsDer;
 use aws_lc_rs::rsa::{KeyPair, KeySize};
 use bytes::Bytes;
 use rsa::pkcs8::{Document, LineEnding, SecretDocument};
-use sss_common::record::VersionRecord;
+use sss_common::record::{RecordHash, RootHash, VersionRecord};
 
 use sss_common::{Flag, Kind, NodeId, PackId, Uid, Version};
 use tempfile::TempDir;
@@ -122,13 +122,13 @@ impl Store {
             let record = VersionRecord {
                 document: node,
                 version: Version(1),
-                previous: [0; 32],
+                previous: RecordHash::NONE,
                 size: content.len() as u64,
                 flag: Flag::Confidentiality,
                 author: alice(),
                 machine: "client1".parse().unwrap(),
                 time: Timestamp(1),
-                root: [0; 32],
+                root: RootHash([0; 32]),
             };
             let body =
                 RecordBody { record, layout: Default::default(), digests: Vec::new(), signature: None };

@@ -4,6 +4,7 @@ use proptest::prelude::*;
 use rsa::pkcs1::EncodeRsaPublicKey;
 use rsa::pkcs8::{EncodePublicKey, LineEnding};
 use rsa::{RsaPrivateKey, RsaPublicKey};
+use sss_common::record::RecordHash;
 use sss_common::{NodeId, Timestamp, Version, login};
 
 use super::super::server_keys::KEYS_MAX;
@@ -14,7 +15,7 @@ fn record(content: &[u8], flag: Flag) -> VersionRecord {
     VersionRecord {
         document: NodeId([1; 16]),
         version: Version(3),
-        previous: [0; 32],
+        previous: RecordHash::NONE,
         size: content.len() as u64,
         flag,
         author: "alice".parse().unwrap(),

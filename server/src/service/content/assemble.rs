@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use sss_common::limits::BLOCK_SIZE;
-use sss_common::record::{Hash, block_hash};
+use sss_common::record::{BlockHash, block_hash};
 use sss_common::{Code, Flag, NodeId, PackId};
 
 use super::digests::turn;
@@ -65,7 +65,7 @@ struct Gathering {
 /// The digests of an `integrity` document's new blocks. Its last block's plaintext is kept until the size is known.
 #[derive(Default)]
 struct Hashes {
-    of: BTreeMap<u64, Hash>,
+    of: BTreeMap<u64, BlockHash>,
     last: Option<(u64, Vec<u8>)>,
 }
 
@@ -212,7 +212,7 @@ impl<'p> Assembler<'p> {
     }
 
     /// The digest of every block: new ones as they were sealed, old ones from the base's record.
-    async fn digests(&mut self, size: u64) -> Outcome<Vec<Hash>> {
+    async fn digests(&mut self, size: u64) -> Outcome<Vec<BlockHash>> {
         let Some(mut hashes) = self.hashes.take() else { return Ok(Vec::new()) };
         let old = self.base.as_ref().map(|base| (base.size(), base.body.digests.clone()));
         let mut digests = Vec::new();
@@ -276,7 +276,7 @@ impl Hashes {
         }
     }
 
-    fn take(&mut self, block: u64, length: usize) -> Option<Hash> {
+    fn take(&mut self, block: u64, length: usize) -> Option<BlockHash> {
         match &self.last {
             Some((last, data)) if *last == block => data.get(..length).map(block_hash),
             _ => self.of.remove(&block),

@@ -3,7 +3,7 @@
 //! Costs: a block that is read is hashed once; holes are hashed once in all. Long runs give way to other work.
 
 use sss_common::Flag;
-use sss_common::record::{Hash, block_hash};
+use sss_common::record::{BlockHash, block_hash};
 
 use super::versions::VersionContent;
 use super::{Content, Contents};
@@ -44,7 +44,7 @@ impl Contents {
     }
 
     /// The digests of a version's blocks: from its record, or by reading all of it.
-    async fn digests_of(&self, proof: &dyn MayRead, content: &Content) -> Outcome<Vec<Hash>> {
+    async fn digests_of(&self, proof: &dyn MayRead, content: &Content) -> Outcome<Vec<BlockHash>> {
         if content.body.record.flag == Flag::Integrity {
             return Ok(content.body.digests.clone());
         }

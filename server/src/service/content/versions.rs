@@ -1,7 +1,7 @@
 //! Makes a version: record, signature, key images, the transaction.
 
 use sha2::{Digest as _, Sha256};
-use sss_common::record::{Hash, VersionRecord};
+use sss_common::record::{BlockHash, RecordHash, RootHash, VersionRecord};
 use sss_common::{Code, Flag, NodeId, PackId, Uid, Version};
 
 use super::{Content, Contents};
@@ -19,7 +19,7 @@ use sss_vault::{RecordBody, Sealer};
 pub(in crate::service) struct NewVersion {
     base: Version,
     /// The base's record hash; zeroes without a base.
-    previous: Hash,
+    previous: RecordHash,
     flag: Flag,
     author: Uid,
     content: VersionContent,
@@ -38,14 +38,14 @@ pub(in crate::service) struct VersionContent {
     pub(in crate::service) size: u64,
     pub(in crate::service) layout: Layout,
     /// The blocks' digests, where the record is to have them.
-    pub(in crate::service) digests: Vec<Hash>,
+    pub(in crate::service) digests: Vec<BlockHash>,
     /// The pack that was made for it, if there was any block to seal.
     pub(in crate::service) pack: Option<PackRow>,
 }
 
 impl VersionContent {
     /// The same blocks in the same packs.
-    pub(in crate::service) fn of(content: &Content, digests: Vec<Hash>) -> Self {
+    pub(in crate::service) fn of(content: &Content, digests: Vec<BlockHash>) -> Self {
         VersionContent { size: content.size(), layout: content.body.layout.clone(), digests, pack: None }
     }
 
@@ -67,7 +67,7 @@ impl NewVersion {
         let record = base.map(|base| &base.body.record);
         NewVersion {
             base: record.map_or(Version::NONE, |record| record.version),
-            previous: record.map_or([0; 32], |record| record.hash()),
+            previous: record.map_or(RecordHash::NONE, |record| record.hash()),
             flag,
             author: author.clone(),
             content,
@@ -206,7 +206,7 @@ impl Contents {
 }
 
 /// The root hash of a `confidentiality` version: commits to size and extents.
-fn layout_root(layout: &Layout, size: u64) -> Hash {
+fn layout_root(layout: &Layout, size: u64) -> RootHash {
     let mut hash = Sha256::new().chain_update(b"3S layout 1").chain_update(size.to_be_bytes());
     for extent in layout.extents() {
         hash.update(extent.first.to_be_bytes());
@@ -214,5 +214,5 @@ fn layout_root(layout: &Layout, size: u64) -> Hash {
         hash.update(extent.pack.as_bytes());
         hash.update(extent.at.to_be_bytes());
     }
-    hash.finalize().into()
+    RootHash(hash.finalize().into())
 }

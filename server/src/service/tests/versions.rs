@@ -3,7 +3,7 @@
 use super::*;
 use sss_common::Flag;
 use sss_common::limits::BLOCK_SIZE;
-use sss_common::record::{VersionRecord, block_hash, merkle_root};
+use sss_common::record::{RecordHash, VersionRecord, block_hash, merkle_root};
 
 on_both_stores! {
     a_put_makes_the_next_version
@@ -213,7 +213,7 @@ async fn integrity_versions_are_signed_over_their_content(world: World) {
     let flag = Some(Flag::Integrity);
     world.service.put_document(&alice(), &path, flag, Precondition::None, whole(&content)).await.unwrap();
     let mut attr = world.attr(&alice(), "@alice/f").await.unwrap();
-    let mut previous = [0; 32];
+    let mut previous = RecordHash::NONE;
     for (ranges, size) in [
         (None, 200_000),
         (Some((70_000u64, &b"hello"[..])), 200_000),
