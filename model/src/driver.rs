@@ -10,13 +10,13 @@ use sss_common::wire::fs::HomeRequest;
 use sss_common::{Clock, Timestamp};
 use sss_fs_client::fs::{Fs, MountOptions};
 use sss_fs_client::remote::{Remote, RemoteError};
-use sss_fs_client::tree::ROOT;
 use tokio::runtime::Handle;
 
 use crate::answer::Answer;
+use crate::events::{Line, Watched, mark};
 use crate::reference::steps::seat_of;
 use crate::site::Site;
-use crate::step::{Seat, Step};
+use crate::step::{Seat, Step, To};
 use crate::vfs::{Open, Tried, Vfs};
 
 /// How long a server that was started anew may stay away.
@@ -28,6 +28,8 @@ pub struct Driver<S> {
     pub site: S,
     clock: Arc<Ticking>,
     mounts: BTreeMap<Seat, Mounted>,
+    /// Marks that the server has said.
+    marks: u64,
 }
 
 /// The machines' clock: the server's, and no nanosecond twice.
@@ -53,13 +55,14 @@ pub struct Mounted {
     /// The session beneath it, for looking without leaving traces in the mount.
     pub remote: Arc<dyn Remote>,
     handles: BTreeMap<u8, Open>,
+    line: Line,
 }
 
 impl<S: Site> Driver<S> {
     /// Nobody is logged in yet.
     pub fn new(site: S) -> Self {
         let clock = Arc::new(Ticking { clock: site.clock().clone(), ticks: AtomicI64::new(0) });
-        Driver { site, clock, mounts: BTreeMap::new() }
+        Driver { site, clock, mounts: BTreeMap::new(), marks: 0 }
     }
 
     /// The mount at a seat.
@@ -78,19 +81,22 @@ impl<S: Site> Driver<S> {
             }
             step => self.play_plain(step).await,
         };
-        self.tell().await;
+        self.tell(step).await;
         match answer {
             Ok(answer) => answer,
             Err(failure) => Answer::Failed(failure.errno.code()),
         }
     }
 
-    /// Every mount hears what happened to rights and sessions, before anything else happens: what the event stream does
-    /// within moments.
-    async fn tell(&self) {
-        for mount in self.mounts.values() {
-            let _ = mount.fs.getattr(ROOT).await;
-            mount.fs.rights_changed().await;
+    /// Every mount hears what it is told of the step, before anything else happens.
+    async fn tell(&mut self, step: &Step) {
+        self.marks += 1;
+        self.site.say_alive(mark(self.marks));
+        for (seat, mount) in &self.mounts {
+            mount.line.has_heard(self.marks).await;
+            if !is_told(step, *seat) {
+                mount.fs.rights_changed().await;
+            }
         }
     }
 
@@ -111,12 +117,17 @@ impl<S: Site> Driver<S> {
         match step {
             Step::Wait(seconds) => self.site.clock().advance(Duration::from_secs(*seconds)),
             Step::Disable(_) | Step::Enable(_) | Step::Restart => {
+                self.mounts.values().for_each(|mount| mount.line.hush());
                 match step {
                     Step::Disable(user) => self.site.set_disabled(*user, true).await,
                     Step::Enable(user) => self.site.set_disabled(*user, false).await,
                     _ => self.site.restart().await,
                 }
                 self.find_again().await;
+                // Who finds the stream broken asks for it again after a moment: that moment is not waited for.
+                for mount in self.mounts.values_mut() {
+                    mount.line.listen().await;
+                }
             }
             Step::Maintain => self.site.maintain().await,
             Step::Mount(seat) => return self.mount(*seat).await,
@@ -131,9 +142,12 @@ impl<S: Site> Driver<S> {
         let remote = self.site.log_in(seat).await?;
         let (machine, clock) = (seat.machine().parse().ok(), self.clock.clone());
         let options = MountOptions { machine, clock, ..MountOptions::default() };
-        let fs = Fs::new(remote.clone(), options, Handle::current());
+        let watched = Watched::new(remote.clone());
+        let fs = Fs::new(watched.clone(), options, Handle::current());
         fs.start().await?;
-        self.mounts.insert(seat, Mounted { fs, remote, handles: BTreeMap::new() });
+        let mut line = Line::new(watched, fs.clone());
+        line.listen().await;
+        self.mounts.insert(seat, Mounted { fs, remote, handles: BTreeMap::new(), line });
         Ok(Answer::Done)
     }
 
@@ -175,5 +189,18 @@ impl<S: Site> Driver<S> {
             }
             _ => vfs.on_path(step).await,
         }
+    }
+}
+
+/// Whether a mount hears of all that a step changes for it, or need not: the rest goes by the machine's clock, or comes within
+/// a second.
+fn is_told(step: &Step, seat: Seat) -> bool {
+    match step {
+        Step::Failing(_, step) => is_told(step, seat),
+        Step::Wait(_) | Step::Disable(_) | Step::SetAttribute { .. } | Step::RemoveAttribute { .. } => false,
+        Step::Grant { to: To::User(user), .. } | Step::Revoke { to: To::User(user), .. } => {
+            seat.user() == *user
+        }
+        _ => true,
     }
 }

@@ -198,7 +198,15 @@ fn happens_to(path: Path) -> BoxedStrategy<Step> {
             .prop_map(|(seat, path, integrity)| Step::Flag { seat, path, integrity }),
         1 => Just(Step::Wait(4)),
     ];
-    prop_oneof![3 => link, 4 => names, 5 => attributes(at().boxed()), 4 => times].boxed()
+    let sharing = prop_oneof![
+        2 => (guest(), at(), to(), right(), end())
+            .prop_map(|(seat, path, to, right, end)| Step::Grant { seat, path, to, right, end }),
+        1 => (guest(), at(), to()).prop_map(|(seat, path, to)| Step::Revoke { seat, path, to }),
+        2 => (guest(), at()).prop_map(|(seat, path)| Step::Grants { seat, path }),
+        2 => (guest(), handle(), at()).prop_map(|(seat, handle, path)| Step::Open { seat, handle, path, mode: READ }),
+        3 => (guest(), handle()).prop_map(|(seat, handle)| Step::Read { seat, handle, at: 0, length: 100 }),
+    ];
+    prop_oneof![3 => link, 4 => names, 5 => attributes(at().boxed()), 4 => times, 6 => sharing].boxed()
 }
 
 fn attributes(path: BoxedStrategy<Path>) -> BoxedStrategy<Step> {

@@ -6,7 +6,7 @@
 //! answer, in what any user is shown in any listing, in what a lookup finds, in content, in an errno.
 //!
 //! Nothing waits for a time: the clock is the servers', moved by hand, and what the event stream tells a mount is told to it
-//! before the next step. A server that was started anew is waited for until it answers.
+//! before the next step: every mount follows the stream, and the driver waits until what was told was heard. A server that was started anew is waited for until it answers.
 //!
 //! What may differ, and why:
 //!
@@ -22,7 +22,8 @@
 //! | a mount whose session is over | names that it knows are shown; anything that opens or changes fails, with whichever error comes first | `user.3s.why` must be readable there |
 //! | `unmount` of such a mount | not compared | the logout of a session that is over |
 //! | `disable` and `enable` | the server is started anew behind them | a running one believes a session for a second, by the machine's clock |
-//! | rights and sessions | told to all mounts between steps | the event stream does it within moments |
+//! | what the event stream tells | heard by all mounts between steps | it comes within moments |
+//! | the end of a grant, another user's change of attributes or of somebody else's grant, a user who is disabled | told to mounts by hand | a mount goes by the machine's clock, and believes attributes for a second; `disable` is told by the next restart |
 //! | superseded versions | the server drops them at once if nobody pins them, until its first restart; then it keeps them | a restart forgets pins, and mounts take them up again only when they read |
 //! | a version whose check-in was in doubt and is open, once somebody else has saved | the sequence ends where it is read or copied | whether the server holds that version is known to nobody until it is read (`Model::lost_track`) |
 //! | packs without a row | looked for only where no commit failed in doubt | the sweeper deletes those after an hour |
@@ -32,6 +33,7 @@
 pub mod answer;
 pub mod compare;
 pub mod driver;
+mod events;
 pub mod generate;
 pub mod memory;
 pub mod real;

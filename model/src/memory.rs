@@ -36,6 +36,10 @@ impl Site for Memory {
         Ok(remote)
     }
 
+    fn say_alive(&self, every_ms: u64) {
+        self.server.say_alive(every_ms);
+    }
+
     async fn restart(&mut self) {
         self.server.restart();
     }

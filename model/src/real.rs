@@ -134,6 +134,10 @@ impl Site for Real {
         Ok(Arc::new(https))
     }
 
+    fn say_alive(&self, every_ms: u64) {
+        self.service().say_alive(every_ms);
+    }
+
     async fn restart(&mut self) {
         self.stop().await;
         self.restarted = true;

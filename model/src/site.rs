@@ -14,6 +14,8 @@ pub trait Site {
     fn clock(&self) -> &Arc<ManualClock>;
     /// A new session for the user of a seat; it ends the user's earlier one.
     async fn log_in(&self, seat: Seat) -> Result<Arc<dyn Remote>, RemoteError>;
+    /// Tells everyone who listens to events that it speaks so often, behind everything that it told before.
+    fn say_alive(&self, every_ms: u64);
     /// Stops it and starts it anew on the same data.
     async fn restart(&mut self);
     /// As the administrator's command line does. Returns once the server goes by it.

@@ -94,6 +94,10 @@ fn time(seat: Seat, at: &str) -> Step {
     Step::Time { seat, path: path(at) }
 }
 
+fn grants(seat: Seat, at: &str) -> Step {
+    Step::Grants { seat, path: path(at) }
+}
+
 fn failing(fault: Fault, step: Step) -> Step {
     Step::Failing(fault, Box::new(step))
 }
@@ -316,6 +320,72 @@ cases! {
         put(ALICE, "@alice/d/a", 3),
         read(ALICE),
         close(ALICE),
+    ];
+    /// Whose right ends because a folder's grant does not reach the document any more hears of it.
+    what_leaves_a_shared_folder_is_read_no_more: [
+        put(ALICE, "@alice/d/a", 1),
+        open(BOB, "@alice/d/a", READ),
+        read(BOB),
+        mv(ALICE, "@alice/d/a", "@alice/b"),
+        read(BOB),
+        close(BOB),
+    ];
+    /// Whose document was checked into another one, by a rename, hears that it is gone.
+    what_was_renamed_over_another_is_read_no_more: [
+        put(ALICE, "@alice/a", 1),
+        put(ALICE, "@alice/d/b", 2),
+        open(BOB, "@alice/d/b", READ),
+        read(BOB),
+        mv(ALICE, "@alice/d/b", "@alice/a"),
+        read(BOB),
+        close(BOB),
+    ];
+    /// What a mount believes for a second is not believed once something else was told.
+    grants_are_seen_at_once: [
+        put(ALICE, "@alice/d/a", 1),
+        grants(BOB, "@alice/d/a"),
+        grant("@alice/d/a", 1, Right::Checkout, 60),
+        grants(BOB, "@alice/d/a"),
+        Step::Grant { seat: ALICE, path: path("@alice/d/a"), to: To::All, right: Right::Both, end: End::In(9) },
+        grants(BOB, "@alice/d/a"),
+        Step::Revoke { seat: ALICE, path: path("@alice/d/a"), to: To::All },
+        grants(BOB, "@alice/d/a"),
+    ];
+    /// What is open is read no more once its grant was taken back, its document deleted, or its session replaced.
+    what_is_open_hears_of_its_end: [
+        put(ALICE, "@alice/d/a", 1),
+        put(ALICE, "@alice/a", 2),
+        open(BOB, "@alice/d/a", READ),
+        read(BOB),
+        grant("@alice/d/a", 1, Right::Checkin, 60),
+        read(BOB),
+        revoke("@alice/d/a", 1),
+        read(BOB),
+        Step::Unlink { seat: ALICE, path: path("@alice/d/a") },
+        read(BOB),
+        open(ALICE, "@alice/a", READ),
+        read(ALICE),
+        Step::Mount(LAPTOP),
+        read(ALICE),
+    ];
+    /// A mount whose session is over stays silent, whatever becomes of the server.
+    a_session_that_is_over_hears_nothing_of_a_restart: [
+        put(ALICE, "@alice/d/a", 1),
+        open(ALICE, "@alice/d/a", READ),
+        Step::Mount(LAPTOP),
+        Step::Restart,
+        read(ALICE),
+        read(BOB),
+        put(LAPTOP, "@alice/d/a", 2),
+    ];
+    /// Attributes that a mount remembers go with the right to them.
+    attributes_are_hidden_once_the_right_is_gone: [
+        put(ALICE, "@alice/d/a", 1),
+        set(ALICE, "@alice/d/a", 0, 9),
+        get(BOB, "@alice/d/a", 0),
+        revoke("@alice/d", 1),
+        get(BOB, "@alice/d/a", 0),
+        attributes(BOB, "@alice/d/a"),
     ];
     a_draft_of_a_closed_file_is_tried_again: [
         put(ALICE, "@alice/a", 1),

@@ -2,7 +2,7 @@
 //! Fresh sequences for as long as told: `make soak MINUTES=60`. Stops at the first difference, with the shortest sequence
 //! that shows it.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::time::{Duration, Instant};
 
 use proptest::test_runner::{Config, FileFailurePersistence, TestCaseError, TestError, TestRunner};
@@ -26,11 +26,17 @@ fn soak() {
     };
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     let tally = RefCell::new(Tally::default());
+    let differs = Cell::new(false);
     let mut played = 0;
     while began.elapsed() < Duration::from_secs(minutes * 60) {
         let outcome = TestRunner::new(config.clone()).run(&sequence(90), |steps| {
             let counted = runtime.block_on(compare(&steps, &On::BOTH));
-            let counted = counted.map_err(|difference| TestCaseError::fail(difference.to_string()))?;
+            let counted = counted.map_err(|difference| {
+                if !differs.replace(true) {
+                    println!("the first difference, to be made shorter:{difference}");
+                }
+                TestCaseError::fail(difference.to_string())
+            })?;
             tally.borrow_mut().add(counted);
             Ok(())
         });

@@ -21,6 +21,8 @@ enum News {
     Rights(Grantee),
     Replaced(TokenHash, MachineName),
     Ended(TokenHash),
+    #[cfg(any(test, feature = "twins"))]
+    Alive(u64),
 }
 
 /// Where news are told.
@@ -57,6 +59,13 @@ impl Hub {
     pub(super) fn ended(&self, session: TokenHash) {
         self.generation.fetch_add(1, Ordering::SeqCst);
         self.tell(News::Ended(session));
+    }
+
+    /// Tells everyone who listens how often there is a sign of life (in milliseconds), behind what was told before: who has
+    /// heard it has heard that.
+    #[cfg(any(test, feature = "twins"))]
+    pub(super) fn say_alive(&self, every_ms: u64) {
+        self.tell(News::Alive(every_ms));
     }
 
     fn tell(&self, news: News) {
@@ -115,6 +124,8 @@ impl Listener {
                 Some(Event::SessionEnded)
             }
             News::Replaced(..) | News::Ended(_) => None,
+            #[cfg(any(test, feature = "twins"))]
+            News::Alive(every_ms) => Some(Event::Alive { every_ms }),
         }
     }
 }

@@ -193,14 +193,23 @@ impl MemoryServer {
         files
     }
 
+    /// Tells all sessions how often there is a sign of life, behind what they were told before.
+    pub fn say_alive(&self, every_ms: u64) {
+        self.tell(&Event::Alive { every_ms });
+    }
+
     fn now_ns(&self) -> i64 {
         self.clock.now().0 * 1_000_000
     }
 
     fn rights_changed(&self) {
+        self.tell(&Event::RightsChanged);
+    }
+
+    fn tell(&self, event: &Event) {
         let sessions: Vec<u64> = self.state.lock().sessions.values().copied().collect();
         for session in sessions {
-            let _ = self.events.send((session, Event::RightsChanged));
+            let _ = self.events.send((session, event.clone()));
         }
     }
 }

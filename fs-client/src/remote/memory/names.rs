@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use sss_common::wire::fs::{Pin, Swapped};
+use sss_common::wire::fs::{Pin, RenameRequest, RenameResponse, Swapped};
 use sss_common::{Code, Kind, Name, NodeId, Right, Timestamp, Uid, Version};
 
 use super::remote::MemoryRemote;
@@ -10,6 +10,37 @@ use super::{Result, State, Vacated, refuse};
 
 /// How long a vacated name is remembered.
 const EDITORS_WINDOW: Duration = Duration::from_secs(10);
+
+impl MemoryRemote {
+    /// A rename, in place or onto what stands there.
+    pub(super) fn renamed(&self, request: RenameRequest) -> Result<RenameResponse> {
+        let (mut state, now) = self.enter()?;
+        let from = (request.parent, request.name.clone());
+        let to = (request.new_parent, request.new_name.clone());
+        let Some(id) = state.child(from.0, &from.1) else {
+            return refuse(Code::NotFound, "no such document");
+        };
+        state.own(id, &self.uid)?;
+        state.may_fill(to.0, &self.uid, now)?;
+        if state.home_of(to.0) != state.home_of(id) {
+            return refuse(Code::OtherHome, "documents stay in their home");
+        }
+        let content_of = Pin { node: id, version: state.node(id)?.version };
+        let mut swapped = None;
+        let mut target = state.child(to.0, &to.1);
+        if target.is_none() && state.node(id)?.kind == Kind::File && !request.no_replace {
+            swapped = state.refill(self.session, &to, Some(id), &self.uid, now)?;
+            target = swapped.as_ref().map(|(document, _)| *document);
+        }
+        let stands = match target {
+            Some(target) if target == id => id,
+            Some(_) if request.no_replace => return refuse(Code::Exists, "the name is taken"),
+            target => state.put_in_place(self, id, from, to, target, now)?,
+        };
+        let swapped = swapped.map(|(_, swapped)| swapped);
+        Ok(RenameResponse { attr: state.attr(stands, &self.uid, now)?, content_of, swapped })
+    }
+}
 
 impl State {
     /// Whether something may be put into a folder.

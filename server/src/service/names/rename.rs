@@ -124,7 +124,10 @@ impl Service {
         new.consumes = Some((owned, source.node.version));
         let sealer = self.contents.begin(&allowed).await?;
         let place = (AuditAction::CheckinByRename, target.path.as_str());
-        let node = self.contents.make_version(caller, &allowed, new, sealer, place).await?;
+        let made = self.contents.make_version(caller, &allowed, new, sealer, place).await;
+        // Where the storage failed, the source may be gone all the same.
+        self.hub.rights_changed(Grantee::All);
+        let node = made?;
         self.contents.forget(source.node.id);
         Ok(self.rights.attr(&node, &target.facts))
     }

@@ -26,3 +26,11 @@ impl Service {
         Ok(watched.boxed())
     }
 }
+
+#[cfg(any(test, feature = "twins"))]
+impl Service {
+    /// Tells everyone who listens how often there is a sign of life (in milliseconds), behind what was told before.
+    pub fn say_alive(&self, every_ms: u64) {
+        self.hub.say_alive(every_ms);
+    }
+}
