@@ -387,6 +387,20 @@ cases! {
         get(BOB, "@alice/d/a", 0),
         attributes(BOB, "@alice/d/a"),
     ];
+    /// Also where it was made longer without a write, and where another handle was refused.
+    a_close_after_a_refused_save_says_so: [
+        open(BOB, "@alice/d/a", REDIRECT),
+        Step::Resize { seat: BOB, handle: 0, size: 1 },
+        put(ALICE, "@alice/d/a", 1),
+        sync(BOB),
+        close(BOB),
+        open(BOB, "@alice/d/b", REDIRECT),
+        Step::Open { seat: BOB, handle: 1, path: path("@alice/d/b"), mode: RW },
+        Step::Write { seat: BOB, handle: 1, at: 0, data: data(2, 10) },
+        put(ALICE, "@alice/d/b", 1),
+        Step::Close { seat: BOB, handle: 1 },
+        close(BOB),
+    ];
     a_draft_of_a_closed_file_is_tried_again: [
         put(ALICE, "@alice/a", 1),
         open(ALICE, "@alice/a", RW),

@@ -242,7 +242,8 @@ impl Fs {
     /// goes. What `open` emptied had content, and a `close` that answers for it says so only once it is gone.
     pub async fn flush(self: &Arc<Self>, fh: FileHandle) -> Answer<()> {
         let file = self.file(fh)?;
-        if file.untouched.swap(false, Ordering::Relaxed) && file.document.attr().size == 0 {
+        let empty = || file.document.attr().size == 0 && !file.document.is_lost();
+        if file.untouched.swap(false, Ordering::Relaxed) && empty() {
             return Ok(());
         }
         let answer = match file.writes {

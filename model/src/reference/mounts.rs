@@ -337,9 +337,10 @@ impl Model {
     /// `close`, and the end of the handle: what is still dirty is tried once more.
     pub(super) fn close(&mut self, seat: Seat, handle: &Handle) -> Refused<()> {
         let at = handle.doc;
-        let size = self.mount(seat).docs.get(&at).map_or(0, |doc| doc.content.len());
+        let empty = |doc: &Doc| doc.content.is_empty() && doc.lost.is_none();
+        let empty = self.mount(seat).docs.get(&at).is_none_or(empty);
         let answer = match handle {
-            Handle { untouched: true, .. } if size == 0 => Ok(()),
+            Handle { untouched: true, .. } if empty => Ok(()),
             Handle { mode: Mode { write: true, .. }, .. } => self.check_in(seat, at),
             _ => Ok(()),
         };
