@@ -19,18 +19,23 @@ pub enum Kind {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Effective {
-    /// Owns the document or an enclosing folder.
+    /// Owns the document: has the home in which it lies, or made it there as a guest and still has a right there.
     pub owner: bool,
     /// May read.
     pub checkout: bool,
     /// May write.
     pub checkin: bool,
-    /// Milliseconds until this right ends, from the moment of the answer. Missing: it does not (owners).
+    /// Milliseconds until this right ends, from the moment of the answer. Missing: it does not (the home's owner).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ends_in_ms: Option<u64>,
 }
 
 impl Effective {
+    /// Whether nobody can take it away: the home is the user's own.
+    pub fn is_for_good(&self) -> bool {
+        self.owner && self.ends_in_ms.is_none()
+    }
+
     /// The word of `user.3s.right`: `owner`, `both`, `checkout`, `checkin` or `none`.
     pub fn as_str(&self) -> &'static str {
         match (self.owner, self.checkout, self.checkin) {

@@ -324,8 +324,7 @@ fn shown(path: String, attr: &Attr) -> Shown {
 
 fn right(right: &Effective) -> String {
     match right {
-        Effective { owner: true, .. } => "owner".into(),
         Effective { ends_in_ms: Some(ms), .. } => format!("{} for {ms} ms", right.as_str()),
-        Effective { .. } => "none".into(),
+        Effective { .. } => right.as_str().into(),
     }
 }

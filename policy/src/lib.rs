@@ -11,7 +11,7 @@ use std::fmt;
 
 use sss_common::{Effective, NodeId, Right, Timestamp, Uid};
 
-pub use proof::{Act, Allowed, Checkin, Checkout, MayRead, MayWrite, Own, See};
+pub use proof::{Act, Allowed, Checkin, Checkout, Delete, MayRead, MayWrite, Own, See, Share};
 
 /// One grant, as far as a decision needs it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,6 +24,10 @@ pub struct Grant {
     pub seq: u64,
     /// Taken back before its end: it rules nothing, but its holder knows of the document.
     pub revoked: bool,
+    /// When it was set: a version that was replaced by then is no part of what is shared.
+    pub since: Timestamp,
+    /// Set by who made the document as a guest in the home, not by the home's owner.
+    pub by_maker: bool,
 }
 
 /// A document or folder on the way to the home, with what bears on one user.
@@ -60,6 +64,21 @@ pub struct Facts {
     pub levels: Vec<Level>,
     /// What lies below, for folders.
     pub below: Below,
+    /// Whether it is a folder.
+    pub folder: bool,
+    /// Whether the user saved what is there now. Never for folders.
+    pub saved: bool,
+    /// For a document that a guest in the home made and shared: until when the guest has a right of his own ([`maker_until`]),
+    /// as what he grants lasts no longer.
+    pub maker_until: Option<Timestamp>,
+}
+
+impl Facts {
+    /// The facts about a document that lies in the user's own home.
+    pub fn at_home(user: Uid, node: NodeId) -> Facts {
+        let levels = vec![Level { owner: user.clone(), own: None, all: None }];
+        Facts { user, node, levels, below: Below::Nothing, folder: false, saved: false, maker_until: None }
+    }
 }
 
 /// What somebody wants to do, as a value: for words and tables. [`Act`] is the same as a type.
@@ -71,8 +90,12 @@ pub enum Action {
     Checkout,
     /// Write it; on a folder: make something in it.
     Checkin,
-    /// Delete, rename, flag, grant.
+    /// Rename, flag, change the mode.
     Own,
+    /// Delete it.
+    Delete,
+    /// Grant and revoke.
+    Share,
 }
 
 /// Why not.
@@ -97,57 +120,112 @@ impl fmt::Display for Refusal {
             Refusal::NoRight => f.write_str("no grant gives you this right"),
             Refusal::Ended(at) => write!(f, "the grant ended at {at}"),
             Refusal::Only(right) => write!(f, "your grant is for {right} only"),
-            Refusal::NotOwner => {
-                f.write_str("only the owner of the document or of an enclosing folder may do this")
-            }
+            Refusal::NotOwner => f.write_str("only the owner of the document or of the home may do this"),
         }
     }
 }
 
 /// Decides. What the user may not see is `Hidden`, whatever the act.
 pub fn decide<A: Act>(facts: &Facts, act: A, now: Timestamp) -> Result<Allowed<A>, Refusal> {
-    let until = right(facts, A::ACTION, now)?;
-    Ok(Allowed::new(facts.user.clone(), facts.node, until, act))
+    let extent = right(facts, A::ACTION, now)?;
+    Ok(Allowed::new(facts.user.clone(), facts.node, extent, act))
 }
 
-/// Until when the user has the right.
-fn right(facts: &Facts, action: Action, now: Timestamp) -> Result<Option<Timestamp>, Refusal> {
-    if owns(facts) {
-        return Ok(None);
+/// Decides once more, on facts that may have changed, what was decided for a proof.
+pub fn confirm(facts: &Facts, action: Action, now: Timestamp) -> Result<(), Refusal> {
+    right(facts, action, now).map(drop)
+}
+
+/// How far a right goes in time.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Extent {
+    /// It ends then; `None`: with nothing but its loss.
+    until: Option<Timestamp>,
+    /// It is for versions that were not replaced by then; `None`: for all.
+    since: Option<Timestamp>,
+}
+
+/// What the user is to the node.
+enum Standing {
+    /// The home's owner: an owner of all that lies in it.
+    Home,
+    /// Made it in another's home, and has a live right there from the home's owner: owns this one node until then.
+    Maker(Timestamp),
+    /// Made it in another's home, has no live right any more, and saved what is there now.
+    Left,
+    /// Has what grants give.
+    Grantee,
+}
+
+fn standing(facts: &Facts, now: Timestamp) -> Standing {
+    let owns = |level: Option<&Level>| level.is_some_and(|level| level.owner == facts.user);
+    if owns(facts.levels.last()) {
+        return Standing::Home;
     }
-    let ruling = ruling(facts, now);
-    if !visible(facts) {
-        return Err(Refusal::Hidden);
+    if !owns(facts.levels.first()) {
+        return Standing::Grantee;
     }
-    match (action, ruling) {
-        (Action::See, _) => Ok(None),
-        (Action::Own, _) => Err(Refusal::NotOwner),
-        (Action::Checkout, Some(grant)) if grant.right.reads() => Ok(Some(grant.until)),
-        (Action::Checkin, Some(grant)) if grant.right.writes() => Ok(Some(grant.until)),
-        (_, Some(grant)) => Err(Refusal::Only(grant.right)),
-        (_, None) => Err(last_end(facts, action, now).map_or(Refusal::NoRight, Refusal::Ended)),
+    match maker_until(facts, now) {
+        Some(until) => Standing::Maker(until),
+        None if facts.saved => Standing::Left,
+        None => Standing::Grantee,
+    }
+}
+
+/// Until when the home's owner gives the user a right here: until then a guest owns what he made. What guests grant each
+/// other does not count, so that nobody keeps himself a right.
+pub fn maker_until(facts: &Facts, now: Timestamp) -> Option<Timestamp> {
+    let of_home = |level: &Level| {
+        let from_home = |grant: Option<Grant>| grant.filter(|grant| !grant.by_maker);
+        in_force(&Level { owner: level.owner.clone(), own: from_home(level.own), all: from_home(level.all) })
+    };
+    facts.levels.iter().filter_map(of_home).map(|grant| grant.until).find(|until| now < *until)
+}
+
+/// How far the user's right goes, if there is one.
+fn right(facts: &Facts, action: Action, now: Timestamp) -> Result<Extent, Refusal> {
+    let of = |grant: Grant| Extent { until: Some(grant.until), since: Some(grant.since) };
+    match (standing(facts, now), action) {
+        (Standing::Home, _) | (Standing::Maker(_) | Standing::Left, Action::See) => Ok(Extent::default()),
+        // His folder holds what others put there too: that is not his to share.
+        (Standing::Maker(_), Action::Share) if facts.folder => Err(Refusal::NotOwner),
+        (Standing::Maker(until), _) => Ok(Extent { until: Some(until), since: None }),
+        (Standing::Left, Action::Checkout | Action::Delete) => Ok(Extent { until: None, since: Some(now) }),
+        (Standing::Left | Standing::Grantee, _) => match (action, ruling(facts, now)) {
+            _ if !visible(facts, now) => Err(Refusal::Hidden),
+            (Action::See, _) => Ok(Extent::default()),
+            (Action::Own | Action::Delete | Action::Share, _) => Err(Refusal::NotOwner),
+            (Action::Checkout, Some(grant)) if grant.right.reads() => Ok(of(grant)),
+            (Action::Checkin, Some(grant)) if grant.right.writes() => Ok(of(grant)),
+            (_, Some(grant)) => Err(Refusal::Only(grant.right)),
+            (_, None) => Err(last_end(facts, action, now).map_or(Refusal::NoRight, Refusal::Ended)),
+        },
     }
 }
 
 /// What the user may do at this moment, for attributes and mode bits.
 pub fn effective(facts: &Facts, now: Timestamp) -> Effective {
-    if owns(facts) {
-        return Effective { owner: true, checkout: true, checkin: true, ends_in_ms: None };
-    }
-    match ruling(facts, now) {
-        None => Effective::default(),
-        Some(grant) => Effective {
-            owner: false,
-            checkout: grant.right.reads(),
-            checkin: grant.right.writes(),
-            ends_in_ms: Some(grant.until.since(now).as_millis().try_into().unwrap_or(u64::MAX)),
-        },
-    }
+    let ends_in = |until: Timestamp| Some(until.since(now).as_millis().try_into().unwrap_or(u64::MAX));
+    let ends_in_ms = match standing(facts, now) {
+        Standing::Home => None,
+        Standing::Maker(until) => ends_in(until),
+        Standing::Left => return Effective { checkout: true, ..Effective::default() },
+        Standing::Grantee => {
+            return ruling(facts, now).map_or_else(Effective::default, |grant| Effective {
+                owner: false,
+                checkout: grant.right.reads(),
+                checkin: grant.right.writes(),
+                ends_in_ms: ends_in(grant.until),
+            });
+        }
+    };
+    Effective { owner: true, checkout: true, checkin: true, ends_in_ms }
 }
 
 /// Whether a listing of the parent shows the node: a live right on it, or a way to one.
 pub fn listed(facts: &Facts, now: Timestamp) -> bool {
-    owns(facts) || ruling(facts, now).is_some() || facts.below == Below::Live
+    let own = !matches!(standing(facts, now), Standing::Grantee);
+    own || ruling(facts, now).is_some() || facts.below == Below::Live
 }
 
 /// Who may have the receipt of a deletion: who deleted the document, and whose home it lay in. Nobody else learns that it was
@@ -156,18 +234,23 @@ pub fn receipt(user: &Uid, deleted_by: &Uid, home: &Uid) -> Result<(), Refusal> 
     if user == deleted_by || user == home { Ok(()) } else { Err(Refusal::Hidden) }
 }
 
-fn owns(facts: &Facts) -> bool {
-    facts.levels.iter().any(|level| level.owner == facts.user)
-}
-
-fn visible(facts: &Facts) -> bool {
+fn visible(facts: &Facts, now: Timestamp) -> bool {
     facts.below > Below::Nothing
         || facts.levels.iter().any(|level| level.own.is_some() || level.all.is_some())
+        || matches!(standing(facts, now), Standing::Left)
 }
 
 /// The grant that decides: the nearest level's that is live.
 fn ruling(facts: &Facts, now: Timestamp) -> Option<Grant> {
-    facts.levels.iter().filter_map(in_force).find(|grant| now < grant.until)
+    rules(facts).find(|grant| now < grant.until)
+}
+
+/// The grants in force from the node up, each with its end: a guest's last no longer than his own right.
+fn rules(facts: &Facts) -> impl Iterator<Item = Grant> {
+    facts.levels.iter().filter_map(in_force).filter_map(|grant| match grant.by_maker {
+        false => Some(grant),
+        true => facts.maker_until.map(|end| Grant { until: grant.until.min(end), ..grant }),
+    })
 }
 
 /// The grant that rules at a level: ALL's replaces what came before it, the user's own goes before ALL's.
@@ -182,16 +265,9 @@ fn last_end(facts: &Facts, action: Action, now: Timestamp) -> Option<Timestamp> 
     let gave = |grant: &Grant| match action {
         Action::Checkout => grant.right.reads(),
         Action::Checkin => grant.right.writes(),
-        Action::See | Action::Own => false,
+        Action::See | Action::Own | Action::Delete | Action::Share => false,
     };
-    facts
-        .levels
-        .iter()
-        .filter_map(in_force)
-        .filter(gave)
-        .map(|grant| grant.until)
-        .filter(|end| *end <= now)
-        .max()
+    rules(facts).filter(gave).map(|grant| grant.until).filter(|end| *end <= now).max()
 }
 
 #[cfg(test)]

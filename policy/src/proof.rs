@@ -5,9 +5,9 @@ use std::fmt;
 
 use sss_common::{NodeId, Timestamp, Uid};
 
-use super::Action;
+use super::{Action, Extent};
 
-/// What somebody wants to do, as a type: [`See`], [`Checkout`], [`Checkin`] or [`Own`].
+/// What somebody wants to do, as a type: [`See`], [`Checkout`], [`Checkin`], [`Own`], [`Delete`] or [`Share`].
 pub trait Act: sealed::Act + Copy + fmt::Debug + Send + Sync + 'static {
     /// The same as a value.
     const ACTION: Action;
@@ -25,9 +25,17 @@ pub struct Checkout;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Checkin;
 
-/// Delete, rename, flag, grant.
+/// Rename, flag, change the mode.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Own;
+
+/// Delete it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Delete;
+
+/// Grant and revoke.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Share;
 
 impl Act for See {
     const ACTION: Action = Action::See;
@@ -45,18 +53,26 @@ impl Act for Own {
     const ACTION: Action = Action::Own;
 }
 
+impl Act for Delete {
+    const ACTION: Action = Action::Delete;
+}
+
+impl Act for Share {
+    const ACTION: Action = Action::Share;
+}
+
 /// Proof that the policy allowed one act by one user on one node.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Allowed<A: Act> {
     user: Uid,
     node: NodeId,
-    until: Option<Timestamp>,
+    extent: Extent,
     act: A,
 }
 
 impl<A: Act> Allowed<A> {
-    pub(super) fn new(user: Uid, node: NodeId, until: Option<Timestamp>, act: A) -> Self {
-        Allowed { user, node, until, act }
+    pub(super) fn new(user: Uid, node: NodeId, extent: Extent, act: A) -> Self {
+        Allowed { user, node, extent, act }
     }
 
     /// Who may.
@@ -74,17 +90,22 @@ impl<A: Act> Allowed<A> {
         self.act
     }
 
-    /// Until when the right lasts; `None` for owners, and for `See`: who had a grant once keeps knowing of the node.
+    /// Until when the right lasts; `None` for the home's owner, and for `See`: who had a grant once keeps knowing of the node.
     pub fn until(&self) -> Option<Timestamp> {
-        self.until
+        self.extent.until
+    }
+
+    /// The right is for versions that were not replaced by then; `None`: for all.
+    pub fn since(&self) -> Option<Timestamp> {
+        self.extent.since
     }
 }
 
 impl Allowed<Checkin> {
-    /// Who may make something in a folder owns what he makes there. `node` is the new node's id; a store refuses to
-    /// make one that is there.
+    /// Who may make something in a folder owns what he makes there, as long as he may. `node` is the new node's id; a store
+    /// refuses to make one that is there.
     pub fn made(&self, node: NodeId) -> Allowed<Own> {
-        Allowed::new(self.user.clone(), node, None, Own)
+        Allowed::new(self.user.clone(), node, Extent { since: None, ..self.extent }, Own)
     }
 }
 
@@ -95,6 +116,8 @@ pub trait MayRead: sealed::Proof + fmt::Debug + Send + Sync {
     fn user(&self) -> &Uid;
     /// On what.
     fn node(&self) -> NodeId;
+    /// What.
+    fn action(&self) -> Action;
 }
 
 /// A proof with which content may be written: of [`Checkin`] or [`Own`].
@@ -111,6 +134,10 @@ impl<A: Act + sealed::Reads> MayRead for Allowed<A> {
     fn node(&self) -> NodeId {
         self.node
     }
+
+    fn action(&self) -> Action {
+        A::ACTION
+    }
 }
 
 impl<A: Act + sealed::Writes> MayWrite for Allowed<A> {
@@ -121,13 +148,15 @@ impl<A: Act + sealed::Writes> MayWrite for Allowed<A> {
 
 /// What only this file can say.
 mod sealed {
-    use super::{Allowed, Checkin, Checkout, Own, See};
+    use super::{Allowed, Checkin, Checkout, Delete, Own, See, Share};
 
     pub trait Act {}
     impl Act for See {}
     impl Act for Checkout {}
     impl Act for Checkin {}
     impl Act for Own {}
+    impl Act for Delete {}
+    impl Act for Share {}
 
     pub trait Reads {}
     impl Reads for Checkout {}

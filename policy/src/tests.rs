@@ -11,7 +11,8 @@ use super::*;
 
 const MATRIX: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/src/matrix.txt");
 const START: Timestamp = Timestamp(1_000_000);
-const ACTIONS: [Action; 4] = [Action::See, Action::Checkout, Action::Checkin, Action::Own];
+const ACTIONS: [Action; 6] =
+    [Action::See, Action::Checkout, Action::Checkin, Action::Own, Action::Delete, Action::Share];
 const RIGHTS: [Right; 3] = [Right::Checkin, Right::Checkout, Right::Both];
 
 fn uid(name: &str) -> Uid {
@@ -26,6 +27,8 @@ fn at(seconds: u64) -> Timestamp {
 #[derive(Clone, Debug)]
 enum Event {
     Grant(Grantee, Right, u64),
+    /// The same, set by who made the document.
+    GrantByMaker(Grantee, Right, u64),
     Revoke(Grantee),
 }
 
@@ -33,12 +36,28 @@ fn to(name: &str, right: Right, seconds: u64) -> Event {
     Event::Grant(name.parse().unwrap(), right, seconds)
 }
 
+fn by_maker(name: &str, right: Right, seconds: u64) -> Event {
+    Event::GrantByMaker(name.parse().unwrap(), right, seconds)
+}
+
 fn revoke(name: &str) -> Event {
     Event::Revoke(name.parse().unwrap())
 }
 
-/// The facts about one user, as a store gives them. `levels`: owner and history, the document first.
+/// The facts about one user and a document, as a store gives them. `levels`: owner and history, the document first.
 fn facts(user: &str, levels: &[(&str, &[Event])], below: Below) -> Facts {
+    let (user, levels) = (uid(user), history(user, levels));
+    Facts { user, node: NodeId([1; 16]), levels, below, folder: false, saved: false, maker_until: None }
+}
+
+/// The same, with what the store adds about who made the document.
+fn facts_at(user: &str, levels: &[(&str, &[Event])], saved: bool, now: Timestamp) -> Facts {
+    let maker = levels[0].0;
+    let of_maker = facts(maker, levels, Below::Nothing);
+    Facts { saved, maker_until: maker_until(&of_maker, now), ..facts(user, levels, Below::Nothing) }
+}
+
+fn history(user: &str, levels: &[(&str, &[Event])]) -> Vec<Level> {
     let user = uid(user);
     let mut seq = 0;
     let levels = levels.iter().map(|(owner, events)| {
@@ -46,8 +65,10 @@ fn facts(user: &str, levels: &[(&str, &[Event])], below: Below) -> Facts {
         for event in *events {
             seq += 1;
             match event {
-                Event::Grant(grantee, right, seconds) => {
-                    let grant = Grant { right: *right, until: at(*seconds), seq, revoked: false };
+                Event::Grant(grantee, right, seconds) | Event::GrantByMaker(grantee, right, seconds) => {
+                    let by_maker = matches!(event, Event::GrantByMaker(..));
+                    let (right, until) = (*right, at(*seconds));
+                    let grant = Grant { right, until, seq, revoked: false, since: START, by_maker };
                     match grantee {
                         Grantee::All => all = Some(grant),
                         Grantee::User(uid) if *uid == user => own = Some(grant),
@@ -68,7 +89,7 @@ fn facts(user: &str, levels: &[(&str, &[Event])], below: Below) -> Facts {
         }
         Level { owner: uid(owner), own, all }
     });
-    Facts { user: user.clone(), node: NodeId([1; 16]), levels: levels.collect(), below }
+    levels.collect()
 }
 
 /// What `decide` says for the type of this action: until when, or why not.
@@ -78,6 +99,8 @@ fn ask(facts: &Facts, action: Action, now: Timestamp) -> Result<Option<Timestamp
         Action::Checkout => decide(facts, Checkout, now).map(|allowed| allowed.until()),
         Action::Checkin => decide(facts, Checkin, now).map(|allowed| allowed.until()),
         Action::Own => decide(facts, Own, now).map(|allowed| allowed.until()),
+        Action::Delete => decide(facts, Delete, now).map(|allowed| allowed.until()),
+        Action::Share => decide(facts, Share, now).map(|allowed| allowed.until()),
     }
 }
 
@@ -96,8 +119,8 @@ fn seconds(at: Timestamp) -> u64 {
     at.since(START).as_secs()
 }
 
-/// One case: its name, and the history of the document, of the folder it lies in and of the home. `dora` created the document, `frank`
-/// the folder, `lord` has the home; `gina` is who is granted something, `sam` is nobody.
+/// One case: its name, and the history of the document, of the folder it lies in and of the home. `dora` made the document and `frank`
+/// the folder, both as guests, `lord` has the home; `gina` is who is granted something, `sam` is nobody.
 fn cases() -> Vec<(String, [Vec<Event>; 3])> {
     let none = Vec::new;
     let mut cases = vec![("no grant".to_string(), [none(), none(), none()])];
@@ -138,31 +161,61 @@ fn cases() -> Vec<(String, [Vec<Event>; 3])> {
         vec![to("gina", Both, 50), revoke("gina")],
         vec![to("ALL", Checkout, 100)],
     ));
+    // Guests: what they make is theirs while lord lets them.
+    cases.push(("document: dora checkout 100".into(), [vec![to("dora", Checkout, 100)], none(), none()]));
+    cases.push(over("folder: dora checkin 100", none(), vec![to("dora", Checkin, 100)]));
+    cases.push(over("folder: dora both 100, revoked", none(), vec![to("dora", Both, 100), revoke("dora")]));
+    cases.push(over("folder: ALL checkin 50", none(), vec![to("ALL", Checkin, 50)]));
+    cases.push(over("folder: frank both 100", none(), vec![to("frank", Both, 100)]));
+    cases.push(over(
+        "document: dora grants gina 100; folder: dora checkin 50",
+        vec![by_maker("gina", Both, 100)],
+        vec![to("dora", Checkin, 50)],
+    ));
+    cases.push(over(
+        "document: dora grants gina 50; folder: dora checkin 100",
+        vec![by_maker("gina", Both, 50)],
+        vec![to("dora", Checkin, 100)],
+    ));
+    cases.push(over("document: dora grants herself 100", vec![by_maker("dora", Both, 100)], none()));
+    cases.push(over("document: dora grants ALL 100", vec![by_maker("ALL", Both, 100)], none()));
     cases
 }
+
+/// Who stands in the matrix, with whether the document as it is was saved by them, and when they ask.
+const ASKING: [(&str, bool, &[u64]); 6] = [
+    ("dora", false, &[49, 50, 99, 100]),
+    ("dora", true, &[49, 50, 99, 100]),
+    ("frank", false, &[49, 100]),
+    ("lord", false, &[100]),
+    ("gina", false, &[49, 50, 99, 100]),
+    ("sam", false, &[49, 50, 99, 100]),
+];
 
 #[test]
 fn the_matrix_is_golden() {
     let mut found = String::from(
         "# Who may do what. Made and checked by policy::tests; WRITE_MATRIX=1 writes it anew, and a reviewer reads the change.\n\
-         # dora created the document, frank its folder, lord has the home; gina is granted something, sam is nobody.\n\
-         # A case's grants start at second 0; columns: user, second, see, checkout, checkin, own, shown right, listed.\n",
+         # dora made the document and frank its folder, both as guests, lord has the home; gina is granted something, sam is nobody.\n\
+         # dora+ is dora where she saved the document as it is; dora where somebody else did.\n\
+         # A case's grants start at second 0 and are lord's unless it says otherwise; columns: user, second, see, checkout, checkin,\n\
+         # own, delete, share, shown right, listed.\n",
     );
     for (name, histories) in cases() {
         writeln!(found, "\n{name}").unwrap();
-        for user in ["dora", "frank", "lord", "gina", "sam"] {
-            let is_owner = matches!(user, "dora" | "frank" | "lord");
-            // An owner's row is the same at any time; one is enough to show it, after all ends.
-            for now in if is_owner { vec![100] } else { vec![49, 50, 99, 100] } {
+        for (user, saved, times) in ASKING {
+            for now in times {
                 let levels: Vec<(&str, &[Event])> =
                     ["dora", "frank", "lord"].into_iter().zip(histories.iter().map(Vec::as_slice)).collect();
-                let facts = facts(user, &levels, Below::Nothing);
-                write!(found, "  {user:<6}{now:<4}").unwrap();
+                let now = at(*now);
+                let facts = facts_at(user, &levels, saved, now);
+                let name = if saved { format!("{user}+") } else { user.to_owned() };
+                write!(found, "  {name:<6}{:<4}", seconds(now)).unwrap();
                 for action in ACTIONS {
-                    write!(found, " {:<14}", word(ask(&facts, action, at(now)))).unwrap();
+                    write!(found, " {:<12}", word(ask(&facts, action, now))).unwrap();
                 }
-                let shown = effective(&facts, at(now));
-                let listed = if listed(&facts, at(now)) { "listed" } else { "-" };
+                let shown = effective(&facts, now);
+                let listed = if listed(&facts, now) { "listed" } else { "-" };
                 writeln!(found, " {:<9} {listed}", shown.as_str()).unwrap();
             }
         }
@@ -227,7 +280,7 @@ fn a_proof_says_what_was_asked() {
 }
 
 #[test]
-fn who_makes_something_owns_it() {
+fn who_makes_something_owns_it_as_long_as_he_may() {
     let events = [to("gina", Right::Checkin, 100)];
     let folder = facts("gina", &[("lord", &events)], Below::Nothing);
     let made = NodeId([2; 16]);
@@ -235,7 +288,56 @@ fn who_makes_something_owns_it() {
     let levels = std::iter::once(own).chain(folder.levels.iter().cloned()).collect();
     let its_facts = Facts { node: made, levels, ..folder.clone() };
     let proof = decide(&folder, Checkin, at(1)).unwrap().made(made);
+    assert_eq!(proof.until(), Some(at(100)));
     assert_eq!(Ok(proof), decide(&its_facts, Own, at(1)));
+    assert_eq!(decide(&its_facts, Own, at(100)), Err(Refusal::NotOwner));
+}
+
+#[test]
+fn a_guests_folder_gives_him_nothing_of_what_others_put_into_it() {
+    // Alice's inbox, bob's folder in it, carol's document in that.
+    for until in [3, 300] {
+        let inbox = [to("bob", Right::Checkin, until)];
+        let levels = [("carol", [].as_slice()), ("bob", &[]), ("alice", &inbox)];
+        let facts = facts_at("bob", &levels, false, at(10));
+        for action in [Action::Checkout, Action::Own, Action::Delete, Action::Share] {
+            assert!(ask(&facts, action, at(10)).is_err(), "{action:?} {until}");
+        }
+        assert_eq!(ask(&facts, Action::Checkin, at(10)).is_ok(), until == 300, "by alice's grant");
+    }
+}
+
+#[test]
+fn a_guest_shares_his_documents_and_not_his_folders() {
+    let inbox = [to("bob", Right::Checkin, 100)];
+    let document = facts("bob", &[("bob", &[]), ("alice", &inbox)], Below::Nothing);
+    let folder = Facts { folder: true, ..document.clone() };
+    assert_eq!(decide(&document, Share, at(1)).unwrap().until(), Some(at(100)));
+    assert_eq!(decide(&folder, Share, at(1)), Err(Refusal::NotOwner));
+    assert!(decide(&folder, Own, at(1)).is_ok() && decide(&folder, Delete, at(1)).is_ok());
+    let homes = Facts { user: uid("alice"), ..folder };
+    assert_eq!(decide(&homes, Share, at(1)).unwrap().until(), None);
+}
+
+#[test]
+fn a_right_is_for_what_was_not_replaced_before_it() {
+    let mut facts = facts("gina", &[("lord", &[to("gina", Right::Both, 100)])], Below::Nothing);
+    let since = |facts: &Facts| decide(facts, Checkout, at(1)).unwrap().since();
+    assert_eq!(since(&facts), Some(START));
+    facts.levels[0].own = facts.levels[0].own.map(|grant| Grant { since: at(1), ..grant });
+    assert_eq!(since(&facts), Some(at(1)), "the grant's own beginning");
+    let lords = Facts { user: uid("lord"), ..facts.clone() };
+    assert_eq!(since(&lords), None, "the owner's has none");
+    let levels = vec![Level { owner: uid("gina"), own: None, all: None }, facts.levels[0].clone()];
+    let made = Facts { levels: levels.clone(), ..facts.clone() };
+    assert_eq!(since(&made), None, "nor has a maker's");
+    let left = Facts { saved: true, ..made };
+    let gone = decide(&left, Checkout, at(200)).unwrap();
+    assert_eq!(
+        (gone.since(), gone.until()),
+        (Some(at(200)), None),
+        "what he saved last, and nothing before it"
+    );
 }
 
 /// Whether a type has a trait: where it has, the inherent constant goes before this one.
@@ -263,46 +365,100 @@ fn a_proof_of_a_lesser_act_serves_nothing() {
     let checkout = (Reads::<Allowed<Checkout>>::IS, Writes::<Allowed<Checkout>>::IS);
     let checkin = (Reads::<Allowed<Checkin>>::IS, Writes::<Allowed<Checkin>>::IS);
     let own = (Reads::<Allowed<Own>>::IS, Writes::<Allowed<Own>>::IS);
-    assert_eq!(
-        [see, checkout, checkin, own],
-        [(false, false), (true, false), (true, true), (true, true)],
-        "(reads, writes)"
-    );
+    let delete = (Reads::<Allowed<Delete>>::IS, Writes::<Allowed<Delete>>::IS);
+    let share = (Reads::<Allowed<Share>>::IS, Writes::<Allowed<Share>>::IS);
+    let (none, reads, writes) = ((false, false), (true, false), (true, true));
+    assert_eq!([see, checkout, checkin, own, delete, share], [none, reads, writes, writes, none, none]);
     let facts = facts("lord", &[("lord", &[])], Below::Nothing);
     assert!(decide(&facts, Own, START).unwrap().proves_ownership());
     assert!(!decide(&facts, Checkin, START).unwrap().proves_ownership(), "whoever asked");
 }
 
-/// The rules as the design's sentences say them, replayed over a list of rules in force.
-fn naive(user: &str, levels: &[(&str, Vec<Event>)], now: u64) -> Option<(bool, bool)> {
-    if levels.iter().any(|(owner, _)| *owner == user) {
-        return Some((true, true));
-    }
+/// The rights that grants give, as the design's sentences say them, replayed over a list of rules in force. `counts`: whether a
+/// rule by the maker counts, with the end that it has.
+fn naive(
+    user: &str,
+    levels: &[(&str, Vec<Event>)],
+    now: u64,
+    counts: impl Fn(u64) -> Option<u64>,
+) -> Option<(bool, bool)> {
     for (_, events) in levels {
-        let mut rules: Vec<(Grantee, Right, u64)> = Vec::new();
+        let mut rules: Vec<(Grantee, Right, Option<u64>)> = Vec::new();
         for event in events {
-            match event {
-                // "A grant to ALL replaces every earlier grant on that document or folder."
-                Event::Grant(Grantee::All, right, end) => rules = vec![(Grantee::All, *right, *end)],
-                // "A grant to a user replaces that user's earlier one…
-                Event::Grant(grantee, right, end) => {
+            let (grantee, right, end) = match event {
+                Event::Grant(grantee, right, end) => (grantee, *right, Some(*end)),
+                Event::GrantByMaker(grantee, right, end) => (grantee, *right, counts(*end)),
+                Event::Revoke(grantee) => {
                     rules.retain(|(other, ..)| other != grantee);
-                    rules.push((grantee.clone(), *right, *end));
+                    continue;
                 }
-                Event::Revoke(grantee) => rules.retain(|(other, ..)| other != grantee),
+            };
+            match grantee {
+                // "A grant to ALL replaces every earlier grant on that document or folder."
+                Grantee::All => rules = vec![(Grantee::All, right, end)],
+                // "A grant to a user replaces that user's earlier one…
+                Grantee::User(_) => {
+                    rules.retain(|(other, ..)| other != grantee);
+                    rules.push((grantee.clone(), right, end));
+                }
             }
         }
         // … and goes before ALL's, also once it has run out."
         let own = rules.iter().find(|(grantee, ..)| *grantee == Grantee::User(uid(user)));
         let rule = own.or_else(|| rules.iter().find(|(grantee, ..)| *grantee == Grantee::All));
         // "The nearest level that gives the user a live right decides."
-        if let Some((_, right, end)) = rule
+        if let Some((_, right, Some(end))) = rule
             && now < *end
         {
             return Some((right.reads(), right.writes()));
         }
     }
     None
+}
+
+/// What is left of the home's owner's grants where a maker's took the place of some.
+fn of_lord(events: &[Event]) -> Vec<Event> {
+    let mut left: Vec<Event> = Vec::new();
+    for event in events {
+        match event {
+            Event::GrantByMaker(grantee, ..) => {
+                left.retain(|other| !matches!(other, Event::Grant(to, ..) if to == grantee));
+            }
+            event => left.push(event.clone()),
+        }
+    }
+    left
+}
+
+/// What a user may do with a document, by the design's words: read, write, delete, and whether he owns it.
+fn naive_rights(
+    user: &str,
+    levels: &[(&str, Vec<Event>)],
+    saved: bool,
+    now: u64,
+) -> (bool, bool, bool, bool) {
+    let maker = levels[0].0;
+    // Only what the home's owner granted keeps a maker an owner, and a maker's grants alive.
+    let lords: Vec<(&str, Vec<Event>)> =
+        levels.iter().map(|(owner, events)| (*owner, of_lord(events))).collect();
+    let makers_right = |now| naive(maker, &lords, now, |_| None).is_some();
+    // "The owner of a home has an owner's rights over everything in it."
+    if levels.last().unwrap().0 == user {
+        return (true, true, true, true);
+    }
+    if maker == user {
+        // "he owns it while he has a live right on it or above it"
+        if makers_right(now) {
+            return (true, true, true, true);
+        }
+        // "he may read and delete what he himself saved last, and do nothing else with it"
+        if saved {
+            return (true, false, true, false);
+        }
+    }
+    let counts = |end: u64| makers_right(now).then_some(end);
+    let (reads, writes) = naive(user, levels, now, counts).unwrap_or_default();
+    (reads, writes, false, false)
 }
 
 fn event() -> impl Strategy<Value = Event> {
@@ -313,35 +469,69 @@ fn event() -> impl Strategy<Value = Event> {
     ]
 }
 
+/// A document's history: the home's owner's grants, then its maker's, each in the place of an earlier one to the same grantee.
+fn document_events() -> impl Strategy<Value = Vec<Event>> {
+    let grantee = || proptest::sample::select(vec!["sam", "ALL"]);
+    let shared = (grantee(), proptest::sample::select(RIGHTS.to_vec()), 1..100u64);
+    let lords = proptest::collection::vec(event(), 0..5);
+    let makers = proptest::collection::vec(shared.prop_map(|(g, r, s)| by_maker(g, r, s)), 0..2);
+    (lords, makers).prop_map(|(lords, makers)| [lords, makers].concat())
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 2000, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 4000, failure_persistence: None, ..ProptestConfig::default() })]
     #[test]
     fn both_readings_of_the_rules_agree(
-        histories in proptest::collection::vec(
-            (proptest::sample::select(vec!["dora", "frank", "gina"]), proptest::collection::vec(event(), 0..6)), 1..4),
+        document in document_events(),
+        above in proptest::collection::vec(proptest::collection::vec(event(), 0..6), 1..3),
+        owners in proptest::collection::vec(proptest::sample::select(vec!["dora", "frank", "gina"]), 3),
         user in proptest::sample::select(vec!["gina", "sam", "dora"]),
+        saved in any::<bool>(),
         now in 0..110u64,
     ) {
+        let histories: Vec<(&str, Vec<Event>)> =
+            owners.iter().copied().zip(std::iter::once(document).chain(above)).collect();
         let levels: Vec<(&str, &[Event])> = histories.iter().map(|(o, e)| (*o, e.as_slice())).collect();
-        let facts = facts(user, &levels, Below::Nothing);
-        let (reads, writes) = naive(user, &histories, now).unwrap_or_default();
+        let saved = saved && owners[0] == user;
+        let facts = facts_at(user, &levels, saved, at(now));
+        let (reads, writes, deletes, owns) = naive_rights(user, &histories, saved, now);
         prop_assert_eq!(decide(&facts, Checkout, at(now)).is_ok(), reads);
         prop_assert_eq!(decide(&facts, Checkin, at(now)).is_ok(), writes);
-        let owns = histories.iter().any(|(owner, _)| *owner == user);
+        prop_assert_eq!(decide(&facts, Delete, at(now)).is_ok(), deletes);
         prop_assert_eq!(decide(&facts, Own, at(now)).is_ok(), owns);
+        prop_assert_eq!(decide(&facts, Share, at(now)).is_ok(), owns);
         let shown = effective(&facts, at(now));
         prop_assert_eq!((shown.owner, shown.checkout, shown.checkin), (owns, reads, writes));
         prop_assert_eq!(listed(&facts, at(now)), owns || reads || writes);
-        // Hidden is who owns nothing and was never granted anything, on the way or by ALL.
+        // Hidden is who may nothing and was never granted anything, on the way or by ALL.
         let named = |grantee: &Grantee| *grantee == Grantee::All || *grantee == Grantee::User(uid(user));
-        let had = histories.iter().flat_map(|(_, e)| e).any(|e| matches!(e, Event::Grant(g, ..) if named(g)));
-        prop_assert_eq!(decide(&facts, See, at(now)).is_ok(), owns || had);
-        if !owns && !had {
+        let had = histories.iter().flat_map(|(_, e)| e).any(|e| match e {
+            Event::Grant(g, ..) | Event::GrantByMaker(g, ..) => named(g),
+            Event::Revoke(_) => false,
+        });
+        prop_assert_eq!(decide(&facts, See, at(now)).is_ok(), reads || writes || had);
+        if !reads && !writes && !had {
             for action in ACTIONS {
                 prop_assert_eq!(ask(&facts, action, at(now)), Err(Refusal::Hidden));
             }
         }
     }
+}
+
+#[test]
+fn a_refusal_says_why_in_words_of_its_own() {
+    let refusals = [
+        Refusal::Hidden,
+        Refusal::NoRight,
+        Refusal::Ended(START),
+        Refusal::Only(Right::Checkin),
+        Refusal::NotOwner,
+    ];
+    let words = refusals.map(|refusal| refusal.to_string());
+    for (at, text) in words.iter().enumerate() {
+        assert!(!text.is_empty() && !words[..at].contains(text), "{text}");
+    }
+    assert!(words[2].contains(&START.to_string()) && words[3].contains("checkin"));
 }
 
 #[test]

@@ -15,8 +15,8 @@ use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
 use sss_common::clock::monotonic;
-use sss_common::{Epoch, NodeId, PackId, Timestamp, Uid};
-use sss_policy::{Allowed, Below, Facts, Level, Own, decide};
+use sss_common::{Epoch, NodeId, PackId, Timestamp};
+use sss_policy::{Allowed, Facts, Own, decide};
 use sss_server::service::StoredKeys;
 use sss_server::store::sqlite::SqliteStore;
 use sss_server::store::{Erased, MetaStore};
@@ -270,9 +270,7 @@ async fn fill(folder: &Path, keys: u64) -> anyhow::Result<()> {
 }
 
 fn owner() -> anyhow::Result<Allowed<Own>> {
-    let user: Uid = "alice".parse()?;
-    let home = Level { owner: user.clone(), own: None, all: None };
-    let facts = Facts { user, node: NodeId([1; 16]), levels: vec![home], below: Below::Nothing };
+    let facts = Facts::at_home("alice".parse()?, NodeId([1; 16]));
     decide(&facts, Own, Timestamp(0)).map_err(|refusal| anyhow::anyhow!("{refusal}"))
 }
 

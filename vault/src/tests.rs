@@ -11,10 +11,10 @@ use std::sync::OnceLock;
 
 use parking_lot::Mutex;
 use sss_common::record::{RecordHash, RootHash};
-use sss_common::{Flag, NodeId, Timestamp, Uid, Version};
+use sss_common::{Flag, NodeId, Timestamp, Version};
 
 use super::*;
-use sss_policy::{Act, Allowed, Below, Checkin, Checkout, Facts, Level, Own, decide};
+use sss_policy::{Act, Allowed, Checkin, Checkout, Facts, Own, decide};
 
 type Failed = Box<dyn std::error::Error + Send + Sync>;
 
@@ -60,10 +60,7 @@ impl KeySource for Store {
 }
 
 pub(super) fn allowed<A: Act>(node: NodeId, act: A) -> Allowed<A> {
-    let user: Uid = "alice".parse().unwrap();
-    let home = Level { owner: user.clone(), own: None, all: None };
-    let facts = Facts { user, node, levels: vec![home], below: Below::Nothing };
-    decide(&facts, act, Timestamp(0)).unwrap()
+    decide(&Facts::at_home("alice".parse().unwrap(), node), act, Timestamp(0)).unwrap()
 }
 
 fn paths(folder: &Path) -> VaultPaths {

@@ -156,11 +156,9 @@ impl Document {
         self.state().is_dirty()
     }
 
-    /// Whether nobody can take the right away: the user made the document. Who owns a folder above it is an owner for as
-    /// long as it stays there.
+    /// Whether nobody can take the right away: the document lies in the user's own home.
     pub fn is_owned(&self) -> bool {
-        let state = self.state();
-        state.attr.right.owner && state.attr.owner == *self.shared.remote.uid()
+        self.state().attr.right.is_for_good()
     }
 
     /// When the right to read ends.

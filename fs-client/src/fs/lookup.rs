@@ -104,10 +104,10 @@ impl Fs {
         Ok(file_attr(ino, &attr, self.options.owner))
     }
 
-    /// How long the kernel may believe what it was told of an inode: what somebody else owns, and may share or
-    /// change at any time, not at all.
+    /// How long the kernel may believe what it was told of an inode: what lies in somebody else's home, who may take it
+    /// away or change it at any time, not at all.
     pub fn believed(&self, ino: INodeNo) -> Duration {
-        let owned = self.tree.lock().inode(ino).is_some_and(|inode| inode.attr.right.owner);
+        let owned = self.tree.lock().inode(ino).is_some_and(|inode| inode.attr.right.is_for_good());
         if owned || ino == SELF { TTL } else { Duration::ZERO }
     }
 

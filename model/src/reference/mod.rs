@@ -67,6 +67,8 @@ struct Grant {
     right: Right,
     until: i64,
     revoked: bool,
+    /// Set by a guest who made the document.
+    by_maker: bool,
 }
 
 impl Node {

@@ -235,7 +235,7 @@ impl Model {
         end: End,
     ) -> Refused<Answer> {
         let id = self.walk_to_attributes(seat, path)?;
-        self.decide(id, seat.user(), Want::Own)?;
+        self.decide(id, seat.user(), Want::Share)?;
         let until = match end {
             End::In(seconds) => self.now + seconds.cast_signed() * 1000,
             End::Unsaid => self.now + DEFAULT_TTL,
@@ -246,13 +246,13 @@ impl Model {
             To::All => None,
             To::Nobody => return Err(libc::EINVAL),
         };
-        self.set_grant(seat.user(), id, Grant { to, right, until, revoked: false })?;
+        self.set_grant(seat.user(), id, Grant { to, right, until, revoked: false, by_maker: false })?;
         Ok(Answer::Done)
     }
 
     pub(super) fn take_back(&mut self, seat: Seat, path: &Path, to: To) -> Refused<Answer> {
         let id = self.walk_to_attributes(seat, path)?;
-        self.decide(id, seat.user(), Want::Own)?;
+        self.decide(id, seat.user(), Want::Share)?;
         let to = match to {
             To::User(user) => Some(user),
             To::All => None,

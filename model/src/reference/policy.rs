@@ -11,6 +11,8 @@ pub(super) enum Want {
     Read,
     Write,
     Own,
+    Delete,
+    Share,
 }
 
 impl Model {
@@ -29,14 +31,31 @@ impl Model {
         self.levels(id).last().copied().unwrap_or(id)
     }
 
-    /// Who owns a node or anything above it.
+    fn has_home_of(&self, id: Id, user: usize) -> bool {
+        self.nodes[&self.home_of(id)].owner == user
+    }
+
+    /// Who has the home owns all in it; a guest what he made, while a right that the home's owner gave him lives.
     pub(super) fn owns(&self, id: Id, user: usize) -> bool {
-        self.levels(id).iter().any(|level| self.nodes[level].owner == user)
+        self.has_home_of(id, user) || (self.nodes[&id].owner == user && self.let_until(id, user).is_some())
+    }
+
+    /// Until when the home's owner gives a user a right here.
+    fn let_until(&self, id: Id, user: usize) -> Option<i64> {
+        let by_home =
+            |level: Id| self.in_force(level, user, |grant| !grant.by_maker).map(|grant| grant.until);
+        self.levels(id).into_iter().filter_map(by_home).find(|until| self.now < *until)
+    }
+
+    /// What a guest made, and saved last, is his to read and to delete, whatever ended.
+    fn saved(&self, id: Id, user: usize) -> bool {
+        let node = &self.nodes[&id];
+        !node.is_folder() && node.owner == user && node.author.unwrap_or(node.owner) == user
     }
 
     /// The grants on one node that are in force for a user, whether they have run out or not: one to ALL replaces all
     /// that came before it, one to the user the user's own; and the user's own goes before ALL's.
-    fn in_force(&self, id: Id, user: usize) -> Option<&Grant> {
+    fn in_force(&self, id: Id, user: usize, counts: impl Fn(&Grant) -> bool) -> Option<&Grant> {
         let (mut own, mut all) = (None, None);
         for grant in &self.nodes[&id].grants {
             match grant.to {
@@ -45,16 +64,27 @@ impl Model {
                 Some(_) => {}
             }
         }
-        own.filter(|grant| !grant.revoked).or(all.filter(|grant| !grant.revoked))
+        let live = |grant: Option<_>| grant.filter(|grant: &&Grant| !grant.revoked && counts(grant));
+        live(own).or(live(all))
     }
 
+    /// A grant that would give a right, if its giver may.
     fn live_here(&self, id: Id, user: usize) -> Option<&Grant> {
-        self.in_force(id, user).filter(|grant| self.now < grant.until)
+        self.in_force(id, user, |_| true).filter(|grant| self.now < grant.until)
     }
 
-    /// The nearest level that gives a live right decides.
-    pub(super) fn ruling(&self, id: Id, user: usize) -> Option<&Grant> {
-        self.levels(id).into_iter().find_map(|level| self.live_here(level, user))
+    /// The nearest level that gives a live right decides; what a guest grants lasts no longer than his own right.
+    pub(super) fn ruling(&self, id: Id, user: usize) -> Option<(Right, i64)> {
+        self.levels(id).into_iter().find_map(|level| {
+            let grant = self.live_here(level, user)?;
+            match grant.by_maker {
+                false => Some((grant.right, grant.until)),
+                true => {
+                    let end = self.let_until(level, self.nodes[&level].owner)?;
+                    Some((grant.right, grant.until.min(end)))
+                }
+            }
+        })
     }
 
     fn had_here(&self, id: Id, user: usize) -> bool {
@@ -67,18 +97,22 @@ impl Model {
 
     /// Who owns it, or has or had a grant on it, or on anything above it, or below it.
     pub(super) fn visible(&self, id: Id, user: usize) -> bool {
-        self.owns(id, user)
+        self.has_home_of(id, user)
+            || self.saved(id, user)
             || self.levels(id).iter().any(|level| self.had_here(*level, user))
-            || self.below(id).any(|other| self.had_here(other, user) || self.nodes[&other].owner == user)
+            || self.below(id).any(|other| self.had_here(other, user) || self.saved(other, user))
     }
 
     /// What a listing shows: what there is a live right on, and what leads there.
     pub(super) fn listed(&self, id: Id, user: usize) -> bool {
-        self.owns(id, user) || self.ruling(id, user).is_some() || self.leads_somewhere(id, user)
+        self.owns(id, user)
+            || self.saved(id, user)
+            || self.ruling(id, user).is_some()
+            || self.leads_somewhere(id, user)
     }
 
     fn leads_somewhere(&self, id: Id, user: usize) -> bool {
-        self.below(id).any(|other| self.live_here(other, user).is_some() || self.nodes[&other].owner == user)
+        self.below(id).any(|other| self.live_here(other, user).is_some() || self.saved(other, user))
     }
 
     /// The homes of others in which there is something.
@@ -91,15 +125,20 @@ impl Model {
         if !self.nodes.contains_key(&id) {
             return Err(libc::ENOENT);
         }
+        // A guest's folder holds what others put into it, too.
         if self.owns(id, user) {
+            let whole = self.has_home_of(id, user) || !self.nodes[&id].is_folder();
+            return if want != Want::Share || whole { Ok(()) } else { Err(libc::EACCES) };
+        }
+        if self.saved(id, user) && matches!(want, Want::Read | Want::Delete) {
             return Ok(());
         }
         if !self.visible(id, user) {
             return Err(libc::ENOENT);
         }
-        let right = self.ruling(id, user).map(|grant| grant.right);
+        let right = self.ruling(id, user).map(|(right, _)| right);
         let may = match want {
-            Want::Own => false,
+            Want::Own | Want::Delete | Want::Share => false,
             Want::Read => right.is_some_and(Right::reads),
             Want::Write => right.is_some_and(Right::writes),
         };
@@ -108,10 +147,16 @@ impl Model {
 
     /// As text: what a user may do, and how long.
     pub(super) fn right(&self, id: Id, user: usize) -> String {
-        if self.owns(id, user) {
+        let for_long = |right: &str, until: i64| format!("{right} for {} ms", until - self.now);
+        if self.has_home_of(id, user) {
             return "owner".into();
         }
-        self.ruling(id, user)
-            .map_or("none".into(), |grant| format!("{} for {} ms", grant.right, grant.until - self.now))
+        if self.owns(id, user) {
+            return self.let_until(id, user).map_or("owner".into(), |until| for_long("owner", until));
+        }
+        if self.saved(id, user) {
+            return Right::Checkout.to_string();
+        }
+        self.ruling(id, user).map_or("none".into(), |(right, until)| for_long(right.as_str(), until))
     }
 }

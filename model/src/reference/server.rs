@@ -173,7 +173,7 @@ impl Model {
     }
 
     pub(super) fn remove(&mut self, user: usize, id: Id) -> Refused<()> {
-        self.decide(id, user, Want::Own)?;
+        self.decide(id, user, Want::Delete)?;
         if !self.children(id).is_empty() {
             return Err(libc::ENOTEMPTY);
         }
@@ -221,8 +221,11 @@ impl Model {
             }
             return committed.map(|_| (target, swapped));
         }
+        if from.0 != to.0 && self.takes_others_along(id, user) {
+            return Err(libc::EACCES);
+        }
         if let Some(target) = target {
-            self.decide(target, user, Want::Own)?;
+            self.decide(target, user, Want::Delete)?;
             if !self.children(target).is_empty() {
                 return Err(libc::ENOTEMPTY);
             }
@@ -242,17 +245,24 @@ impl Model {
         Ok((id, swapped))
     }
 
+    /// Whether a guest would move what others put into a folder of his.
+    fn takes_others_along(&self, id: Id, user: usize) -> bool {
+        let others = |other: &Id| self.nodes[other].owner != user && self.levels(*other).contains(&id);
+        self.nodes[&self.home_of(id)].owner != user && self.nodes.keys().any(others)
+    }
+
     pub(super) fn set_grant(&mut self, user: usize, id: Id, grant: Grant) -> Refused<()> {
-        self.decide(id, user, Want::Own)?;
+        self.decide(id, user, Want::Share)?;
+        let by_maker = self.nodes[&self.home_of(id)].owner != user;
         if let Some(node) = self.nodes.get_mut(&id) {
-            node.grants.push(grant);
+            node.grants.push(Grant { by_maker, ..grant });
         }
         Ok(())
     }
 
     /// Takes the grant back that is listed for somebody.
     pub(super) fn revoke(&mut self, user: usize, id: Id, to: Option<usize>) -> Refused<()> {
-        self.decide(id, user, Want::Own)?;
+        self.decide(id, user, Want::Share)?;
         let Some(node) = self.nodes.get_mut(&id) else { return Err(libc::ENOENT) };
         let last = node.grants.iter().rposition(|grant| grant.to.is_none()).unwrap_or(0);
         let found = node.grants.iter_mut().skip(last).rev().find(|grant| grant.to == to);

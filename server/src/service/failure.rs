@@ -55,6 +55,7 @@ impl From<StoreError> for Failure {
     fn from(error: StoreError) -> Self {
         let code = match &error {
             StoreError::NotFound => return Failure::not_found(),
+            StoreError::Refused(refusal) => return (*refusal).into(),
             StoreError::Exists => Code::Exists,
             StoreError::VersionMoved(_) => Code::VersionMoved,
             StoreError::NotEmpty => Code::NotEmpty,

@@ -47,7 +47,8 @@ impl Service {
                 let folder = self.may_create(caller, &parent, missing.first().unwrap_or(name))?;
                 let (parent, folder) = self.make_folders(caller, parent, folder, missing).await?;
                 let flag = flag.or(parent.node.flag);
-                let new = NewEntry { name: name.clone(), kind: Kind::File, mode: 0o644, flag };
+                let new =
+                    NewEntry { name: name.clone(), kind: Kind::File, mode: 0o644, flag, of_home: false };
                 let attr = self.create_with(caller, &parent, &folder, new, Body::Whole(body)).await?;
                 Ok((CheckedIn { version: attr.version }, true))
             }
@@ -149,7 +150,8 @@ impl Service {
     ) -> Outcome<(Seen, Allowed<Checkin>)> {
         for name in names {
             let (name, flag) = (name.clone(), parent.node.flag);
-            let new = NewEntry { name, kind: Kind::Folder, mode: 0o755, flag };
+            // What a guest makes on the way to his document is not his: others will put theirs there too.
+            let new = NewEntry { name, kind: Kind::Folder, mode: 0o755, flag, of_home: true };
             let made = self.create_empty(caller, &parent, &folder, new).await?;
             (parent, folder) = self.rights.permit(caller, made.node, Checkin).await?;
         }

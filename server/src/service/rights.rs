@@ -89,6 +89,8 @@ impl Rights {
             Action::Checkout => Some(AuditAction::Checkout),
             Action::Checkin => Some(AuditAction::Checkin),
             Action::Own => Some(AuditAction::Own),
+            Action::Delete => Some(AuditAction::Delete),
+            Action::Share => Some(AuditAction::Grant),
         };
         if let Some(attempted) = attempted {
             self.audit.note(caller, attempted, seen, AuditOutcome::Refused(refusal.to_string()));
@@ -121,9 +123,10 @@ impl Rights {
     }
 }
 
-/// The facts about a node that the user has just created in a folder with these facts.
-pub(super) fn facts_of_new(parent: &Facts, node: NodeId) -> Facts {
-    let own = Level { owner: parent.user.clone(), own: None, all: None };
+/// The facts about a document or folder that the user has just created in a folder with these facts.
+pub(super) fn facts_of_new(parent: &Facts, node: &Node) -> Facts {
+    let own = Level { owner: node.owner.clone(), own: None, all: None };
     let levels = std::iter::once(own).chain(parent.levels.iter().cloned()).collect();
-    Facts { user: parent.user.clone(), node, levels, below: policy::Below::Nothing }
+    let folder = node.kind == Kind::Folder;
+    Facts { node: node.id, levels, below: policy::Below::Nothing, folder, saved: !folder, ..parent.clone() }
 }

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use async_trait::async_trait;
 use parking_lot::Mutex;
 use sss_common::{Flag, Grantee, Name, NodeId, PackId, Timestamp, Uid, Version, XattrMode};
-use sss_policy::{Allowed, Checkin, MayWrite, Own};
+use sss_policy::{Allowed, Checkin, Delete, MayWrite, Own, Share};
 use sss_vault::sealed::{KeyImage, KeyPosition, Leaf};
 
 use super::*;
@@ -145,7 +145,7 @@ forward! {
     path(id: NodeId) -> Option<String>;
     create(folder: &Allowed<Checkin>, new: NewNode, audit: AuditRow) -> Node;
     rename(proof: &Allowed<Own>, rename: Rename, audit: AuditRow) -> Node;
-    remove(proof: &Allowed<Own>, remove: Remove, audit: AuditRow) -> Deletion;
+    remove(proof: &Allowed<Delete>, remove: Remove, audit: AuditRow) -> Deletion;
 }
 
 forward! {
@@ -164,8 +164,8 @@ forward! {
     set_xattr(proof: &dyn MayWrite, name: &str, value: &[u8], mode: XattrMode) -> ();
     remove_xattr(proof: &dyn MayWrite, name: &str) -> ();
     grants(id: NodeId) -> Vec<GrantRow>;
-    set_grant(proof: &Allowed<Own>, grant: NewGrant, audit: AuditRow) -> ();
-    revoke_grant(proof: &Allowed<Own>, grantee: &Grantee, audit: AuditRow) -> ();
+    set_grant(proof: &Allowed<Share>, grant: NewGrant, audit: AuditRow) -> ();
+    revoke_grant(proof: &Allowed<Share>, grantee: &Grantee, audit: AuditRow) -> ();
 }
 
 forward! {

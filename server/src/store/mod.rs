@@ -32,6 +32,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 
 use sss_common::{PackId, Timestamp, Version};
+use sss_policy::Refusal;
 
 pub use audit::{Audit, AuditAction, AuditEntry, AuditHash, AuditHead, AuditOutcome, AuditRow, AuditSeq};
 pub use content::Content;
@@ -75,6 +76,9 @@ pub enum StoreError {
     /// A node's extended attributes would be larger than `limits::XATTR_TOTAL_MAX`.
     #[error("too many extended attributes")]
     TooLarge,
+    /// The right to it is not, or no longer, there.
+    #[error("{0}")]
+    Refused(Refusal),
     /// The disk is full.
     #[error("the disk is full")]
     Full,

@@ -10,7 +10,7 @@ use sss_common::{
     Epoch, Flag, Grantee, Kind, MachineName, Name, NodeId, PackId, Right, Timestamp, Uid, Version,
 };
 
-use sss_policy::{Allowed, Checkin, Facts, Own};
+use sss_policy::{Allowed, Checkin, Delete, Facts, Own};
 use sss_vault::sealed::{KeyImage, Leaf};
 
 /// SHA-256 of a session token. Tokens themselves are never stored.
@@ -150,7 +150,7 @@ pub struct Seen {
     pub path: String,
 }
 
-/// A node to be created, in the folder that a proof of `Checkin` names; the proof's user becomes the owner.
+/// A node to be created, in the folder that a proof of `Checkin` names.
 #[derive(Clone, Debug)]
 pub struct NewNode {
     /// Chosen by the caller.
@@ -163,6 +163,8 @@ pub struct NewNode {
     pub mode: u32,
     /// Protection of a document.
     pub flag: Option<Flag>,
+    /// Whether it belongs to the home's owner, and not to the proof's user who makes it.
+    pub of_home: bool,
     /// When, for both times.
     pub now_ns: i64,
 }
@@ -254,7 +256,7 @@ pub struct Rename {
     /// Under which name.
     pub new_name: Name,
     /// What is removed from there first: a document or link, or an empty folder.
-    pub replacing: Option<Allowed<Own>>,
+    pub replacing: Option<Allowed<Delete>>,
     /// When.
     pub now_ns: i64,
 }

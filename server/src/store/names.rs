@@ -5,7 +5,7 @@ use async_trait::async_trait;
 use sss_common::{Name, NodeId, Timestamp, Uid};
 
 use super::{AuditRow, Deletion, NewNode, Node, Remove, Rename, Result, Seen};
-use sss_policy::{Allowed, Checkin, Own};
+use sss_policy::{Allowed, Checkin, Delete, Own};
 
 /// Names: where a node lies, who sees it there, and how that changes. Every method is one transaction; see [`super::MetaStore`].
 ///
@@ -44,5 +44,5 @@ pub trait Names: Send + Sync {
     /// Removes a node with its grants, attributes and versions; what only they used goes to the erasure and trash
     /// queues in the same transaction, which writes the deletion log too. `NotEmpty` for a folder with entries, `NotFound`
     /// when it is not (or no longer) under that parent and name.
-    async fn remove(&self, proof: &Allowed<Own>, remove: Remove, audit: AuditRow) -> Result<Deletion>;
+    async fn remove(&self, proof: &Allowed<Delete>, remove: Remove, audit: AuditRow) -> Result<Deletion>;
 }

@@ -5,7 +5,7 @@ use sss_common::limits::{XATTR_NAME_MAX, XATTR_TOTAL_MAX, XATTR_VALUE_MAX};
 use sss_common::{Kind, NodeId, Timestamp, Uid, Version};
 
 use super::{AuditRow, Commit, NewNode, Node, Remove, Result, StoreError};
-use sss_policy::{Allowed, Facts, Own, effective};
+use sss_policy::{Act, Allowed, Below, Facts, Level, effective};
 
 /// Permission bits that a node can have.
 pub(super) const MODE_MASK: u32 = 0o7777;
@@ -41,6 +41,12 @@ pub(super) fn plain(commit: &Commit) -> Result<()> {
     Err(StoreError::Damaged("a copy's version that makes or removes another document".into()))
 }
 
+/// Whether a move takes what lies in a folder to other rights, by who may not give them: a guest, whose folder is his and what
+/// others put into it is not.
+pub(super) fn takes_others_along(node: &Node, target: &Node, by: &Uid) -> bool {
+    node.kind == Kind::Folder && node.parent != Some(target.id) && *by != node.home
+}
+
 /// Who removes something, and when.
 #[derive(Clone, Debug)]
 pub(super) struct RemovedBy {
@@ -50,7 +56,7 @@ pub(super) struct RemovedBy {
 
 impl RemovedBy {
     /// Who has this proof, at the moment that the audit log will name.
-    pub(super) fn of(proof: &Allowed<Own>, audit: &AuditRow) -> Self {
+    pub(super) fn of<A: Act>(proof: &Allowed<A>, audit: &AuditRow) -> Self {
         RemovedBy { user: proof.user().clone(), time: audit.time }
     }
 }
@@ -77,6 +83,23 @@ pub(super) fn home(id: NodeId, uid: &Uid, now_ns: i64) -> Node {
         size: 0,
         author: None,
     }
+}
+
+/// The facts about a node, before what is asked only where it matters: what lies below it, and its maker's own right.
+pub(super) fn facts(node: &Node, user: &Uid, levels: Vec<Level>) -> Facts {
+    let folder = node.kind == Kind::Folder;
+    let saved = !folder && node.author.as_ref().unwrap_or(&node.owner) == user;
+    let (user, below) = (user.clone(), Below::Nothing);
+    Facts { user, node: node.id, levels, below, folder, saved, maker_until: None }
+}
+
+/// Whether a decision may depend on what the document's maker may: only where a grant of his is there.
+pub(super) fn asks_maker(facts: &Facts) -> bool {
+    let by_maker = |level: &Level| {
+        let grants = level.own.iter().chain(&level.all);
+        grants.into_iter().any(|grant| grant.by_maker && !grant.revoked)
+    };
+    facts.levels.first().is_some_and(by_maker)
 }
 
 /// Whether a decision may depend on what lies below: not for files, and not where the levels give a live right.

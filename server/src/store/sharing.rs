@@ -5,7 +5,7 @@ use async_trait::async_trait;
 use sss_common::{Flag, Grantee, NodeId, XattrMode};
 
 use super::{AuditRow, GrantRow, NewGrant, Node, Result, SetAttr};
-use sss_policy::{Allowed, MayWrite, Own};
+use sss_policy::{Allowed, MayWrite, Own, Share};
 
 /// What a node says of itself, and who may use it: attributes and grants. Every method is one transaction; see [`super::MetaStore`].
 ///
@@ -26,7 +26,7 @@ pub trait Sharing: Send + Sync {
     /// The grants on a node that were not revoked or replaced, ended ones included: ALL first, then by uid. `NotFound`.
     async fn grants(&self, id: NodeId) -> Result<Vec<GrantRow>>;
     /// Sets a grant with the next sequence number. One to ALL revokes every earlier one on the node.
-    async fn set_grant(&self, proof: &Allowed<Own>, grant: NewGrant, audit: AuditRow) -> Result<()>;
+    async fn set_grant(&self, proof: &Allowed<Share>, grant: NewGrant, audit: AuditRow) -> Result<()>;
     /// Marks a grant revoked; `NotFound` when there is none.
-    async fn revoke_grant(&self, proof: &Allowed<Own>, grantee: &Grantee, audit: AuditRow) -> Result<()>;
+    async fn revoke_grant(&self, proof: &Allowed<Share>, grantee: &Grantee, audit: AuditRow) -> Result<()>;
 }

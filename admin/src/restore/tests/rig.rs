@@ -16,7 +16,7 @@ use tokio::runtime::Runtime;
 
 use super::super::*;
 use crate::backup;
-use sss_policy::{Act, Allowed, Below, Checkin, Checkout, Facts, Level, Own, decide};
+use sss_policy::{Act, Allowed, Checkin, Checkout, Delete, Facts, decide};
 use sss_server::run::compose::{self, Paths};
 use sss_server::store::{AuditAction, AuditRow, Commit, NewNode, NewUser, PackRow, Remove};
 use sss_vault::sealed::Leaf;
@@ -45,8 +45,7 @@ pub(super) fn alice() -> Uid {
 }
 
 pub(super) fn proof<A: Act>(node: NodeId, act: A) -> Allowed<A> {
-    let levels = vec![Level { owner: alice(), own: None, all: None }];
-    decide(&Facts { user: alice(), node, levels, below: Below::Nothing }, act, Timestamp(0)).unwrap()
+    decide(&Facts::at_home(alice(), node), act, Timestamp(0)).unwrap()
 }
 
 pub(super) fn audit() -> AuditRow {
@@ -99,8 +98,15 @@ impl Store {
 
     pub(super) fn create(&self, parent: NodeId, name: &str, kind: Kind) -> NodeId {
         let flag = (kind == Kind::File).then_some(Flag::Confidentiality);
-        let new =
-            NewNode { id: NodeId::random(), name: name.parse().unwrap(), kind, mode: 0o600, flag, now_ns: 1 };
+        let new = NewNode {
+            id: NodeId::random(),
+            name: name.parse().unwrap(),
+            kind,
+            mode: 0o600,
+            flag,
+            of_home: false,
+            now_ns: 1,
+        };
         let id = new.id;
         self.runtime.block_on(self.meta.create(&proof(parent, Checkin), new, audit())).unwrap();
         id
@@ -159,7 +165,7 @@ impl Store {
     pub(super) fn remove(&self, node: NodeId, parent: NodeId, name: &str) {
         let remove = Remove { parent, name: name.parse().unwrap(), version: None, now_ns: 2 };
         self.runtime.block_on(async {
-            self.meta.remove(&proof(node, Own), remove, audit()).await.unwrap();
+            self.meta.remove(&proof(node, Delete), remove, audit()).await.unwrap();
             erase_all(&*self.meta, &self.vault, &SystemClock).await.unwrap();
         });
     }

@@ -94,6 +94,8 @@ struct Grant {
     until: Timestamp,
     /// Taken back, or replaced by one to ALL: it rules nothing, but its holder knows of the document.
     over: bool,
+    /// Set by who made the document as a guest, not by the home's owner.
+    by_maker: bool,
 }
 
 fn refuse<T>(code: Code, detail: &str) -> Result<T> {

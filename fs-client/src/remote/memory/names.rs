@@ -20,7 +20,7 @@ impl MemoryRemote {
         let Some(id) = state.child(from.0, &from.1) else {
             return refuse(Code::NotFound, "no such document");
         };
-        state.own(id, &self.uid)?;
+        state.own(id, &self.uid, now)?;
         state.may_fill(to.0, &self.uid, now)?;
         if state.home_of(to.0) != state.home_of(id) {
             return refuse(Code::OtherHome, "documents stay in their home");
@@ -81,13 +81,19 @@ impl State {
             if !is_backup && target_is_file && kind == Kind::File {
                 return self.check_in_onto(session, id, target, now);
             }
-            self.own(target, &session.uid)?;
+            self.delete(target, &session.uid, now)?;
             if !self.children(target).is_empty() {
                 return refuse(Code::NotEmpty, "the folder has entries");
             }
         }
         if self.levels(to.0).contains(&id) {
             return refuse(Code::Loop, "a folder cannot be moved into itself");
+        }
+        let others =
+            |other: &NodeId| self.nodes[other].owner != session.uid && self.levels(*other).contains(&id);
+        if is_folder && from.0 != to.0 && !self.has_home_of(id, &session.uid) && self.nodes.keys().any(others)
+        {
+            return refuse(Code::NoRight, "a guest cannot move what others put into a folder of his");
         }
         if let Some(target) = target {
             self.forget(target);
@@ -119,7 +125,7 @@ impl State {
         let committed = self.commit(target, content, &session.uid, mtime_ns);
         let made = self.node(target)?.version;
         if made != before {
-            if self.owns(target, &session.uid) {
+            if self.owns(target, &session.uid, now) {
                 self.node_mut(target)?.mode = mode;
             }
             let folder = self.node(id)?.parent.as_ref().map(|(folder, _)| *folder);
@@ -150,7 +156,7 @@ impl State {
         if !fresh || !there || filler == Some(id) {
             return Ok(None);
         }
-        self.own(id, user)?;
+        self.own(id, user, now)?;
         let node = self.node(id)?;
         let (content, mtime_ns) = (self.content(id, node.version)?, node.mtime_ns);
         let (mode, flag, version, author) = (node.mode, node.flag, node.version, node.author.clone());

@@ -136,7 +136,7 @@ impl Calls for MemoryRemote {
     async fn setattr(&self, request: SetAttrRequest) -> Result<Attr> {
         let (mut state, now) = self.enter()?;
         match request.mode {
-            Some(_) => state.own(request.node, &self.uid)?,
+            Some(_) => state.own(request.node, &self.uid, now)?,
             None => state.allow(request.node, &self.uid, now, Right::Checkin)?,
         }
         let node = state.node_mut(request.node)?;
@@ -157,7 +157,7 @@ impl Calls for MemoryRemote {
         let Some(id) = state.child(request.parent, &request.name) else {
             return refuse(Code::NotFound, "no such document");
         };
-        state.own(id, &self.uid)?;
+        state.delete(id, &self.uid, now)?;
         match (state.node(id)?.kind == Kind::Folder, request.folder) {
             (true, false) => return refuse(Code::IsFolder, "it is a folder"),
             (false, true) => return refuse(Code::NotFolder, "it is no folder"),
@@ -216,7 +216,7 @@ impl Calls for MemoryRemote {
         let (state, now) = self.enter()?;
         state.attr(node, &self.uid, now)?;
         let own = Grantee::User(self.uid.clone());
-        let owns = state.owns(node, &self.uid);
+        let owns = state.owns(node, &self.uid, now);
         let mut grants: Vec<&Grant> =
             state.grants.iter().filter(|grant| grant.node == node && !grant.over).collect();
         grants.retain(|grant| owns || grant.grantee == own || grant.grantee == Grantee::All);
@@ -230,7 +230,7 @@ impl Calls for MemoryRemote {
 
     async fn grant(&self, request: SetGrantRequest) -> Result<GrantInfo> {
         let (mut state, now) = self.enter()?;
-        state.own(request.node, &self.uid)?;
+        state.share(request.node, &self.uid, now)?;
         let (node, grantee, right) = (request.node, request.grantee, request.right);
         let until = request.when.unwrap_or(When::Seconds(86_400)).end(now);
         if until.since(now) > Duration::from_secs(366 * 86_400) {
@@ -246,15 +246,16 @@ impl Calls for MemoryRemote {
             other.over |= grantee == Grantee::All || other.grantee == grantee;
         }
         let info = GrantInfo { grantee: grantee.clone(), right, until };
-        state.grants.push(Grant { node, grantee, right, until, over: false });
+        let by_maker = !state.has_home_of(node, &self.uid);
+        state.grants.push(Grant { node, grantee, right, until, over: false, by_maker });
         drop(state);
         self.server.rights_changed();
         Ok(info)
     }
 
     async fn revoke(&self, RevokeRequest { node, grantee }: RevokeRequest) -> Result<Empty> {
-        let (mut state, _) = self.enter()?;
-        state.own(node, &self.uid)?;
+        let (mut state, now) = self.enter()?;
+        state.share(node, &self.uid, now)?;
         let mut here = state.grants.iter_mut().filter(|grant| grant.node == node && !grant.over);
         match here.find(|grant| grant.grantee == grantee) {
             Some(grant) => grant.over = true,
@@ -267,7 +268,7 @@ impl Calls for MemoryRemote {
 
     async fn setflag(&self, SetFlagRequest { node, flag }: SetFlagRequest) -> Result<Attr> {
         let (mut state, now) = self.enter()?;
-        state.own(node, &self.uid)?;
+        state.own(node, &self.uid, now)?;
         let document = state.node(node)?;
         let (before, same) = (document.version, document.flag == Some(flag));
         let mut committed = Ok(());
@@ -347,7 +348,7 @@ impl Remote for MemoryRemote {
         let committed = state.commit(node, content.into(), &self.uid, mtime_ns);
         let made = state.node(node)?.version;
         if made != base
-            && let Some(mode) = end.mode.filter(|_| state.owns(node, &self.uid))
+            && let Some(mode) = end.mode.filter(|_| state.owns(node, &self.uid, now))
         {
             state.node_mut(node)?.mode = mode;
         }

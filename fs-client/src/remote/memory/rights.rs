@@ -1,6 +1,6 @@
 //! Who may do what on the server in this process. The latest grant is the rule; the nearest level with a live one decides.
 
-use sss_common::{Code, Effective, Grantee, NodeId, Right, Timestamp, Uid};
+use sss_common::{Code, Effective, Grantee, Kind, NodeId, Right, Timestamp, Uid};
 
 use super::{Grant, Result, State, refuse};
 
@@ -11,33 +11,76 @@ impl State {
         self.grants.iter().any(|grant| grant.node == node && is(&grant.grantee))
     }
 
-    pub(super) fn owns(&self, id: NodeId, user: &Uid) -> bool {
-        self.levels(id).iter().any(|level| self.nodes.get(level).is_some_and(|node| node.owner == *user))
+    fn is_of(&self, id: NodeId, user: &Uid) -> bool {
+        self.nodes.get(&id).is_some_and(|node| node.owner == *user)
     }
 
-    /// The grant that rules on one node, if it is live.
-    fn live_here(&self, node: NodeId, user: &Uid, now: Timestamp) -> Option<&Grant> {
+    /// Whether the user has the home in which it lies.
+    pub(super) fn has_home_of(&self, id: NodeId, user: &Uid) -> bool {
+        self.levels(id).last().is_some_and(|home| self.is_of(*home, user))
+    }
+
+    /// Who has the home is an owner of all in it; a guest of what he made, as long as the home's owner lets him.
+    pub(super) fn owns(&self, id: NodeId, user: &Uid, now: Timestamp) -> bool {
+        self.has_home_of(id, user) || (self.is_of(id, user) && self.let_until(id, user, now).is_some())
+    }
+
+    /// Until when the home's owner gives the user a right.
+    fn let_until(&self, id: NodeId, user: &Uid, now: Timestamp) -> Option<Timestamp> {
+        let live = |level| self.rule_here(level, user, |grant| !grant.by_maker).map(|grant| grant.until);
+        self.levels(id).into_iter().filter_map(live).find(|until| now < *until)
+    }
+
+    /// A guest may read and delete what he made and saved last, whatever ended.
+    fn saved(&self, id: NodeId, user: &Uid) -> bool {
+        let mine = |node: &super::Node| {
+            node.kind != Kind::Folder
+                && node.owner == *user
+                && node.author.as_ref().unwrap_or(&node.owner) == user
+        };
+        self.nodes.get(&id).is_some_and(mine)
+    }
+
+    /// The grant that rules on one node, among those that count.
+    fn rule_here(&self, node: NodeId, user: &Uid, counts: impl Fn(&Grant) -> bool) -> Option<&Grant> {
         let of = |grantee: Grantee| {
-            let mut here = self.grants.iter().filter(|grant| grant.node == node && !grant.over);
+            let mut here =
+                self.grants.iter().filter(|grant| grant.node == node && !grant.over && counts(grant));
             here.find(|grant| grant.grantee == grantee)
         };
-        of(Grantee::User(user.clone())).or_else(|| of(Grantee::All)).filter(|grant| now < grant.until)
+        of(Grantee::User(user.clone())).or_else(|| of(Grantee::All))
     }
 
     pub(super) fn ruling(&self, id: NodeId, user: &Uid, now: Timestamp) -> Option<(Right, Timestamp)> {
-        let live = |level| self.live_here(level, user, now).map(|grant| (grant.right, grant.until));
+        let live = |level| {
+            let grant = self.rule_here(level, user, |_| true)?;
+            let until = match grant.by_maker {
+                // What a guest grants lasts no longer than his own right.
+                true => self.let_until(level, &self.nodes[&level].owner, now)?.min(grant.until),
+                false => grant.until,
+            };
+            (now < until).then_some((grant.right, until))
+        };
         self.levels(id).into_iter().find_map(live)
     }
 
     pub(super) fn effective(&self, id: NodeId, user: &Uid, now: Timestamp) -> Effective {
-        if self.owns(id, user) {
-            return Effective { owner: true, checkout: true, checkin: true, ends_in_ms: None };
+        let ends_in = |until: Timestamp| Some(until.since(now).as_millis() as u64);
+        if self.owns(id, user, now) {
+            let ends_in_ms = match self.has_home_of(id, user) {
+                true => None,
+                false => self.let_until(id, user, now).and_then(ends_in),
+            };
+            return Effective { owner: true, checkout: true, checkin: true, ends_in_ms };
+        }
+        if self.saved(id, user) {
+            return Effective { checkout: true, ..Effective::default() };
         }
         self.ruling(id, user, now).map_or_else(Effective::default, |(right, until)| Effective {
             owner: false,
             checkout: right.reads(),
             checkin: right.writes(),
-            ends_in_ms: Some(until.since(now).as_millis() as u64),
+            ends_in_ms: ends_in(until),
         })
     }
 
@@ -46,15 +89,20 @@ impl State {
     }
 
     fn visible(&self, id: NodeId, user: &Uid) -> bool {
-        self.owns(id, user)
+        self.has_home_of(id, user)
+            || self.saved(id, user)
             || self.levels(id).iter().any(|level| self.bears_on(*level, user))
-            || self.any_below(id, |other| self.bears_on(other, user) || self.nodes[&other].owner == *user)
+            || self.any_below(id, |other| self.bears_on(other, user) || self.saved(other, user))
     }
 
     /// What a listing shows: what there is a live right on, and what leads there.
     pub(super) fn listed(&self, id: NodeId, user: &Uid, now: Timestamp) -> bool {
-        let leads = |other| self.live_here(other, user, now).is_some() || self.nodes[&other].owner == *user;
-        self.owns(id, user) || self.ruling(id, user, now).is_some() || self.any_below(id, leads)
+        let live = |other| self.rule_here(other, user, |_| true).is_some_and(|grant| now < grant.until);
+        let right = self.effective(id, user, now);
+        right.owner
+            || right.checkout
+            || right.checkin
+            || self.any_below(id, |other| live(other) || self.saved(other, user))
     }
 
     /// What is not there and what is hidden look the same.
@@ -75,8 +123,20 @@ impl State {
         }
     }
 
-    pub(super) fn own(&self, id: NodeId, user: &Uid) -> Result<()> {
+    pub(super) fn own(&self, id: NodeId, user: &Uid, now: Timestamp) -> Result<()> {
         self.see(id, user)?;
-        if self.owns(id, user) { Ok(()) } else { refuse(Code::NoRight, "only the owner may do this") }
+        if self.owns(id, user, now) { Ok(()) } else { refuse(Code::NoRight, "only the owner may do this") }
+    }
+
+    /// Whether the user may delete it.
+    pub(super) fn delete(&self, id: NodeId, user: &Uid, now: Timestamp) -> Result<()> {
+        if self.saved(id, user) { Ok(()) } else { self.own(id, user, now) }
+    }
+
+    /// Whether the user may grant rights to it: a guest to his documents, and not to his folders.
+    pub(super) fn share(&self, id: NodeId, user: &Uid, now: Timestamp) -> Result<()> {
+        self.own(id, user, now)?;
+        let whole = self.has_home_of(id, user) || self.node(id)?.kind != Kind::Folder;
+        if whole { Ok(()) } else { refuse(Code::NoRight, "only the home's owner may do this") }
     }
 }

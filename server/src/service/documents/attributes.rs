@@ -101,6 +101,7 @@ impl Service {
         if seen.node.kind == Kind::Folder || version == Version::NONE {
             return Err(Failure::new(Code::NotFound, "nothing was checked in under this name"));
         }
+        self.must_be_shared(caller, &seen, version).await?;
         let content = self.contents.content(caller, &allowed, &seen, version).await?;
         Ok(RecordResponse {
             record: content.body.record.encode().into(),

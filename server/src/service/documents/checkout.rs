@@ -28,6 +28,7 @@ impl Service {
         self.audit.must_be_logged()?;
         let mut attr = self.rights.attr_of(&seen);
         if let Some(version) = request.version.filter(|version| *version != attr.version) {
+            self.must_be_shared(caller, &seen, version).await?;
             attr.size = self.kept_size(caller, &seen, &*proof, version).await?;
             attr.version = version;
         }
@@ -179,6 +180,26 @@ impl Service {
                 Ok((seen, Box::new(allowed)))
             }
         }
+    }
+
+    /// Whether a version that is not the current one is part of what the caller may read: one that the session holds, or that
+    /// was not replaced yet when the right began. Who may only check in needs none.
+    pub(in crate::service) async fn must_be_shared(
+        &self,
+        caller: &Caller,
+        seen: &Seen,
+        version: Version,
+    ) -> Outcome<()> {
+        if version == seen.node.version || self.held.pins.holds(&caller.token, seen.node.id, version) {
+            return Ok(());
+        }
+        let gone =
+            || Failure::new(Code::VersionGone, "this version is kept no longer, or not shared with you");
+        let allowed = policy::decide(&seen.facts, policy::Checkout, self.now()).map_err(|_| gone())?;
+        let Some(since) = allowed.since() else { return Ok(()) };
+        let stored = self.meta.version(seen.node.id, version).await?;
+        let replaced = stored.and_then(|stored| stored.superseded).ok_or_else(gone)?;
+        if replaced > since { Ok(()) } else { Err(gone()) }
     }
 
     async fn kept_size(

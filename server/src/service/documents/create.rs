@@ -31,18 +31,31 @@ impl Service {
                     return Ok(CreateResponse { attr, swapped: Some(swapped) });
                 }
                 let flag = Some(flag.unwrap_or_default());
-                let new = NewEntry { name: request.name, kind: Kind::File, mode: request.mode, flag };
+                let new = NewEntry {
+                    name: request.name,
+                    kind: Kind::File,
+                    mode: request.mode,
+                    flag,
+                    of_home: false,
+                };
                 self.create_empty(caller, &parent, &folder, new).await?
             }
             (Kind::Folder, None) => {
                 let flag = parent.node.flag;
-                let new = NewEntry { name: request.name, kind: Kind::Folder, mode: request.mode, flag };
+                let new = NewEntry {
+                    name: request.name,
+                    kind: Kind::Folder,
+                    mode: request.mode,
+                    flag,
+                    of_home: false,
+                };
                 self.create_empty(caller, &parent, &folder, new).await?
             }
             (Kind::Symlink, Some(target)) if (1..=SYMLINK_MAX).contains(&target.len()) => {
                 let body = futures::stream::once(async move { Ok(Bytes::from(target)) });
                 let flag = Some(flag.unwrap_or_default());
-                let new = NewEntry { name: request.name, kind: Kind::Symlink, mode: 0o777, flag };
+                let new =
+                    NewEntry { name: request.name, kind: Kind::Symlink, mode: 0o777, flag, of_home: false };
                 self.create_with(caller, &parent, &folder, new, Body::Whole(Box::pin(body))).await?
             }
             (Kind::Symlink, Some(_)) => {
@@ -92,7 +105,7 @@ impl Service {
         let id = NodeId::random();
         let audit = self.audit.row(caller, AuditAction::Create, id, path_in(parent, &new.name), "");
         let node = self.meta.create(folder, new.node(id, self.now().nanos()), audit).await?;
-        Ok(self.rights.attr(&node, &facts_of_new(&parent.facts, node.id)))
+        Ok(self.rights.attr(&node, &facts_of_new(&parent.facts, &node)))
     }
 
     /// A node with its first version. It is made known once its content is durable.
@@ -119,7 +132,7 @@ impl Service {
         version.create = Some(Creation { folder, node });
         let place = (AuditAction::Checkin, path.as_str());
         let node = self.contents.make_version(caller, &proof, version, made.sealer, place).await?;
-        Ok(self.rights.attr(&node, &facts_of_new(&parent.facts, id)))
+        Ok(self.rights.attr(&node, &facts_of_new(&parent.facts, &node)))
     }
 }
 
@@ -134,11 +147,13 @@ pub(in crate::service) struct NewEntry {
     pub(in crate::service) kind: Kind,
     pub(in crate::service) mode: u32,
     pub(in crate::service) flag: Option<Flag>,
+    /// Whether it is the home's owner's, and not who makes it.
+    pub(in crate::service) of_home: bool,
 }
 
 impl NewEntry {
     fn node(self, id: NodeId, now_ns: i64) -> NewNode {
-        let NewEntry { name, kind, mode, flag } = self;
-        NewNode { id, name, kind, mode: mode & 0o7777, flag, now_ns }
+        let NewEntry { name, kind, mode, flag, of_home } = self;
+        NewNode { id, name, kind, mode: mode & 0o7777, flag, of_home, now_ns }
     }
 }

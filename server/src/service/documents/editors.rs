@@ -82,6 +82,7 @@ impl Service {
             kind: document.kind,
             mode: document.mode,
             flag: document.flag,
+            of_home: false,
             now_ns: self.now().nanos(),
         };
         let (commit, sealer) = match document.version {
@@ -105,7 +106,7 @@ impl Service {
         if let Some(sealer) = sealer {
             self.contents.committed(sealer);
         }
-        let backup_facts = facts_of_new(&parent.facts, backup.id);
+        let backup_facts = facts_of_new(&parent.facts, &backup);
         let swapped = Swapped {
             backup: self.rights.attr(&backup, &backup_facts),
             content_of,

@@ -9,7 +9,7 @@ use crate::service::audit::AuditAction;
 use crate::service::{Caller, Failure, Outcome, Service};
 use crate::store::{Deletion, Remove, Seen};
 use sss_failpoint as failpoint;
-use sss_policy::Own;
+use sss_policy::Delete;
 
 impl Service {
     /// A document or link (`unlink`), or an empty folder (`rmdir`).
@@ -36,7 +36,7 @@ impl Service {
         seen: &Seen,
         version: Option<Version>,
     ) -> Outcome<Deletion> {
-        let allowed = self.rights.allow(caller, seen, Own)?;
+        let allowed = self.rights.allow(caller, seen, Delete)?;
         let (Some(parent), Some(name)) = (seen.node.parent, seen.node.name.clone()) else {
             return Err(Failure::new(Code::NoRight, "a home cannot be removed"));
         };

@@ -10,7 +10,7 @@ use crate::service::audit::AuditAction;
 use crate::service::content::versions::{NewVersion, VersionContent};
 use crate::service::{Caller, Failure, Outcome, Service};
 use crate::store::{Rename, Seen};
-use sss_policy::{Allowed, Checkin, Own};
+use sss_policy::{Allowed, Checkin, Delete, Own};
 
 impl Service {
     /// Moves what stands under a name to another.
@@ -83,7 +83,7 @@ impl Service {
         Moving { source, owned, into }: Moving,
         target: Option<&Seen>,
     ) -> Outcome<Attr> {
-        let replacing = target.map(|target| self.rights.allow(caller, target, Own)).transpose()?;
+        let replacing = target.map(|target| self.rights.allow(caller, target, Delete)).transpose()?;
         let detail = format!("to {}", request.new_name);
         let audit = self.audit.row(caller, AuditAction::Rename, source.node.id, &source.path, detail);
         let rename = Rename {

@@ -17,7 +17,7 @@ use crate::service::hub::Hub;
 use crate::service::rights::Rights;
 use crate::service::{Caller, Failure, Outcome, Service};
 use crate::store::{GrantRow, MetaStore, NewGrant, Seen, StoreError};
-use sss_policy::{Allowed, Own};
+use sss_policy::{Allowed, Share};
 
 /// Grants, and the news of them.
 pub struct Sharing {
@@ -52,7 +52,7 @@ impl Sharing {
     ) -> Outcome<GrantInfo> {
         let when = request.when().map_err(|text| Failure::new(Code::BadGrant, text))?;
         let seen = self.rights.seen_path(caller, path).await?;
-        let allowed = self.rights.allow(caller, &seen, Own)?;
+        let allowed = self.rights.allow(caller, &seen, Share)?;
         self.set_grant(caller, &seen, &allowed, request.grantee, request.right, when).await
     }
 
@@ -65,13 +65,13 @@ impl Sharing {
     /// Takes a grant back by path.
     pub async fn delete_grant(&self, caller: &Caller, path: &DocPath, grantee: &Grantee) -> Outcome<()> {
         let seen = self.rights.seen_path(caller, path).await?;
-        let allowed = self.rights.allow(caller, &seen, Own)?;
+        let allowed = self.rights.allow(caller, &seen, Share)?;
         self.revoke_grant(caller, &seen, &allowed, grantee).await
     }
 
     /// Sets a grant.
     async fn grant(&self, caller: &Caller, request: SetGrantRequest) -> Outcome<SetGrantResponse> {
-        let (seen, allowed) = self.rights.permit(caller, request.node, Own).await?;
+        let (seen, allowed) = self.rights.permit(caller, request.node, Share).await?;
         self.set_grant(caller, &seen, &allowed, request.grantee, request.right, request.when).await
     }
 
@@ -83,7 +83,7 @@ impl Sharing {
 
     /// Takes a grant back.
     async fn revoke(&self, caller: &Caller, request: RevokeRequest) -> Outcome<()> {
-        let (seen, allowed) = self.rights.permit(caller, request.node, Own).await?;
+        let (seen, allowed) = self.rights.permit(caller, request.node, Share).await?;
         self.revoke_grant(caller, &seen, &allowed, &request.grantee).await
     }
 
@@ -91,7 +91,7 @@ impl Sharing {
         &self,
         caller: &Caller,
         seen: &Seen,
-        allowed: &Allowed<Own>,
+        allowed: &Allowed<Share>,
         grantee: Grantee,
         right: Right,
         when: Option<When>,
@@ -132,7 +132,7 @@ impl Sharing {
         &self,
         caller: &Caller,
         seen: &Seen,
-        allowed: &Allowed<Own>,
+        allowed: &Allowed<Share>,
         grantee: &Grantee,
     ) -> Outcome<()> {
         let detail = grantee.to_string();

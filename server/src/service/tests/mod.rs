@@ -20,6 +20,7 @@ use futures::StreamExt as _;
 use sss_common::clock::ManualClock;
 use sss_common::framing::{data_header, end_frame};
 use sss_common::limits::FRAME_MAX;
+use sss_common::receipt::SignedReceipt;
 use sss_common::wire::calls::*;
 use sss_common::{Code, DocPath, Grantee, Kind, NodeId, Right, Timestamp, Uid, Version, When};
 use tempfile::TempDir;
@@ -138,6 +139,18 @@ impl World {
         let when = Some(When::Seconds(seconds));
         let request = SetGrantRequest { node, grantee: to.parse().unwrap(), right, when };
         self.service.fs_grant(who, request).await.unwrap();
+    }
+
+    /// `both` for an hour, as who asks may.
+    pub(super) async fn share(&self, who: &Caller, path: &str, to: &str) -> Outcome<()> {
+        let node = self.attr(who, path).await?.node;
+        let (grantee, when) = (to.parse().unwrap(), Some(When::Seconds(3600)));
+        let request = SetGrantRequest { node, grantee, right: Right::Both, when };
+        self.service.fs_grant(who, request).await.map(drop)
+    }
+
+    pub(super) async fn delete(&self, who: &Caller, path: &str) -> Outcome<SignedReceipt> {
+        self.service.delete_document(who, &path.parse().unwrap(), Precondition::None).await
     }
 
     pub(super) async fn revoke(&self, who: &Caller, path: &str, from: &str) {

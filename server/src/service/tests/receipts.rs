@@ -19,10 +19,6 @@ on_both_stores! {
 }
 
 impl World {
-    async fn delete(&self, who: &Caller, path: &str) -> Outcome<SignedReceipt> {
-        self.service.delete_document(who, &path.parse().unwrap(), Precondition::None).await
-    }
-
     async fn receipt(&self, who: &Caller, document: NodeId) -> Outcome<SignedReceipt> {
         self.service.fs_receipt(who, ReceiptRequest { document }).await
     }

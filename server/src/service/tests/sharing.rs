@@ -9,6 +9,9 @@ on_both_stores! {
     revoking_and_replacing
     a_folders_grant_reaches_down
     who_creates_owns_and_the_landlord_rules
+    a_guests_folder_is_no_trap
+    what_a_guest_shares_ends_with_his_own_right
+    a_grant_begins_where_it_begins
     check_in_only_writes_without_reading
     an_ended_right_ends_a_stream
     impossible_grants_are_refused
@@ -121,13 +124,80 @@ async fn who_creates_owns_and_the_landlord_rules(world: World) {
     world.put(&alice(), "@alice/shared/bobs", b"by alice").await.unwrap();
     let attr = world.attr(&bob(), "@alice/shared/bobs").await.unwrap();
     assert_eq!((attr.owner, attr.author), (uid("bob"), Some(uid("alice"))), "a check-in changes no owner");
+    world.put(&bob(), "@alice/shared/kept", b"by bob").await.unwrap();
     world.wait(100);
-    assert_eq!(
-        world.get(&bob(), "@alice/shared/bobs").await.unwrap(),
-        b"by alice",
-        "an owner needs no grant"
-    );
+    assert_eq!(code(world.get(&bob(), "@alice/shared/bobs").await), Code::GrantEnded, "alice saved it last");
+    assert_eq!(world.get(&bob(), "@alice/shared/kept").await.unwrap(), b"by bob", "what he saved last");
+    assert_eq!(code(world.put(&bob(), "@alice/shared/kept", b"again").await), Code::GrantEnded);
     assert_eq!(code(world.put(&bob(), "@alice/shared/more", b"x").await), Code::GrantEnded);
+    world.delete(&bob(), "@alice/shared/kept").await.unwrap();
+    assert_eq!(code(world.delete(&bob(), "@alice/shared/bobs").await), Code::NoRight);
+}
+
+/// The attack: a drop box for three seconds, a folder made in it, and then what others put there.
+async fn a_guests_folder_is_no_trap(world: World) {
+    world.mkdir(&alice(), "@alice/inbox").await;
+    world.grant(&alice(), "@alice/inbox", "bob", Right::Checkin, 3).await;
+    world.mkdir(&bob(), "@alice/inbox/2026").await;
+    world.wait(3);
+    world.grant(&alice(), "@alice/inbox", "carol", Right::Checkin, 1000).await;
+    world.put(&carol(), "@alice/inbox/2026/offer", b"carol's").await.unwrap();
+    world.put(&alice(), "@alice/inbox/2026/note", b"alice's").await.unwrap();
+    for path in ["@alice/inbox/2026/offer", "@alice/inbox/2026/note"] {
+        assert!(world.get(&bob(), path).await.is_err(), "{path}");
+        assert!(world.delete(&bob(), path).await.is_err(), "{path}");
+        assert!(world.share(&bob(), path, "ALL").await.is_err(), "{path}");
+    }
+    assert!(world.share(&bob(), "@alice/inbox/2026", "ALL").await.is_err());
+    // Nor is the first who posts in a month its owner.
+    world.put(&carol(), "@alice/inbox/2027/05/first", b"x").await.unwrap();
+    for folder in ["@alice/inbox/2027", "@alice/inbox/2027/05"] {
+        assert_eq!(world.attr(&alice(), folder).await.unwrap().owner, uid("alice"), "{folder}");
+    }
+    world.put(&alice(), "@alice/inbox/2027/05/second", b"x").await.unwrap();
+    assert_eq!(code(world.get(&carol(), "@alice/inbox/2027/05/second").await), Code::NoRight);
+}
+
+async fn what_a_guest_shares_ends_with_his_own_right(world: World) {
+    world.mkdir(&alice(), "@alice/d").await;
+    world.grant(&alice(), "@alice/d", "bob", Right::Both, 100).await;
+    world.put(&bob(), "@alice/d/f", b"bob's").await.unwrap();
+    world.share(&bob(), "@alice/d/f", "carol").await.unwrap();
+    world.share(&bob(), "@alice/d/f", "bob").await.unwrap();
+    assert_eq!(code(world.share(&bob(), "@alice/d", "carol").await), Code::NoRight);
+    assert_eq!(world.get(&carol(), "@alice/d/f").await.unwrap(), b"bob's");
+    world.revoke(&alice(), "@alice/d", "bob").await;
+    assert_eq!(code(world.get(&carol(), "@alice/d/f").await), Code::NoRight);
+    assert_eq!(
+        code(world.put(&bob(), "@alice/d/f", b"more").await),
+        Code::NoRight,
+        "nor keeps he himself a right"
+    );
+}
+
+/// What was replaced before a grant is no part of what is shared.
+async fn a_grant_begins_where_it_begins(world: World) {
+    world.put(&alice(), "@alice/f", b"with a name").await.unwrap();
+    world.wait(1);
+    world.put(&alice(), "@alice/f", b"redacted").await.unwrap();
+    let node = world.attr(&alice(), "@alice/f").await.unwrap().node;
+    let open = |want, version| OpenRequest { node, want, version: Some(Version(version)) };
+    let record = |version| RecordRequest { node, version: Some(Version(version)) };
+    world.wait(1);
+    world.grant(&alice(), "@alice/f", "bob", Right::Both, 1000).await;
+    world.grant(&alice(), "@alice/f", "carol", Right::Checkin, 1000).await;
+    let (bob, carol) = (bob(), carol());
+    for want in [Right::Checkout, Right::Checkin, Right::Both] {
+        assert_eq!(code(world.service.fs_open(&bob, open(want, 1)).await), Code::VersionGone, "{want}");
+    }
+    assert_eq!(code(world.service.fs_record(&bob, record(1)).await), Code::VersionGone);
+    world.wait(1);
+    world.put(&alice(), "@alice/f", b"later").await.unwrap();
+    world.service.fs_open(&bob, open(Right::Checkout, 2)).await.unwrap();
+    world.service.fs_record(&bob, record(2)).await.unwrap();
+    assert_eq!(code(world.service.fs_open(&carol, open(Right::Checkin, 2)).await), Code::VersionGone);
+    world.service.fs_open(&carol, open(Right::Checkin, 3)).await.unwrap();
+    world.service.fs_open(&alice(), open(Right::Checkout, 1)).await.unwrap();
 }
 
 async fn check_in_only_writes_without_reading(world: World) {

@@ -3,6 +3,11 @@ use sss_policy::Grant;
 
 const ENDED: Timestamp = NOW; // a right allows nothing from its end on
 
+/// A grant of alice's until `LATER`.
+fn set(right: Right, seq: u64, revoked: bool) -> Grant {
+    Grant { right, until: LATER, seq, revoked, since: NOW, by_maker: false }
+}
+
 pub(super) async fn setting(rig: Rig) {
     let file = rig.file("a").await;
     rig.grant(file, "carol", Right::Checkin, LATER).await;
@@ -19,7 +24,7 @@ pub(super) async fn setting(rig: Rig) {
     refused!(rig.store.grants(NodeId::random()).await, StoreError::NotFound);
     let grant = NewGrant { grantee: grantee("bob"), right: Right::Both, until: LATER };
     refused!(
-        rig.store.set_grant(&proof(NodeId::random(), Own), grant, audit("grant")).await,
+        rig.store.set_grant(&proof(NodeId::random(), Share), grant, audit("grant")).await,
         StoreError::NotFound
     );
 }
@@ -33,8 +38,8 @@ pub(super) async fn all_replaces(rig: Rig) {
     let rows = rig.store.grants(file).await.unwrap();
     assert_eq!(rows.iter().map(|row| row.grantee.to_string()).collect::<Vec<_>>(), ["ALL", "0carol"]);
     let level = rig.seen(file, "bob").await.facts.levels[0].clone();
-    assert_eq!(level.own, Some(Grant { right: Right::Checkout, until: LATER, seq: 1, revoked: true }));
-    assert_eq!(level.all, Some(Grant { right: Right::Checkin, until: LATER, seq: 3, revoked: false }));
+    assert_eq!(level.own, Some(set(Right::Checkout, 1, true)));
+    assert_eq!(level.all, Some(set(Right::Checkin, 3, false)));
     assert_eq!(rig.store.grants(other).await.unwrap().len(), 1, "on that document only");
     rig.grant(file, "bob", Right::Both, LATER).await;
     assert!(!rig.seen(file, "bob").await.facts.levels[0].own.unwrap().revoked);
@@ -61,7 +66,7 @@ pub(super) async fn facts_have_all_levels(rig: Rig) {
     rig.grant(file, "carol", Right::Both, LATER).await;
     let facts = rig.seen(file, "bob").await.facts;
     assert_eq!((facts.user.as_str(), facts.node), ("bob", file));
-    let grant = |right, seq| Some(Grant { right, until: LATER, seq, revoked: false });
+    let grant = |right, seq| Some(set(right, seq, false));
     let level = |owner, own, all| Level { owner: uid(owner), own, all };
     assert_eq!(
         facts.levels,
@@ -135,7 +140,8 @@ pub(super) async fn listings_have_the_same_facts(rig: Rig) {
     let mixed = rig.folder(home, "mixed").await;
     rig.folder(home, "private").await;
     let file = rig.make(mixed, "f", Kind::File).await;
-    rig.make_as("bob", mixed, "his", Kind::Folder).await.unwrap();
+    rig.make_as("bob", mixed, "his", Kind::File).await.unwrap();
+    rig.make_as("carol", mixed, "hers", Kind::Folder).await.unwrap();
     rig.grant(shared, "ALL", Right::Both, LATER).await;
     rig.grant(shared, "bob", Right::Checkout, ENDED).await;
     rig.grant(file, "carol", Right::Both, ENDED).await;
@@ -150,6 +156,76 @@ pub(super) async fn listings_have_the_same_facts(rig: Rig) {
     let listed = rig.store.children(home, None, 99, &uid("bob"), NOW).await.unwrap();
     let below: Vec<_> = listed.iter().map(|seen| seen.facts.below).collect();
     assert_eq!(below, [Below::Live, Below::Nothing, Below::Nothing]);
+}
+
+/// What a guest made leads to it, as long as it is his own; a folder of his is nobody's way to what others put there.
+pub(super) async fn guests_own(rig: Rig) {
+    let home = rig.home("alice").await;
+    let folder = rig.folder(home, "d").await;
+    let his = rig.make_as("bob", folder, "his", Kind::File).await.unwrap().id;
+    let inner = rig.make_as("carol", folder, "hers", Kind::Folder).await.unwrap().id;
+    assert_eq!(rig.below(folder, "bob").await, Below::Live);
+    assert_eq!(rig.below(folder, "carol").await, Below::Nothing, "folders are not kept");
+    let facts = rig.seen(his, "bob").await.facts;
+    assert!((facts.saved, facts.folder) == (true, false) && !rig.seen(his, "alice").await.facts.saved);
+    let facts = rig.seen(inner, "carol").await.facts;
+    assert_eq!((facts.saved, facts.folder), (false, true));
+    let by_alice = Commit { author: uid("alice"), ..version(0, 1) };
+    rig.commit(his, by_alice).await.unwrap();
+    assert!(!rig.seen(his, "bob").await.facts.saved, "alice saved it since");
+    assert_eq!(rig.below(folder, "bob").await, Below::Nothing);
+    assert_eq!(rig.store.shared_homes(&uid("bob"), NOW).await.unwrap(), []);
+}
+
+pub(super) async fn guests_grants_are_known_as_such(rig: Rig) {
+    let home = rig.home("alice").await;
+    let folder = rig.folder(home, "d").await;
+    let his = rig.make_as("bob", folder, "his", Kind::File).await.unwrap().id;
+    let share =
+        |grantee: &str| NewGrant { grantee: self::grantee(grantee), right: Right::Both, until: LATER };
+    rig.store.set_grant(&proof_as("bob", his, Share), share("carol"), audit("grant")).await.unwrap();
+    rig.grant(his, "dora", Right::Both, LATER).await;
+    let facts = async |user| rig.seen(his, user).await.facts;
+    let carols = facts("carol").await;
+    assert!(
+        carols.levels[0].own.unwrap().by_maker && carols.maker_until.is_none(),
+        "bob has no right of alice's"
+    );
+    assert!(!facts("dora").await.levels[0].own.unwrap().by_maker);
+    rig.grant(folder, "bob", Right::Checkin, LATER).await;
+    assert_eq!(facts("carol").await.maker_until, Some(LATER));
+    let listed = rig.store.children(folder, None, 9, &uid("carol"), NOW).await.unwrap();
+    assert_eq!(listed[0].facts, facts("carol").await);
+    rig.revoke(folder, "bob").await.unwrap();
+    assert_eq!(facts("carol").await.maker_until, None);
+    rig.grant(his, "carol", Right::Both, LATER).await;
+    assert!(!facts("carol").await.levels[0].own.unwrap().by_maker, "alice's took its place");
+}
+
+/// What is made on the way to a document is the home's owner's.
+pub(super) async fn folders_of_the_home(rig: Rig) {
+    let home = rig.home("alice").await;
+    let new = NewNode { of_home: true, ..new_node("d", Kind::Folder) };
+    let made = rig.store.create(&proof_as("bob", home, Checkin), new, audit("create")).await.unwrap();
+    assert_eq!(made.owner, uid("alice"));
+}
+
+pub(super) async fn guests_take_nothing_of_others_along(rig: Rig) {
+    let home = rig.home("alice").await;
+    let (from, to) = (rig.folder(home, "from").await, rig.folder(home, "to").await);
+    let his = rig.make_as("bob", from, "his", Kind::Folder).await.unwrap().id;
+    let deeper = rig.make_as("bob", his, "deeper", Kind::Folder).await.unwrap().id;
+    let hers = rig.make_as("carol", deeper, "hers", Kind::File).await.unwrap().id;
+    let rename = async |by: &str, from: NodeId, to: NodeId| {
+        let into = proof_as(by, to, Checkin);
+        let (name, new_name) = (name("his"), name("his"));
+        let rename = Rename { parent: from, name, into, new_name, replacing: None, now_ns: 8 };
+        rig.store.rename(&proof_as(by, his, Own), rename, audit("rename")).await
+    };
+    refused!(rename("bob", from, to).await, StoreError::Refused(_));
+    rename("alice", from, to).await.unwrap();
+    rig.remove(hers, deeper, "hers").await.unwrap();
+    rename("bob", to, from).await.unwrap();
 }
 
 pub(super) async fn shared_homes(rig: Rig) {

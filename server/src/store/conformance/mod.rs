@@ -20,7 +20,7 @@ use sss_common::{
 };
 
 use super::*;
-use sss_policy::{Act, Allowed, Below, Checkin, Facts, Level, Own, decide};
+use sss_policy::{Act, Allowed, Below, Checkin, Delete, Facts, Level, Own, Share, decide};
 use sss_vault::sealed::{KeyImage, KeyPosition, Leaf};
 
 /// Tests of all cases: `suite!(module, async || fresh store and what must outlive it)`.
@@ -60,7 +60,8 @@ suites! {
         created_with_content, a_flag_that_moved,
         older_keys_never_replace_newer, consuming, consuming_too_late, many_at_once;
     grants: setting, all_replaces, revoking, facts_have_all_levels, below_shows_the_way, below_is_asked_when_needed,
-        a_later_own_grant_shadows_all, listings_have_the_same_facts, shared_homes, grants_go_with_the_node;
+        a_later_own_grant_shadows_all, listings_have_the_same_facts, shared_homes, grants_go_with_the_node,
+        guests_own, guests_grants_are_known_as_such, folders_of_the_home, guests_take_nothing_of_others_along;
     reclaim: removing_queues, inline_packs_are_no_trash, shared_packs_stay, dropping_versions,
         superseded_in_order, erasing, abandoning, holding, key_nodes_in_order;
     deletions: logging, shared_keys_are_told, erased_when_the_last_key_is, replaced_ones_are_logged, removing_again,
@@ -113,7 +114,7 @@ impl Rig {
 
     pub(super) async fn remove(&self, node: NodeId, parent: NodeId, name: &str) -> Result<Deletion> {
         let remove = Remove { parent, name: self::name(name), version: None, now_ns: 9 };
-        self.store.remove(&proof(node, Own), remove, audit("delete")).await
+        self.store.remove(&proof(node, Delete), remove, audit("delete")).await
     }
 
     pub(super) async fn rename(
@@ -133,18 +134,18 @@ impl Rig {
         replacing: Option<NodeId>,
     ) -> Result<Node> {
         let (name, new_name) = (name(old), name(new));
-        let (into, replacing) = (proof(new_parent, Checkin), replacing.map(|id| proof(id, Own)));
+        let (into, replacing) = (proof(new_parent, Checkin), replacing.map(|id| proof(id, Delete)));
         let rename = Rename { parent, name, into, new_name, replacing, now_ns: 8 };
         self.store.rename(&proof(node, Own), rename, audit("rename")).await
     }
 
     pub(super) async fn grant(&self, node: NodeId, to: &str, right: Right, until: Timestamp) {
         let grant = NewGrant { grantee: grantee(to), right, until };
-        self.store.set_grant(&proof(node, Own), grant, audit("grant")).await.unwrap();
+        self.store.set_grant(&proof(node, Share), grant, audit("grant")).await.unwrap();
     }
 
     pub(super) async fn revoke(&self, node: NodeId, from: &str) -> Result<()> {
-        self.store.revoke_grant(&proof(node, Own), &grantee(from), audit("revoke")).await
+        self.store.revoke_grant(&proof(node, Share), &grantee(from), audit("revoke")).await
     }
 
     pub(super) async fn seen(&self, node: NodeId, user: &str) -> Seen {
@@ -174,7 +175,7 @@ pub(super) fn new_user(name: &str) -> NewUser {
 
 pub(super) fn new_node(text: &str, kind: Kind) -> NewNode {
     let flag = (kind == Kind::File).then_some(Flag::Confidentiality);
-    NewNode { id: NodeId::random(), name: name(text), kind, mode: 0o640, flag, now_ns: 7 }
+    NewNode { id: NodeId::random(), name: name(text), kind, mode: 0o640, flag, of_home: false, now_ns: 7 }
 }
 
 /// A proof as the policy gives it to an owner.
@@ -183,9 +184,7 @@ pub(super) fn proof<A: Act>(node: NodeId, act: A) -> Allowed<A> {
 }
 
 pub(super) fn proof_as<A: Act>(user: &str, node: NodeId, act: A) -> Allowed<A> {
-    let levels = vec![Level { owner: uid(user), own: None, all: None }];
-    let facts = Facts { user: uid(user), node, levels, below: Below::Nothing };
-    decide(&facts, act, NOW).unwrap()
+    decide(&Facts::at_home(uid(user), node), act, NOW).unwrap()
 }
 
 /// A row of this action.

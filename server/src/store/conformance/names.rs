@@ -191,7 +191,7 @@ pub(super) async fn removing_a_version(rig: Rig) {
     let (home, file) = (rig.home("alice").await, rig.file("a").await);
     rig.commit(file, version(0, 1)).await.unwrap();
     let remove = |version| Remove { parent: home, name: name("a"), version, now_ns: 9 };
-    let own = proof(file, Own);
+    let own = proof(file, Delete);
     let stale = rig.store.remove(&own, remove(Some(Version(0))), audit("delete")).await;
     refused!(stale, StoreError::VersionMoved(Version(1)));
     rig.store.remove(&own, remove(Some(Version(1))), audit("delete")).await.unwrap();

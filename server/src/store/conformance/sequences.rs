@@ -174,7 +174,7 @@ impl Run {
                 let ((parent, old), id) = (self.place(node).await, self.node(node));
                 let (new_parent, new_name) = (self.node(to), name(&format!("n{text}")));
                 let there = self.rig.store.child(new_parent, &new_name, &uid("alice"), NOW).await.unwrap();
-                let replacing = there.filter(|_| replace).map(|seen| own(seen.node.id));
+                let replacing = there.filter(|_| replace).map(|seen| proof(seen.node.id, Delete));
                 let into = proof(new_parent, Checkin);
                 let rename = Rename { parent, name: old, into, new_name, replacing, now_ns: 8 };
                 let outcome = self.rig.store.rename(&own(id), rename, audit("rename")).await;
@@ -193,13 +193,14 @@ impl Run {
             Step::Remove { node } => {
                 let ((parent, name), node) = (self.place(node).await, self.node(node));
                 let remove = Remove { parent, name, version: None, now_ns: 9 };
-                let outcome = self.rig.store.remove(&own(node), remove, audit("delete")).await;
+                let outcome = self.rig.store.remove(&proof(node, Delete), remove, audit("delete")).await;
                 self.tell(outcome);
             }
             Step::Grant { node, grantee, until } => {
                 let until = Timestamp(NOW.0 + until - 1);
                 let grant = NewGrant { grantee: self::grantee(USERS[grantee]), right: Right::Both, until };
-                let outcome = self.rig.store.set_grant(&own(self.node(node)), grant, audit("grant")).await;
+                let outcome =
+                    self.rig.store.set_grant(&proof(self.node(node), Share), grant, audit("grant")).await;
                 self.tell(outcome);
             }
             Step::Revoke { node, grantee } => {

@@ -3,15 +3,19 @@
 use sss_common::{Grantee, NodeId, Timestamp, Uid};
 
 use super::state::State;
-use crate::store::rules::asks_below;
+use crate::store::rules::{self, asks_below, asks_maker};
 use crate::store::{Node, Seen};
-use sss_policy::{Below, Facts, Level, effective};
+use sss_policy::{Below, Facts, Level, effective, maker_until};
 
 impl State {
     pub(super) fn seen(&self, id: NodeId, user: &Uid, now: Timestamp) -> Option<Seen> {
         let node = self.nodes.get(&id)?.clone();
         let levels = self.way_up(id).map(|node| self.level(node, user)).collect();
-        let mut facts = Facts { user: user.clone(), node: id, levels, below: Below::Nothing };
+        let mut facts = rules::facts(&node, user, levels);
+        if asks_maker(&facts) {
+            let levels = self.way_up(id).map(|above| self.level(above, &node.owner)).collect();
+            facts.maker_until = maker_until(&rules::facts(&node, &node.owner, levels), now);
+        }
         if asks_below(&node, &facts, now) {
             let below = self.nodes.values().filter(|other| other.id != id && self.is_above(id, other.id));
             facts.below = below.map(|other| self.bears(other, user, now)).max().unwrap_or_default();
@@ -31,7 +35,10 @@ impl State {
     fn bears(&self, node: &Node, user: &Uid, now: Timestamp) -> Below {
         let level = self.level(node, user);
         let had = level.own.is_some() || level.all.is_some();
-        let facts = Facts { user: user.clone(), node: node.id, levels: vec![level], below: Below::Nothing };
+        // As something in a home: who is asked about is a guest there. What a maker granted is taken for live.
+        let home = Level { owner: node.home.clone(), own: None, all: None };
+        let facts =
+            Facts { maker_until: Some(Timestamp(i64::MAX)), ..rules::facts(node, user, vec![level, home]) };
         let right = effective(&facts, now);
         match right.owner || right.checkout || right.checkin {
             true => Below::Live,

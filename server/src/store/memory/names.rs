@@ -15,7 +15,7 @@ use crate::store::{
     AuditRow, Commit, Deletion, Names, NewNode, Node, Remove, Rename, Result, Seen, StoreError,
     StoredVersion, Swap,
 };
-use sss_policy::{Allowed, Checkin, Own};
+use sss_policy::{Allowed, Checkin, Delete, Own, Refusal};
 use sss_vault::sealed::Leaf;
 
 #[async_trait]
@@ -65,7 +65,7 @@ impl Names for MemoryStore {
         self.write_audited(audit, |state| state.rename(proof.node(), rename, &by))
     }
 
-    async fn remove(&self, proof: &Allowed<Own>, remove: Remove, audit: AuditRow) -> Result<Deletion> {
+    async fn remove(&self, proof: &Allowed<Delete>, remove: Remove, audit: AuditRow) -> Result<Deletion> {
         let by = RemovedBy::of(proof, &audit);
         self.write_audited(audit, |state| state.remove(proof.node(), remove, &by))
     }
@@ -144,8 +144,8 @@ impl State {
             id: new.id,
             parent: Some(parent),
             name: Some(new.name),
+            owner: if new.of_home { home.clone() } else { folder.user().clone() },
             home,
-            owner: folder.user().clone(),
             kind: new.kind,
             mode: new.mode & MODE_MASK,
             mtime_ns: new.now_ns,
@@ -181,6 +181,11 @@ impl State {
         }
         if self.is_above(node.id, target.id) {
             return Err(StoreError::Loop);
+        }
+        let below = |other: &Node| other.id != node.id && self.is_above(node.id, other.id);
+        let others = |other: &Node| other.owner != by.user && below(other);
+        if rules::takes_others_along(&node, &target, &by.user) && self.nodes.values().any(others) {
+            return Err(StoreError::Refused(Refusal::NotOwner));
         }
         self.fits_below(target.id, 1 + self.height(node.id))?;
         if let Some(there) = self.at(target.id, &rename.new_name).cloned() {

@@ -7,7 +7,7 @@ use sss_common::{Flag, Grantee, NodeId, Version, XattrMode};
 use super::MemoryStore;
 use crate::store::rules::MODE_MASK;
 use crate::store::{AuditRow, GrantRow, NewGrant, Node, Result, SetAttr, Sharing, StoreError};
-use sss_policy::{Allowed, MayWrite, Own};
+use sss_policy::{Allowed, MayWrite, Own, Share};
 
 #[async_trait]
 impl Sharing for MemoryStore {
@@ -58,12 +58,13 @@ impl Sharing for MemoryStore {
         self.read(|state| state.grants_on(id))
     }
 
-    async fn set_grant(&self, proof: &Allowed<Own>, grant: NewGrant, audit: AuditRow) -> Result<()> {
+    async fn set_grant(&self, proof: &Allowed<Share>, grant: NewGrant, audit: AuditRow) -> Result<()> {
         let id = proof.node();
-        self.write_audited(audit, |state| state.set_grant(id, grant))
+        let (by, since) = (proof.user().clone(), audit.time);
+        self.write_audited(audit, |state| state.set_grant(id, grant, &by, since))
     }
 
-    async fn revoke_grant(&self, proof: &Allowed<Own>, grantee: &Grantee, audit: AuditRow) -> Result<()> {
+    async fn revoke_grant(&self, proof: &Allowed<Share>, grantee: &Grantee, audit: AuditRow) -> Result<()> {
         let id = proof.node();
         self.write_audited(audit, |state| state.revoke_grant(id, grantee))
     }

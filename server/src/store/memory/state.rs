@@ -131,15 +131,16 @@ impl State {
             .collect())
     }
 
-    pub(super) fn set_grant(&mut self, id: NodeId, new: NewGrant) -> Result<()> {
-        self.existing(id)?;
+    pub(super) fn set_grant(&mut self, id: NodeId, new: NewGrant, by: &Uid, since: Timestamp) -> Result<()> {
+        let by_maker = self.existing(id)?.home != *by;
         if new.grantee == Grantee::All {
             let earlier = self.grants.iter_mut().filter(|((node, _), _)| *node == id);
             earlier.for_each(|(_, grant)| grant.revoked = true);
         }
         self.last_grant += 1;
-        let grant = Grant { right: new.right, until: new.until, seq: self.last_grant, revoked: false };
-        self.grants.insert((id, new.grantee), grant);
+        let (NewGrant { grantee, right, until }, seq) = (new, self.last_grant);
+        let grant = Grant { right, until, seq, revoked: false, since, by_maker };
+        self.grants.insert((id, grantee), grant);
         Ok(())
     }
 

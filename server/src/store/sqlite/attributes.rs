@@ -3,13 +3,13 @@
 use async_trait::async_trait;
 use rusqlite::{Connection, params};
 
-use sss_common::{Flag, Grantee, Kind, NodeId, Timestamp, Version, XattrMode};
+use sss_common::{Flag, Grantee, Kind, NodeId, Timestamp, Uid, Version, XattrMode};
 
 use super::rows::{self, all, change, get, grantee, one, right_number, unsigned};
 use super::{SqliteStore, nodes};
 use crate::store::rules::{MODE_MASK, xattr_fits};
 use crate::store::{AuditRow, GrantRow, NewGrant, Node, Result, SetAttr, Sharing, StoreError};
-use sss_policy::{Allowed, MayWrite, Own};
+use sss_policy::{Allowed, MayWrite, Own, Share};
 
 #[async_trait]
 impl Sharing for SqliteStore {
@@ -44,12 +44,13 @@ impl Sharing for SqliteStore {
         self.read(move |c| grants(c, id)).await
     }
 
-    async fn set_grant(&self, proof: &Allowed<Own>, grant: NewGrant, audit: AuditRow) -> Result<()> {
+    async fn set_grant(&self, proof: &Allowed<Share>, grant: NewGrant, audit: AuditRow) -> Result<()> {
         let id = proof.node();
-        self.write_audited(audit, move |c| set_grant(c, id, &grant)).await
+        let (by, since) = (proof.user().clone(), audit.time);
+        self.write_audited(audit, move |c| set_grant(c, id, &grant, &by, since)).await
     }
 
-    async fn revoke_grant(&self, proof: &Allowed<Own>, grantee: &Grantee, audit: AuditRow) -> Result<()> {
+    async fn revoke_grant(&self, proof: &Allowed<Share>, grantee: &Grantee, audit: AuditRow) -> Result<()> {
         let id = proof.node();
         let grantee = grantee.clone();
         self.write_audited(audit, move |c| revoke_grant(c, id, &grantee)).await
@@ -128,7 +129,13 @@ pub(super) fn grants(c: &Connection, id: NodeId) -> Result<Vec<GrantRow>> {
 }
 
 /// One to ALL replaces every earlier one: their rows stay, revoked, as their holders still know of the node.
-pub(super) fn set_grant(c: &Connection, id: NodeId, grant: &NewGrant) -> Result<()> {
+pub(super) fn set_grant(
+    c: &Connection,
+    id: NodeId,
+    grant: &NewGrant,
+    by: &Uid,
+    since: Timestamp,
+) -> Result<()> {
     let home = nodes::existing(c, id)?.home;
     let seq = one(
         c,
@@ -142,9 +149,11 @@ pub(super) fn set_grant(c: &Connection, id: NodeId, grant: &NewGrant) -> Result<
     }
     change(
         c,
-        "INSERT INTO grants (node, grantee, home, access, until, seq, revoked) VALUES (?, ?, ?, ?, ?, ?, 0)
+        "INSERT INTO grants (node, grantee, home, access, until, seq, revoked, since, by_maker)
+         VALUES (?, ?, ?, ?, ?, ?, 0, ?, ?)
          ON CONFLICT (node, grantee) DO UPDATE
-         SET access = excluded.access, until = excluded.until, seq = excluded.seq, revoked = 0",
+         SET access = excluded.access, until = excluded.until, seq = excluded.seq, revoked = 0,
+             since = excluded.since, by_maker = excluded.by_maker",
         params![
             id.0,
             grant.grantee.to_string(),
@@ -152,6 +161,8 @@ pub(super) fn set_grant(c: &Connection, id: NodeId, grant: &NewGrant) -> Result<
             right_number(grant.right),
             grant.until.millis(),
             seq,
+            since.millis(),
+            *by != home,
         ],
     )?;
     Ok(())

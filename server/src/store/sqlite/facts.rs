@@ -9,17 +9,17 @@ use std::collections::HashMap;
 use rusqlite::{Connection, Row};
 use sss_common::{Name, NodeId, Timestamp, Uid};
 
-use super::rows::{self, NODE_COLUMNS, all, get, limit, text};
+use super::rows::{self, GRANT_COLUMNS, NODE_COLUMNS, all, get, limit, text};
 use super::{nodes, users};
-use crate::store::rules::asks_below;
+use crate::store::rules::{self, asks_below, asks_maker};
 use crate::store::{Node, Result, Seen};
-use sss_policy::{Below, Facts, Level};
+use sss_policy::{self as policy, Below, Facts, Level};
 
 /// The columns of both grants at a level, of the tables `own` and `everyone`.
 macro_rules! grant_columns {
     () => {
-        "own.access, own.until, own.seq, own.revoked, \
-         everyone.access, everyone.until, everyone.seq, everyone.revoked"
+        "own.access, own.until, own.seq, own.revoked, own.since, own.by_maker, everyone.access, \
+         everyone.until, everyone.seq, everyone.revoked, everyone.since, everyone.by_maker"
     };
 }
 
@@ -70,7 +70,8 @@ const CHILDREN: &str = concat!(
 const BELOW: &str = concat!(
     "WITH RECURSIVE up (id, live) AS (
          SELECT * FROM (
-             SELECT DISTINCT parent, 1 FROM nodes WHERE owner = :user AND home = :home AND owner <> home
+             SELECT DISTINCT parent, 1 FROM nodes
+             WHERE owner = :user AND home = :home AND owner <> home AND kind <> 2 AND coalesce(author, owner) = :user
              UNION
              SELECT n.parent, ",
     live!(),
@@ -85,7 +86,8 @@ const BELOW: &str = concat!(
 );
 
 const SHARED_HOMES: &str = concat!(
-    "SELECT home FROM nodes WHERE owner = :user AND owner <> home
+    "SELECT home FROM nodes
+     WHERE owner = :user AND owner <> home AND kind <> 2 AND coalesce(author, owner) = :user
      UNION
      SELECT g.home FROM grants g WHERE g.grantee IN (:user, 'ALL') AND g.home <> :user AND ",
     live!(),
@@ -115,7 +117,8 @@ pub(super) fn child(
 
 fn seen(c: &Connection, node: Node, user: &Uid, now: Timestamp) -> Result<Seen> {
     let (levels, path) = way_up(c, node.id, &node.home, user)?;
-    let mut facts = Facts { user: user.clone(), node: node.id, levels, below: Below::Nothing };
+    let mut facts = rules::facts(&node, user, levels);
+    facts.maker_until = maker_until(c, &node, &facts, now)?;
     if asks_below(&node, &facts, now) {
         facts.below =
             below(c, Under::Itself(node.id), &node.home, user, now)?.remove(&node.id).unwrap_or_default();
@@ -145,13 +148,16 @@ pub(super) fn children(
         let node = rows::node(row)?;
         let level = level(row, node.owner.clone(), NODE_COLUMNS)?;
         let levels = std::iter::once(level).chain(above.iter().cloned()).collect();
-        let facts = Facts { user: user.clone(), node: node.id, levels, below: Below::Nothing };
+        let facts = rules::facts(&node, user, levels);
         let path = match &node.name {
             Some(name) => format!("{folder_path}/{name}"),
             None => folder_path.clone(),
         };
         Ok(Seen { node, facts, path })
     })?;
+    for seen in &mut page {
+        seen.facts.maker_until = maker_until(c, &seen.node, &seen.facts, now)?;
+    }
     if page.iter().any(|seen| asks_below(&seen.node, &seen.facts, now)) {
         let mut below = below(c, Under::ChildrenOf(folder), &home, user, now)?;
         for seen in page.iter_mut().filter(|seen| asks_below(&seen.node, &seen.facts, now)) {
@@ -159,6 +165,15 @@ pub(super) fn children(
         }
     }
     Ok(page)
+}
+
+/// Until when who made a document as a guest may share it; asked only where a grant of his is to count.
+fn maker_until(c: &Connection, node: &Node, facts: &Facts, now: Timestamp) -> Result<Option<Timestamp>> {
+    if !asks_maker(facts) {
+        return Ok(None);
+    }
+    let (levels, _) = way_up(c, node.id, &node.home, &node.owner)?;
+    Ok(policy::maker_until(&rules::facts(node, &node.owner, levels), now))
 }
 
 /// The levels from a node up to its home, and its path: one walk for both.
@@ -172,7 +187,7 @@ fn way_up(c: &Connection, id: NodeId, home: &Uid, user: &Uid) -> Result<(Vec<Lev
 }
 
 fn level(row: &Row<'_>, owner: Uid, grants_at: usize) -> Result<Level> {
-    Ok(Level { owner, own: rows::grant(row, grants_at)?, all: rows::grant(row, grants_at + 4)? })
+    Ok(Level { owner, own: rows::grant(row, grants_at)?, all: rows::grant(row, grants_at + GRANT_COLUMNS)? })
 }
 
 /// About which folders [`below`] asks.

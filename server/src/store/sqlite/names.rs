@@ -8,7 +8,7 @@ use sss_common::{Kind, Name, NodeId, Timestamp, Uid, Version};
 use super::{SqliteStore, deletions, facts, nodes};
 use crate::store::rules::{self, MODE_MASK, RemovedBy};
 use crate::store::{AuditRow, Deletion, Names, NewNode, Node, Remove, Rename, Result, Seen, StoreError};
-use sss_policy::{Allowed, Checkin, Own};
+use sss_policy::{Allowed, Checkin, Delete, Own, Refusal};
 
 #[async_trait]
 impl Names for SqliteStore {
@@ -58,7 +58,7 @@ impl Names for SqliteStore {
         self.write_audited(audit, move |c| self::rename(c, id, &rename, &by)).await
     }
 
-    async fn remove(&self, proof: &Allowed<Own>, remove: Remove, audit: AuditRow) -> Result<Deletion> {
+    async fn remove(&self, proof: &Allowed<Delete>, remove: Remove, audit: AuditRow) -> Result<Deletion> {
         let (id, by) = (proof.node(), RemovedBy::of(proof, &audit));
         self.write_audited(audit, move |c| self::remove(c, id, &remove, &by)).await
     }
@@ -69,7 +69,8 @@ pub(super) fn create(c: &Connection, folder: &Allowed<Checkin>, new: &NewNode) -
     nodes::fits_below(c, parent.id, 1)?;
     free(c, parent.id, &new.name)?;
     unused(c, new.id)?;
-    let node = fresh(new, &parent, folder.user());
+    let owner = if new.of_home { &parent.home } else { folder.user() };
+    let node = fresh(new, &parent, owner);
     nodes::insert(c, &node)?;
     nodes::touch(c, parent.id, new.now_ns)?;
     Ok(node)
@@ -112,6 +113,9 @@ pub(super) fn rename(c: &Connection, id: NodeId, rename: &Rename, by: &RemovedBy
     }
     if nodes::way_up(c, target.id)?.iter().any(|(id, _)| *id == node.id) {
         return Err(StoreError::Loop);
+    }
+    if rules::takes_others_along(&node, &target, &by.user) && nodes::holds_others(c, node.id, &by.user)? {
+        return Err(StoreError::Refused(Refusal::NotOwner));
     }
     fits(c, &node, &target)?;
     if let Some(there) = nodes::at(c, target.id, &rename.new_name)? {

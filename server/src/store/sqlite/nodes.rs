@@ -3,7 +3,7 @@
 use rusqlite::{Connection, params};
 use sss_common::limits::DEPTH_MAX;
 
-use sss_common::{Kind, Name, NodeId};
+use sss_common::{Kind, Name, NodeId, Uid};
 
 use super::rows::{self, all, change, get, int, one};
 use crate::store::{Node, Result, StoreError};
@@ -107,6 +107,22 @@ pub(super) fn depth(c: &Connection, id: NodeId) -> Result<usize> {
 /// Whether `height` more names fit below a folder.
 pub(super) fn fits_below(c: &Connection, folder: NodeId, height: usize) -> Result<()> {
     if depth(c, folder)? + height <= DEPTH_MAX { Ok(()) } else { Err(StoreError::TooDeep) }
+}
+
+/// Whether anything below the folder is another's than `user`'s. Costs a walk over the subtree, up to the first.
+pub(super) fn holds_others(c: &Connection, id: NodeId, user: &Uid) -> Result<bool> {
+    let found = one(
+        c,
+        "WITH RECURSIVE down (id, owner, step) AS (
+             SELECT id, owner, 0 FROM nodes WHERE parent = ?1
+             UNION ALL
+             SELECT n.id, n.owner, down.step + 1 FROM down JOIN nodes n ON n.parent = down.id WHERE down.step < 256
+         )
+         SELECT 1 FROM down WHERE owner <> ?2 LIMIT 1",
+        params![id.0, user.as_str()],
+        |_| Ok(()),
+    )?;
+    Ok(found.is_some())
 }
 
 /// The most names that lead from the node to anything below it. Costs a walk over the whole subtree.

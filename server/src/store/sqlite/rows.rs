@@ -43,7 +43,10 @@ pub(super) fn node(row: &Row<'_>) -> Result<Node> {
     })
 }
 
-/// A grant from four columns (access, until, seq, revoked) that are NULL when there is none.
+/// How many columns [`grant`] reads.
+pub(super) const GRANT_COLUMNS: usize = 6;
+
+/// A grant from six columns (access, until, seq, revoked, since, by_maker) that are NULL when there is none.
 pub(super) fn grant(row: &Row<'_>, at: usize) -> Result<Option<Grant>> {
     let Some(access) = get::<Option<u8>>(row, at)? else { return Ok(None) };
     Ok(Some(Grant {
@@ -51,6 +54,8 @@ pub(super) fn grant(row: &Row<'_>, at: usize) -> Result<Option<Grant>> {
         until: Timestamp(get(row, at + 1)?),
         seq: unsigned(row, at + 2)?,
         revoked: get(row, at + 3)?,
+        since: Timestamp(get(row, at + 4)?),
+        by_maker: get(row, at + 5)?,
     }))
 }
 
