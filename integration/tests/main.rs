@@ -15,6 +15,7 @@ mod drill;
 mod grants;
 mod harness;
 mod integrity;
+mod logins;
 mod man;
 mod powercuts;
 mod receipts;

@@ -6,7 +6,9 @@ Signatures are made by openssl, not by 3S.
 """
 
 import base64
+import hashlib
 import os
+import ssl
 import subprocess
 import tempfile
 import time
@@ -119,6 +121,14 @@ class Wire(unittest.TestCase):
         carol = Client("carol").login()
         statement = carol.statement("AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA")
         self.problem(carol.login_with(statement, sign("carol", statement)), 401, "login_refused")
+
+    def test_a_challenge_names_the_servers_key(self):
+        random, server = Client("carol").challenge().split(".")
+        self.assertEqual(len(base64.urlsafe_b64decode(random + "=")), 32)
+        shown = ssl.get_server_certificate((urlsplit(URL).hostname, urlsplit(URL).port))
+        key = subprocess.run("openssl x509 -pubkey -noout | openssl pkey -pubin -outform der", shell=True,
+                             input=shown.encode(), check=True, capture_output=True).stdout
+        self.assertEqual(base64.urlsafe_b64decode(server + "="), hashlib.sha256(key).digest())
 
     def test_a_wrong_key(self):
         carol = Client("carol").login()

@@ -126,8 +126,12 @@ async fn log_in(service: &Service, meta: &Arc<dyn MetaStore>) -> anyhow::Result<
     let now = SystemClock.now();
     let row = AuditRow::administrative(now, AuditAction::UserAdd, uid.as_str());
     meta.add_user(NewUser { uid: uid.clone(), public_key, now }, row).await?;
-    let peer =
-        Peer { machine: "drill".parse()?, certificate: Fingerprint([0; 32]), request_id: "drill".into() };
+    let peer = Peer {
+        machine: "drill".parse()?,
+        certificate: Fingerprint([0; 32]),
+        server: login::ServerKey::of(b""),
+        request_id: "drill".into(),
+    };
     let challenge =
         told(service.logins.challenge(&peer, ChallengeRequest { uid: uid.clone() }).await)?.challenge;
     let statement = login::statement(&peer.machine, &uid, &challenge);

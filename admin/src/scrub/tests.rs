@@ -68,6 +68,7 @@ impl World {
         let peer = Peer {
             machine: "client1".parse().unwrap(),
             certificate: Fingerprint([1; 32]),
+            server: sss_common::login::ServerKey::of(b"server"),
             request_id: "test".into(),
         };
         let alice = service.logins.authenticate(&peer, TOKEN).await.unwrap();

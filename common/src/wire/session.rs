@@ -29,7 +29,8 @@ pub struct ChallengeRequest {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ChallengeResponse {
-    /// To be put into the statement.
+    /// To be put into the statement: `RANDOM.SERVER`. SERVER is base64url of the SHA-256 of the public key (SPKI) in the
+    /// server's certificate; a client that signs a challenge of another server can be passed on to that one.
     pub challenge: String,
     /// Seconds until it is of no use.
     pub expires_in: u64,

@@ -99,3 +99,33 @@ async fn logout_ends_the_session_and_asks_nothing_without_one() {
     server.end_session(Code::SessionExpired, "it ran out");
     remote.logout().await.unwrap();
 }
+
+/// A server of the same authority and host name, with another key, that passes on what the real one says.
+#[tokio::test]
+async fn a_challenge_of_another_server_is_never_signed() {
+    let Setup { server, remote, authority, .. } = setup().await;
+    let real = Server::start(&authority).await;
+    server.next("/v1/challenge", [Reply::Json(real.state.give_challenge())]);
+    let refused = unreachable(remote.log_in().await.unwrap_err());
+    assert!(refused.contains("challenge of another server"), "{refused}");
+    assert_eq!(server.calls("/v1/login").len(), 0, "no signature left this machine");
+    assert_eq!(real.logins(), 0);
+}
+
+#[tokio::test]
+async fn a_challenge_that_names_no_server_is_never_signed() {
+    for alter in [
+        |_: &str| String::new(),
+        |_: &str| "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA".to_owned(),
+        |own: &str| format!("{own}\n"),
+        |own: &str| format!("x\nchallenge: {own}"),
+    ] {
+        let Setup { server, remote, .. } = setup().await;
+        let mut answer = server.state.give_challenge();
+        answer["challenge"] = alter(answer["challenge"].as_str().unwrap()).into();
+        server.next("/v1/challenge", [Reply::Json(answer.clone())]);
+        let refused = unreachable(remote.log_in().await.unwrap_err());
+        assert!(refused.contains("its challenge names no server"), "{refused}");
+        assert_eq!(server.calls("/v1/login").len(), 0, "{answer}");
+    }
+}

@@ -20,13 +20,14 @@ use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
 use rcgen::{
     BasicConstraints, CertificateParams, CertificateRevocationListParams, DnType, IsCa, Issuer, KeyIdMethod,
-    KeyPair, KeyUsagePurpose, RevokedCertParams, SerialNumber, date_time_ymd,
+    KeyPair, KeyUsagePurpose, PublicKeyData, RevokedCertParams, SerialNumber, date_time_ymd,
 };
 use rsa::RsaPrivateKey;
 use rsa::pkcs8::{EncodePrivateKey, EncodePublicKey, LineEnding};
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use serde_json::{Value, json};
 use sss_common::framing::{Decoder, Piece};
+use sss_common::login::{Challenge, ServerKey};
 use sss_common::{Code, Problem, login};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
@@ -50,6 +51,7 @@ pub struct Issued {
     pub key_pem: String,
     der: CertificateDer<'static>,
     key_der: Vec<u8>,
+    server_key: ServerKey,
     serial: SerialNumber,
 }
 
@@ -84,6 +86,7 @@ impl Authority {
             key_pem: key.serialize_pem(),
             der: certificate.der().clone(),
             key_der: key.serialize_der(),
+            server_key: ServerKey::of(&key.subject_public_key_info()),
             serial,
         }
     }
@@ -106,7 +109,7 @@ impl Authority {
         hosts: &[&str],
         revoked: &[&Issued],
         node_authority: &Authority,
-    ) -> rustls::ServerConfig {
+    ) -> (rustls::ServerConfig, ServerKey) {
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         let mut roots = rustls::RootCertStore::empty();
         roots.add(node_authority.der.clone()).unwrap();
@@ -133,12 +136,14 @@ impl Authority {
                 .build()
                 .unwrap();
         let issued = self.issue("server", hosts);
-        rustls::ServerConfig::builder_with_provider(provider)
+        let server_key = issued.server_key;
+        let config = rustls::ServerConfig::builder_with_provider(provider)
             .with_protocol_versions(&[&rustls::version::TLS13])
             .unwrap()
             .with_client_cert_verifier(verifier)
             .with_single_cert(vec![issued.der], PrivateKeyDer::Pkcs8(issued.key_der.into()))
-            .unwrap()
+            .unwrap();
+        (config, server_key)
     }
 }
 
@@ -176,11 +181,11 @@ pub struct Call {
     pub body: Bytes,
 }
 
-#[derive(Default)]
 pub struct State {
+    server_key: ServerKey,
     script: Mutex<HashMap<String, VecDeque<Reply>>>,
     calls: Mutex<Vec<Call>>,
-    challenge: Mutex<Option<String>>,
+    challenge: Mutex<Option<Challenge>>,
     /// The live token, and what the others are answered with.
     token: Mutex<Option<String>>,
     dead: Mutex<Option<(Code, &'static str)>>,
@@ -215,10 +220,10 @@ impl Server {
         node_authority: &Authority,
         listen: &str,
     ) -> Self {
-        let config = authority.server_config(hosts, revoked, node_authority);
+        let (config, server_key) = authority.server_config(hosts, revoked, node_authority);
         let listener = TcpListener::bind(listen).await.unwrap();
         let address = listener.local_addr().unwrap();
-        let state = Arc::new(State::default());
+        let state = Arc::new(State::new(server_key));
         let task = Some(tokio::spawn(serve(listener, Arc::new(config), state.clone())));
         Server { address, state, task }
     }
@@ -362,14 +367,36 @@ pub fn attr(version: u64, size: u64) -> Value {
 }
 
 impl State {
+    fn new(server_key: ServerKey) -> Self {
+        State {
+            server_key,
+            script: Mutex::default(),
+            calls: Mutex::default(),
+            challenge: Mutex::default(),
+            token: Mutex::default(),
+            dead: Mutex::default(),
+            logins: AtomicUsize::default(),
+            connections: AtomicUsize::default(),
+            content: Mutex::default(),
+            version: Mutex::default(),
+            done: Mutex::default(),
+        }
+    }
+
+    /// A challenge as whoever asks this server gets one.
+    pub fn give_challenge(&self) -> Value {
+        let mut random = [0; 32];
+        rand::RngCore::fill_bytes(&mut rand::rngs::OsRng, &mut random);
+        let challenge = Challenge::new(&random, self.server_key);
+        let answer = json!({"challenge": challenge.as_str(), "expires_in": 60});
+        *self.challenge.lock().unwrap() = Some(challenge);
+        answer
+    }
+
     fn perform(&self, call: &Call) -> Response<Body> {
         let ok = |value: Value| answer(200, "application/json", value.to_string());
         match call.path.as_str() {
-            "/v1/challenge" => {
-                let challenge = format!("challenge-{}", self.calls.lock().unwrap().len());
-                *self.challenge.lock().unwrap() = Some(challenge.clone());
-                return ok(json!({"challenge": challenge, "expires_in": 60}));
-            }
+            "/v1/challenge" => return ok(self.give_challenge()),
             "/v1/login" => return self.login(call),
             _ => {}
         }
@@ -410,7 +437,7 @@ impl State {
         use base64::Engine;
         let signature = base64::engine::general_purpose::STANDARD.decode(request.signature).unwrap();
         let challenge = self.challenge.lock().unwrap().take();
-        let statement = challenge.map(|c| login::statement(&NODE.parse().unwrap(), &request.uid, &c));
+        let statement = challenge.map(|c| login::statement(&NODE.parse().unwrap(), &request.uid, c.as_str()));
         let good = statement.as_deref() == Some(request.statement.as_str())
             && login::verify(&user_key().to_public_key(), request.statement.as_bytes(), &signature);
         if !good {

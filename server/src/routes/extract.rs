@@ -29,6 +29,7 @@ impl<S: Sync> FromRequestParts<S> for Peer {
             (Some(machine), Some(id)) => Ok(Peer {
                 machine: machine.name.clone(),
                 certificate: machine.certificate,
+                server: machine.server,
                 request_id: id.as_str().into(),
             }),
             _ => Err(Failure::new(Code::Internal, "the request came without a machine")),

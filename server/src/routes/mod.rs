@@ -22,6 +22,7 @@ use axum::Router;
 use axum::middleware::{from_fn, from_fn_with_state};
 use axum::response::Response;
 use axum::routing::{MethodFilter, MethodRouter, on, post};
+use sss_common::login::ServerKey;
 use sss_common::wire::calls::{Lifetime, Url, call};
 use sss_common::{Code, MachineName, fs_calls};
 use tokio_util::sync::CancellationToken;
@@ -94,6 +95,8 @@ pub struct Machine {
     pub name: MachineName,
     /// SHA-256 of the certificate.
     pub certificate: Fingerprint,
+    /// The key that this server showed it on the connection.
+    pub server: ServerKey,
 }
 
 /// What the routes allow.

@@ -21,6 +21,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use futures::stream::BoxStream;
+use sss_common::login::ServerKey;
 use sss_common::wire::fs::Attr;
 use sss_common::{Clock, MachineName, Timestamp, Uid, Version};
 
@@ -51,6 +52,8 @@ pub struct Peer {
     pub machine: MachineName,
     /// SHA-256 of the certificate.
     pub certificate: Fingerprint,
+    /// The key that this server showed it on the connection.
+    pub server: ServerKey,
     /// For the answer's `request_id`, the log and the audit log.
     pub request_id: String,
 }

@@ -11,6 +11,7 @@ use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
 use rustls::{RootCertStore, ServerConfig};
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer};
+use sss_common::login::ServerKey;
 use x509_parser::prelude::{CertificateRevocationList, FromDer, X509Certificate};
 use x509_parser::time::ASN1Time;
 
@@ -32,6 +33,8 @@ const COPY_CRL: &str = "copy `ca.crl` from the CA's directory again; those in us
 pub(super) struct Material {
     pub(super) config: Arc<ServerConfig>,
     pub(super) revoked: HashSet<CertificateId>,
+    /// The key in `server.crt`, which challenges name.
+    pub(super) server_key: ServerKey,
     has_crl: bool,
 }
 
@@ -44,8 +47,9 @@ impl Material {
         let has_crl = !crls.is_empty();
         let revoked = revoked(&dir.join("ca.crl"), &crls)?;
         warn_when_past(&dir.join("server.crt"), &chain);
+        let server_key = server_key(&dir.join("server.crt"), &chain)?;
         let config = configure(dir, authorities, chain, key, crls)?;
-        Ok(Material { config: Arc::new(config), revoked, has_crl })
+        Ok(Material { config: Arc::new(config), revoked, server_key, has_crl })
     }
 
     /// A CRL that was there and is gone would make its certificates good again.
@@ -101,6 +105,12 @@ fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
         return Err(refused(path, "there is no certificate in it", MAKE));
     }
     Ok(certificates)
+}
+
+fn server_key(path: &Path, chain: &[CertificateDer<'_>]) -> Result<ServerKey, TlsError> {
+    let own = chain.first().and_then(|der| X509Certificate::from_der(der).ok());
+    let (_, own) = own.ok_or_else(|| refused(path, "is not a certificate that can be read", MAKE))?;
+    Ok(ServerKey::of(own.public_key().raw))
 }
 
 fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, TlsError> {

@@ -1,6 +1,7 @@
 //! Who a certificate says its holder is. The chain was verified in the handshake.
 
 use rustls_pki_types::CertificateDer;
+use sss_common::login::ServerKey;
 use sss_common::name::NameError;
 use x509_parser::prelude::{FromDer, X509Certificate};
 
@@ -34,11 +35,15 @@ pub(super) enum NotAMachine {
     Name(NameError),
 }
 
-pub(super) fn identify(certificate: &CertificateDer<'_>) -> Result<(Machine, CertificateId), NotAMachine> {
+/// The holder of a client's certificate, to whom this server showed `server`.
+pub(super) fn identify(
+    certificate: &CertificateDer<'_>,
+    server: ServerKey,
+) -> Result<(Machine, CertificateId), NotAMachine> {
     let (_, parsed) = X509Certificate::from_der(certificate).map_err(|_| NotAMachine::Malformed)?;
     let names: Vec<_> = parsed.subject().iter_common_name().collect();
     let [name] = &*names else { return Err(NotAMachine::Names(names.len())) };
     let name = name.as_str().map_err(|_| NotAMachine::Malformed)?.parse().map_err(NotAMachine::Name)?;
-    let machine = Machine { name, certificate: Fingerprint::of(certificate) };
+    let machine = Machine { name, certificate: Fingerprint::of(certificate), server };
     Ok((machine, CertificateId::new(parsed.issuer().as_raw(), parsed.raw_serial())))
 }

@@ -96,11 +96,12 @@ impl Door {
         socket: TcpStream,
     ) -> io::Result<(TlsStream<Patient<TcpStream>>, Machine, CertificateId)> {
         socket.set_nodelay(true)?;
-        let acceptor = TlsAcceptor::from(self.tls.current().config.clone());
+        let material = self.tls.current();
+        let acceptor = TlsAcceptor::from(material.config.clone());
         let stream = acceptor.accept(Patient::new(socket, self.limits.unread)).await?;
         let certificate = stream.get_ref().1.peer_certificates().and_then(<[_]>::first);
         let certificate = certificate.ok_or_else(|| io::Error::other("there is no client certificate"))?;
-        let (machine, certificate) = identify(certificate).map_err(io::Error::other)?;
+        let (machine, certificate) = identify(certificate, material.server_key).map_err(io::Error::other)?;
         Ok((stream, machine, certificate))
     }
 }

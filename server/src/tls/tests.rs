@@ -11,6 +11,7 @@ use bytes::Bytes;
 use rustls::ClientConfig;
 use rustls::version::{TLS12, TLS13};
 use rustls_pki_types::ServerName;
+use sss_common::login::{Challenge, ServerKey};
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -101,8 +102,14 @@ fn app(fed: mpsc::UnboundedReceiver<Bytes>, waiting: Arc<Notify>, go_on: Arc<Not
     };
     Router::new()
         .route("/hello", get(async |Extension(machine): Extension<Machine>| machine.name.to_string()))
+        .route("/key", get(async |Extension(machine): Extension<Machine>| told(machine.server)))
         .route("/stream", get(stream))
         .route("/wait", get(wait))
+}
+
+/// A key as a challenge tells it.
+fn told(server: ServerKey) -> String {
+    Challenge::new(&[0; 32], server).to_string()
 }
 
 /// One connection that speaks HTTP/1.1.
@@ -112,6 +119,13 @@ impl Talk {
     async fn send(&mut self, path: &str) -> std::io::Result<()> {
         self.0.write_all(format!("GET {path} HTTP/1.1\r\nhost: localhost\r\n\r\n").as_bytes()).await?;
         self.0.flush().await
+    }
+
+    /// The key in the certificate that this connection was shown.
+    fn shown(&self) -> ServerKey {
+        let shown = &self.0.get_ref().1.peer_certificates().unwrap()[0];
+        let (_, parsed) = x509_parser::parse_x509_certificate(shown).unwrap();
+        ServerKey::of(parsed.public_key().raw)
     }
 
     /// Reads until the text is there; `None` when the connection ends before.
@@ -398,4 +412,20 @@ async fn the_redirect_redirects_and_stops() {
     assert!(answer.starts_with("HTTP/1.1 431"), "{answer}");
     stop.cancel();
     tokio::time::timeout(SOON, server).await.unwrap().unwrap();
+}
+
+/// After a renewal the connections that were open show the certificate of before, and the new ones the new one.
+#[tokio::test]
+async fn a_request_knows_the_key_that_its_connection_was_shown() {
+    let world = World::new().await;
+    let mut before = world.client1().await;
+    world.authority.write_tls_dir(world.dir.path(), &world.authority.issue("server", 101), &[99]);
+    world.tls.reload().unwrap();
+    let mut behind = world.client1().await;
+    assert_ne!(told(before.shown()), told(behind.shown()));
+    for connection in [&mut before, &mut behind] {
+        let shown = told(connection.shown());
+        let answer = connection.get("/key").await.unwrap();
+        assert!(answer.contains(&shown), "{answer}");
+    }
 }

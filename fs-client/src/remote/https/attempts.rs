@@ -8,12 +8,13 @@ use std::sync::Arc;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
-use reqwest::{Method, RequestBuilder};
+use reqwest::{Method, RequestBuilder, Response};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use sss_common::Code;
+use sss_common::login::{self, Challenge};
 use sss_common::wire::calls::{Call, Repeat};
 use sss_common::wire::session::{ChallengeRequest, ChallengeResponse, LoginRequest, LoginResponse};
-use sss_common::{Code, login};
 
 use super::session::{Token, Verdict};
 use super::transport::Lost;
@@ -97,19 +98,18 @@ impl Https {
 
     /// Challenge, signature, login: two round trips, and one private key operation off the async threads.
     async fn new_session(&self) -> Result<Token> {
-        let challenge = ChallengeRequest { uid: self.uid.clone() };
         let mut repeats = CHALLENGE.repeats();
-        let challenge: ChallengeResponse = loop {
-            match self.public_call("challenge", &challenge).await {
+        let challenge = loop {
+            match self.challenge().await {
                 Err(Lost::Broken(_)) if repeats > 0 => repeats -= 1,
                 outcome => break self.settled(outcome).await?,
             }
         };
-        let statement = login::statement(&self.machine, &self.uid, &challenge.challenge);
+        let statement = login::statement(&self.machine, &self.uid, challenge.as_str());
         let signature = self.signature(statement.clone()).await?;
         // A challenge serves once, so this is not sent twice.
         let request = LoginRequest { uid: self.uid.clone(), statement, signature };
-        let session: LoginResponse = self.settled(self.public_call("login", &request).await).await?;
+        let session = self.settled(self.logged_in(&request).await).await?;
         tracing::debug!(expires_in = session.expires_in, "logged in");
         Ok(Token::new(session.token))
     }
@@ -125,17 +125,36 @@ impl Https {
         }
     }
 
-    async fn public_call<Q: Serialize, A: DeserializeOwned>(
+    /// A challenge of the very server that this connection leads to. One of another server is never signed: whoever passed it
+    /// on would be logged in there.
+    async fn challenge(&self) -> std::result::Result<Challenge, Lost> {
+        let request = ChallengeRequest { uid: self.uid.clone() };
+        let exchange = async {
+            let response = self.public_call("challenge", &request).await?;
+            let shown = self.transport.shown_key(&response)?;
+            let given: ChallengeResponse = answer::json(&self.transport, response).await?;
+            match Challenge::parse(&given.challenge) {
+                None => Err(self.transport.not_a_server("its challenge names no server")),
+                Some(challenge) if challenge.server() != shown => Err(self.transport.in_between()),
+                Some(challenge) => Ok(challenge),
+            }
+        };
+        self.transport.within(exchange).await
+    }
+
+    async fn logged_in(&self, request: &LoginRequest) -> std::result::Result<LoginResponse, Lost> {
+        let exchange =
+            async { answer::json(&self.transport, self.public_call("login", request).await?).await };
+        self.transport.within(exchange).await
+    }
+
+    async fn public_call<Q: Serialize>(
         &self,
         name: &str,
         request: &Q,
-    ) -> std::result::Result<A, Lost> {
+    ) -> std::result::Result<Response, Lost> {
         let request = self.transport.request(Method::POST, &format!("/v1/{name}")).json(request);
-        let exchange = async {
-            let response = self.transport.send(request).await?;
-            answer::json(&self.transport, answer::successful(&self.transport, response).await?).await
-        };
-        self.transport.within(exchange).await
+        answer::successful(&self.transport, self.transport.send(request).await?).await
     }
 
     /// The outcome of a call that is not sent again.

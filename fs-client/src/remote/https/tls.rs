@@ -10,7 +10,9 @@ use rustls::{
     AlertDescription, CertificateError, ClientConfig, ClientConnection, RootCertStore, StreamOwned,
 };
 use sss_common::clock::monotonic;
+use sss_common::login::ServerKey;
 use sss_common::{Advised, Code};
+use x509_parser::prelude::{FromDer, X509Certificate};
 
 use super::ServerAddress;
 use crate::identity::Identity;
@@ -50,6 +52,12 @@ pub fn client_config(identity: &Identity) -> Result<ClientConfig, Advised> {
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     config.resumption = rustls::client::Resumption::disabled();
     Ok(config)
+}
+
+/// The public key in a certificate; `None` when it cannot be read.
+pub fn public_key(certificate: &[u8]) -> Option<ServerKey> {
+    let (_, parsed) = X509Certificate::from_der(certificate).ok()?;
+    Some(ServerKey::of(parsed.public_key().raw))
 }
 
 /// What a TLS failure somewhere below `error` means; `None` when TLS is not what failed.

@@ -6,12 +6,14 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+use reqwest::tls::TlsInfo;
 use reqwest::{Client, Method, RequestBuilder, Response};
 use rustls::ClientConfig;
 use tokio::sync::Semaphore;
 
 use sss_common::Advised;
 use sss_common::clock::monotonic;
+use sss_common::login::ServerKey;
 
 use super::ServerAddress;
 use super::circuit::Circuit;
@@ -62,6 +64,7 @@ impl Transport {
     pub fn new(address: ServerAddress, tls: ClientConfig, timeout: Duration) -> Result<Self, Advised> {
         let client = Client::builder()
             .tls_backend_preconfigured(tls.clone())
+            .tls_info(true)
             .https_only(true)
             .http1_only()
             .no_proxy()
@@ -139,6 +142,21 @@ impl Transport {
             return RemoteError::Unreachable(format!("{address} cannot be reached: {why}")).into();
         }
         Lost::Broken(format!("the connection to {address} broke: {}", innermost(error)))
+    }
+
+    /// The key in the certificate that the server showed on the connection of this answer.
+    pub fn shown_key(&self, response: &Response) -> Result<ServerKey, Lost> {
+        let shown = response.extensions().get::<TlsInfo>().and_then(TlsInfo::peer_certificate);
+        shown.and_then(tls::public_key).ok_or_else(|| self.not_a_server("its certificate cannot be read"))
+    }
+
+    /// The error for a challenge that another server gave.
+    pub fn in_between(&self) -> Lost {
+        RemoteError::Unreachable(format!(
+            "{} passes on the challenge of another server: it is not the server it says it is",
+            self.address
+        ))
+        .into()
     }
 
     /// The error for an answer that no 3S server gives.

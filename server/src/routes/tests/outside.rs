@@ -337,7 +337,11 @@ async fn the_log_names_the_request_and_no_secret() {
     let body = r#"{"uid":"alice","statement":"S-STATEMENT","signature":"S-SIGNATURE"}"#;
     let mut login = request("POST", "/v1/login/S-PATH?q=S-QUERY", body);
     login.headers_mut().insert(AUTHORIZATION, HeaderValue::from_static("Bearer S-TOKEN"));
-    let machine = Machine { name: "client1".parse().unwrap(), certificate: Fingerprint([7; 32]) };
+    let machine = Machine {
+        name: "client1".parse().unwrap(),
+        certificate: Fingerprint([7; 32]),
+        server: ServerKey::of(b"server"),
+    };
     login.extensions_mut().insert(machine);
 
     let captured = Captured::default();

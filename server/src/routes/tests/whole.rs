@@ -96,7 +96,11 @@ impl World {
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
-        let machine = Machine { name: "client1".parse().unwrap(), certificate: Fingerprint([7; 32]) };
+        let machine = Machine {
+            name: "client1".parse().unwrap(),
+            certificate: Fingerprint([7; 32]),
+            server: ServerKey::of(b"server"),
+        };
         let request = request.extension(machine).body(body.into()).unwrap();
         let (parts, body) = self.app.clone().oneshot(request).await.unwrap().into_parts();
         let body = body.collect().await.unwrap().to_bytes();

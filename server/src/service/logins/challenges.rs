@@ -2,10 +2,9 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use dashmap::DashMap;
 use rand::RngCore as _;
+use sss_common::login::{Challenge, ServerKey};
 use sss_common::{Timestamp, Uid};
 
 use crate::store::Fingerprint;
@@ -28,14 +27,15 @@ struct Waiting {
 }
 
 impl Challenges {
-    /// A fresh one of 256 random bits; `None` when too many wait already.
+    /// A fresh one of 256 random bits, for the server that showed this key; `None` when too many wait already.
     pub(in crate::service) fn issue(
         &self,
         uid: Uid,
         machine: Fingerprint,
+        server: ServerKey,
         now: Timestamp,
         until: Timestamp,
-    ) -> Option<String> {
+    ) -> Option<Challenge> {
         self.make_room_for(machine);
         if self.0.len() >= WAITING_MAX {
             self.0.retain(|_, waiting| waiting.until > now);
@@ -45,9 +45,9 @@ impl Challenges {
         }
         let mut bytes = [0; 32];
         rand::rngs::OsRng.fill_bytes(&mut bytes);
-        let challenge = URL_SAFE_NO_PAD.encode(bytes);
+        let challenge = Challenge::new(&bytes, server);
         self.0.insert(
-            challenge.clone(),
+            challenge.to_string(),
             Waiting { uid, machine, until, number: self.1.fetch_add(1, Ordering::Relaxed) },
         );
         Some(challenge)
@@ -86,8 +86,12 @@ mod tests {
     fn a_challenge_serves_once_its_own_user_machine_and_time() {
         let challenges = Challenges::default();
         let (alice, bob): (Uid, Uid) = ("alice".parse().unwrap(), "bob".parse().unwrap());
-        let issue =
-            || challenges.issue(alice.clone(), Fingerprint([1; 32]), Timestamp(0), Timestamp(10)).unwrap();
+        let issue = || {
+            let server = ServerKey::of(b"server");
+            let issued =
+                challenges.issue(alice.clone(), Fingerprint([1; 32]), server, Timestamp(0), Timestamp(10));
+            issued.unwrap().to_string()
+        };
         let first = issue();
         assert!(challenges.redeem(&first, &alice, Fingerprint([1; 32]), Timestamp(9)));
         assert!(!challenges.redeem(&first, &alice, Fingerprint([1; 32]), Timestamp(9)), "replayed");
@@ -104,7 +108,15 @@ mod tests {
         let issue = |now, machine: usize| {
             let mut certificate = [0; 32];
             certificate[..8].copy_from_slice(&(machine / WAITING_FOR_ONE).to_be_bytes());
-            challenges.issue(alice.clone(), Fingerprint(certificate), Timestamp(now), Timestamp(now + 10))
+            let (now, until) = (Timestamp(now), Timestamp(now + 10));
+            let issued = challenges.issue(
+                alice.clone(),
+                Fingerprint(certificate),
+                ServerKey::of(b"server"),
+                now,
+                until,
+            );
+            issued.map(|challenge| challenge.to_string())
         };
         let first: Vec<_> = (0..WAITING_FOR_ONE + 1).map(|_| issue(0, 0).unwrap()).collect();
         assert!(

@@ -58,16 +58,20 @@ impl Logins {
         }
     }
 
-    /// A challenge for whoever asks: an unknown user gets one too, and fails at the login.
+    /// A challenge for whoever asks: an unknown user gets one too, and fails at the login. It names the server's key as this
+    /// connection saw it, which after a renewal need not be the newest.
     pub async fn challenge(&self, peer: &Peer, request: ChallengeRequest) -> Outcome<ChallengeResponse> {
         let now = self.clock.now();
         self.not_throttled(peer, &request.uid)?;
         let until = now.after(self.settings.challenge_ttl);
-        let challenge =
-            self.challenges.issue(request.uid, peer.certificate, now, until).ok_or_else(|| {
-                Failure::new(Code::Unavailable, "too many logins are under way; try again soon")
-            })?;
-        Ok(ChallengeResponse { challenge, expires_in: self.settings.challenge_ttl.as_secs() })
+        let issued = self.challenges.issue(request.uid, peer.certificate, peer.server, now, until);
+        let challenge = issued.ok_or_else(|| {
+            Failure::new(Code::Unavailable, "too many logins are under way; try again soon")
+        })?;
+        Ok(ChallengeResponse {
+            challenge: challenge.to_string(),
+            expires_in: self.settings.challenge_ttl.as_secs(),
+        })
     }
 
     /// Opens a session for a signed statement. One RSA verification; one durable transaction.

@@ -205,7 +205,12 @@ pub(super) fn caller(uid: &str) -> Caller {
 pub(super) fn peer(node: &str) -> Peer {
     let mut certificate = [0; 32];
     certificate[..node.len()].copy_from_slice(node.as_bytes());
-    Peer { machine: node.parse().unwrap(), certificate: Fingerprint(certificate), request_id: "test".into() }
+    Peer {
+        machine: node.parse().unwrap(),
+        certificate: Fingerprint(certificate),
+        server: ServerKey::of(b"server"),
+        request_id: "test".into(),
+    }
 }
 
 pub(super) fn whole(content: &[u8]) -> ByteStream {

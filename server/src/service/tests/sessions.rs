@@ -10,6 +10,7 @@ on_both_stores! {
     what_does_not_match_is_refused_in_the_same_words
     a_well_signed_statement_of_something_else_is_refused
     a_challenge_serves_once
+    a_challenge_names_the_server_as_the_connection_saw_it
     one_session_for_each_user
     a_session_is_bound_to_its_certificate
     sessions_end
@@ -108,6 +109,17 @@ async fn a_challenge_serves_once(world: World) {
     let late = signed(&world, &peer("client1"), "alice", "alice").await;
     world.clock.advance(world.settings.challenge_ttl);
     assert_eq!(code(world.service.logins.login(&peer("client1"), late).await), Code::LoginRefused);
+}
+
+async fn a_challenge_names_the_server_as_the_connection_saw_it(world: World) {
+    for key in [b"before", b"behind"] {
+        let server = ServerKey::of(key);
+        let here = Peer { server, ..peer("client1") };
+        let request = ChallengeRequest { uid: uid("alice") };
+        let given = world.service.logins.challenge(&here, request).await.unwrap().challenge;
+        assert_eq!(login::Challenge::parse(&given).map(|challenge| challenge.server()), Some(server));
+        login_as(&world, &here, "alice").await;
+    }
 }
 
 async fn one_session_for_each_user(world: World) {
