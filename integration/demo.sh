@@ -83,7 +83,7 @@ title "A certificate authority, a server, three users on two machines"
 must admin "3s-ca init ca"
 must admin "3s-ca issue-server ca --host 127.0.0.1 -o tls"
 must admin "3s-server init data"
-for who in alice:client1 bob:client1 carol:client2; do
+for who in alice:client1 'bob:client1 --shared' carol:client2; do
     user=${who%:*}
     must admin "3s-ca enroll ca --uid $user --node ${who#*:} -o id-$user"
     must admin "3s-server user add data $user id-$user/user.pub"

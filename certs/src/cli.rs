@@ -70,7 +70,7 @@ Examples:
     #[command(after_help = "\
 Examples:
   3s-ca enroll ~/ca --uid alice --node client1 -o alice-client1
-  3s-ca enroll ~/ca --uid bob --node client1 -o bob-client1 --days 90
+  3s-ca enroll ~/ca --uid bob --node client1 -o bob-client1 --shared --days 90
 
 Keys that stand in ID_DIR are kept: running it again renews the certificate only.")]
     Enroll {
@@ -79,7 +79,7 @@ Keys that stand in ID_DIR are kept: running it again renews the certificate only
         /// The user
         #[arg(long)]
         uid: Uid,
-        /// The machine; several users of one machine enroll with the same name
+        /// The machine: its name is refused when it is another user's already, unless --shared says that both use it
         #[arg(long)]
         node: MachineName,
         /// Where to write ca.crt, client.crt, client.key, user.key and user.pub
@@ -88,6 +88,9 @@ Keys that stand in ID_DIR are kept: running it again renews the certificate only
         /// How long the certificate is good for; never beyond the root's own end
         #[arg(long, default_value_t = Days::NODE)]
         days: Days,
+        /// The machine is used by several users, who have its name together
+        #[arg(long)]
+        shared: bool,
     },
 
     /// Take a certificate back: put it on the revocation list
@@ -124,8 +127,8 @@ impl Cli {
             Command::IssueServer { ca_dir, hosts, out, days, renew } => {
                 issue_server(&ca_dir, &ServerRequest { hosts, days, renew }, &out, now)
             }
-            Command::Enroll { ca_dir, uid, node, out, days } => {
-                enroll(&ca_dir, &EnrollRequest { uid, machine: node, days }, &out, now)
+            Command::Enroll { ca_dir, uid, node, out, days, shared } => {
+                enroll(&ca_dir, &EnrollRequest { uid, machine: node, days, shared }, &out, now)
             }
             Command::Revoke { ca_dir, cert_or_serial } => revoke(&ca_dir, &cert_or_serial, now),
             Command::Show { file } => show::show(&file, now),
@@ -161,6 +164,10 @@ fn enroll(dir: &Path, request: &EnrollRequest, out: &Path, now: Timestamp) -> Re
     let EnrollRequest { uid, machine: node, .. } = request;
     let mut text = format!("wrote {uid}'s identity on {node} to {}\n", out.display());
     describe(&mut text, &report);
+    if !report.shared_with.is_empty() {
+        let _ =
+            writeln!(text, "  {node} is the name of {}'s machine too", report.shared_with.join("'s and "));
+    }
     if report.kept_user_key {
         text.push_str("  kept the user.key that was there; only the certificate is new\n");
     } else {

@@ -3,7 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use sss_common::{Advised, Timestamp, Uid};
+use sss_common::{Advised, MachineName, Timestamp, Uid};
 
 use crate::Serial;
 
@@ -92,6 +92,16 @@ pub enum Error {
         /// The folder.
         dir: PathBuf,
         /// Whose it is.
+        theirs: String,
+        /// For whom it was named.
+        asked: Uid,
+    },
+    /// A machine's name that is taken.
+    #[error("the node name {node} is already {theirs}'s")]
+    NodeOfOther {
+        /// The name.
+        node: MachineName,
+        /// Who has it.
         theirs: String,
         /// For whom it was named.
         asked: Uid,
@@ -197,6 +207,9 @@ impl Error {
             ),
             Error::PublicKey(_) => "restore the user.key it belongs to, or move user.pub away".into(),
             Error::OtherUser { asked, .. } => format!("give {asked} a folder of their own with -o"),
+            Error::NodeOfOther { asked, .. } => format!(
+                "give {asked}'s machine a name of its own with --node, or add --shared if both use this one"
+            ),
             Error::RevokedIdentity(dir) => format!(
                 "enroll into a new folder; or move {0}/client.crt and client.key away, and user.key with user.pub too \
                  if that key may be known",

@@ -79,6 +79,12 @@ impl Entry {
     pub fn subject(&self) -> &str {
         &self.subject
     }
+
+    /// The user and the node of a certificate that `enroll` made; neither can hold a comma.
+    pub fn holder(&self) -> Option<(&str, &str)> {
+        let names = self.subject.strip_prefix("O=3S, OU=")?;
+        names.split_once(", CN=").filter(|_| self.kind == Kind::Client)
+    }
 }
 
 impl fmt::Display for Entry {
@@ -230,6 +236,18 @@ mod tests {
         assert_eq!(Index::parse(b"").unwrap_err().0, 1);
         assert_eq!(Index::parse(LINE.as_bytes()).unwrap_err().0, 1);
         assert_eq!(Index::parse(b"# 3s-ca index 1\n\n\xff").unwrap_err(), (3, "not UTF-8"));
+    }
+
+    #[test]
+    fn only_a_nodes_certificate_has_a_holder() {
+        let holder = |kind, subject: &str| {
+            let entry = Entry::new("01".parse().unwrap(), kind, Timestamp(0), subject);
+            entry.holder().map(|(uid, node)| format!("{uid} {node}"))
+        };
+        assert_eq!(holder(Kind::Client, "O=3S, OU=alice, CN=client1").as_deref(), Some("alice client1"));
+        assert_eq!(holder(Kind::Other, "O=3S, OU=alice, CN=client1"), None);
+        assert_eq!(holder(Kind::Server, "O=3S, CN=localhost"), None);
+        assert_eq!(holder(Kind::Client, "CN=client1"), None);
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! Certificates for servers and for people on their machines.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use rcgen::KeyPair;
@@ -9,6 +10,7 @@ use zeroize::Zeroizing;
 use crate::ca::{Ca, names};
 use crate::cert::{Cert, printable};
 use crate::files::{self, Access, Batch, PEM_MAX};
+use crate::index::Entry;
 use crate::{Days, Error, Host, Serial, keys, profile};
 
 /// A server certificate to be made.
@@ -31,6 +33,8 @@ pub struct EnrollRequest {
     pub machine: MachineName,
     /// For how long the certificate is good.
     pub days: Days,
+    /// Whether the machine's name may be another user's too, because both use it.
+    pub shared: bool,
 }
 
 /// What a command issued.
@@ -44,6 +48,8 @@ pub struct Report {
     pub before: Option<Serial>,
     /// Whether `user.key` was there already and was kept.
     pub kept_user_key: bool,
+    /// The users who share the machine's name, beside this one.
+    pub shared_with: Vec<String>,
 }
 
 impl Ca {
@@ -82,7 +88,13 @@ impl Ca {
         }
         self.record(&issued.cert)?;
         batch.publish()?;
-        Ok(Report { serial, until: issued.cert.not_after, before, kept_user_key: false })
+        Ok(Report {
+            serial,
+            until: issued.cert.not_after,
+            before,
+            kept_user_key: false,
+            shared_with: Vec::new(),
+        })
     }
 
     /// Writes `ca.crt`, `client.crt`, `client.key`, `user.key` and `user.pub` into `out`. Keys that stand there are
@@ -91,6 +103,7 @@ impl Ca {
         check_output(out)?;
         let cert_path = out.join(names::CLIENT_CRT);
         self.check_identity(out, &cert_path, &request.uid)?;
+        let shared_with = self.check_node(request, now)?;
         let serial = Serial::random();
         let validity = self.validity(now, request.days)?;
         let params = profile::node(&serial, validity, &request.machine, &request.uid)?;
@@ -107,7 +120,29 @@ impl Ca {
         batch.replace(&cert_path, issued.pem.as_bytes(), Access::Public)?;
         self.record(&issued.cert)?;
         batch.publish()?;
-        Ok(Report { serial, until: issued.cert.not_after, before, kept_user_key: user.new.is_none() })
+        Ok(Report {
+            serial,
+            until: issued.cert.not_after,
+            before,
+            kept_user_key: user.new.is_none(),
+            shared_with,
+        })
+    }
+
+    /// A node's name says which machine it was, so it is not given to two machines by mistake. Who else has it now, as far as
+    /// the index knows; refused unless that was asked for, or is so already.
+    fn check_node(&self, request: &EnrollRequest, now: Timestamp) -> Result<Vec<String>, Error> {
+        let live =
+            self.index().entries().iter().filter(|entry| entry.revoked.is_none() && entry.not_after > now);
+        let holders = live.filter_map(Entry::holder).filter(|(_, node)| *node == request.machine.as_str());
+        let holders: BTreeSet<&str> = holders.map(|(uid, _)| uid).collect();
+        let others = holders.iter().filter(|uid| **uid != request.uid.as_str());
+        let others: Vec<String> = others.map(ToString::to_string).collect();
+        if others.is_empty() || request.shared || holders.contains(request.uid.as_str()) {
+            return Ok(others);
+        }
+        let (node, asked) = (request.machine.clone(), request.uid.clone());
+        Err(Error::NodeOfOther { node, theirs: others.join(", "), asked })
     }
 
     /// An identity is renewed for its own user only, and not on a key that was taken back.

@@ -11,6 +11,7 @@ use std::time::Duration;
 use common::{Fixture, person, server};
 use sss_certs::cert::Cert;
 use sss_certs::index::{Index, Kind};
+use sss_certs::issue::EnrollRequest;
 use sss_certs::revoke::Target;
 use sss_certs::{Ca, Days, Error, Serial};
 
@@ -103,6 +104,44 @@ fn enrolling_again_keeps_every_key_and_renews_the_certificate() {
     }
     assert_eq!(serial(&dir.join("client.crt")), report.serial);
     assert_eq!(fixture.open().index().entries().len(), 2);
+}
+
+#[test]
+fn a_node_name_goes_to_a_second_user_only_when_that_is_asked_for() {
+    let fixture = Fixture::new();
+    let bob = |shared, at| {
+        let request = EnrollRequest { shared, ..person("bob", "client1") };
+        fixture.open().enroll(&request, &fixture.path("bob"), at).map(|report| report.shared_with)
+    };
+    fixture.enroll("alice", "client1", "alice");
+    fixture.enroll("carol", "client2", "carol");
+    let refused = bob(false, fixture.now).unwrap_err();
+    assert!(matches!(&refused, Error::NodeOfOther { theirs, .. } if theirs == "alice"), "{refused}");
+    assert!(!fixture.path("bob").exists(), "nothing was made");
+    assert_eq!(bob(true, fixture.now).unwrap(), ["alice"]);
+    assert_eq!(bob(false, fixture.now).unwrap(), ["alice"], "a renewal of what is so");
+
+    let own = EnrollRequest { shared: false, ..person("alice", "client3") };
+    assert!(
+        fixture.open().enroll(&own, &fixture.path("alice3"), fixture.now).unwrap().shared_with.is_empty()
+    );
+}
+
+#[test]
+fn a_node_name_is_free_again_when_its_certificates_are_revoked_or_over() {
+    let fixture = Fixture::new();
+    let bob = EnrollRequest { shared: false, ..person("bob", "client1") };
+    fixture.enroll("alice", "client1", "alice");
+    let over = fixture.now.after(Days::NODE.duration() + Duration::from_secs(1));
+    fixture.open().enroll(&bob, &fixture.path("later"), over).unwrap();
+
+    let fixture = Fixture::new();
+    fixture.enroll("alice", "client1", "alice");
+    fixture
+        .open()
+        .revoke(&Target::find(fixture.path("alice/client.crt").to_str().unwrap()).unwrap(), fixture.now)
+        .unwrap();
+    fixture.open().enroll(&bob, &fixture.path("bob"), fixture.now).unwrap();
 }
 
 #[test]

@@ -81,7 +81,7 @@ fn certificates_say_what_they_should() {
 #[test]
 fn lifetimes_are_the_documented_ones() {
     let dir = made();
-    ca(dir.path(), "enroll ca --uid bob --node client1 --days 7 -o bob").ok();
+    ca(dir.path(), "enroll ca --uid bob --node client1 --shared --days 7 -o bob").ok();
     for (file, days) in
         [("ca/ca.crt", 3650), ("tls/server.crt", 825), ("id/client.crt", 730), ("bob/client.crt", 7)]
     {

@@ -227,8 +227,12 @@ impl Pki {
                 }
             }
             let uid = USERS[*user].parse().expect("a uid");
-            let request =
-                EnrollRequest { uid, machine: machine.parse().expect("a machine"), days: Days::NODE };
+            let request = EnrollRequest {
+                uid,
+                machine: machine.parse().expect("a machine"),
+                days: Days::NODE,
+                shared: true,
+            };
             ca.enroll(&request, &to, now).expect("an identity");
             pki.seats.push(Identity::load(&to, &SystemClock).expect("an identity"));
         }

@@ -76,7 +76,12 @@ pub fn server(hosts: &[&str], renew: bool) -> ServerRequest {
 }
 
 pub fn person(uid: &str, node: &str) -> EnrollRequest {
-    EnrollRequest { uid: uid.parse().unwrap(), machine: node.parse().unwrap(), days: Days::NODE }
+    EnrollRequest {
+        uid: uid.parse().unwrap(),
+        machine: node.parse().unwrap(),
+        days: Days::NODE,
+        shared: true,
+    }
 }
 
 /// A CA in a folder that goes away, with a clock that stands.
