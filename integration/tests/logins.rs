@@ -1,12 +1,12 @@
-//! A login is who it says: for one server.
+//! A login is who it says: for one server, on one user's machine.
 
 #![allow(clippy::unwrap_used)]
 
 use std::io::{BufRead, BufReader, Lines};
 use std::process::{Child, ChildStdout, Command, Stdio};
 
-use sss_integration::Store;
 use sss_integration::binaries::workspace;
+use sss_integration::{Cmd, Store, bash};
 
 /// A server with a certificate of the store's CA for the same host and a key of its own, which passes on what it hears.
 struct InBetween {
@@ -68,5 +68,54 @@ fn a_server_in_between_cannot_pass_a_login_on() {
     assert!(!logged_in(&store));
     // The server itself is believed.
     store.mount("alice").write("f", "x");
+    assert!(logged_in(&store));
+}
+
+/// An identity of alice's key and another certificate.
+fn with_alices_key(store: &Store, name: &str, certificate_of: &str) -> std::path::PathBuf {
+    let made = store.path(name);
+    Cmd::new("cp").arg("-a").arg(store.identity(certificate_of)).arg(&made).ok();
+    Cmd::new("cp").arg("-a").arg(store.identity("alice").join("user.key")).arg(&made).ok();
+    Cmd::new("cp").arg("-a").arg(store.identity("alice").join("user.pub")).arg(&made).ok();
+    made
+}
+
+fn mount_of_alice(store: &Store, identity: &std::path::Path) -> (Cmd, std::path::PathBuf) {
+    let (mountpoint, target) = (store.fresh_dir("mnt-"), format!("alice@{}", store.addr()));
+    (store.tool("3s").args(["mount", &target]).arg(&mountpoint).arg("--identity").arg(identity), mountpoint)
+}
+
+/// Whoever has alice's `user.key` and a certificate that was made for bob.
+#[test]
+fn a_users_key_with_anothers_certificate_logs_nobody_in() {
+    let store = Store::start();
+    let stolen = with_alices_key(&store, "stolen", "bob");
+    mount_of_alice(&store, &stolen).0.fails().says("the login was refused");
+    let rows = store.audit_log();
+    let refused = rows.iter().find(|row| row["action"] == "login" && row["outcome"] == "refused").unwrap();
+    assert!(refused["detail"].as_str().unwrap().contains("another user's"), "{refused}");
+    assert!(!logged_in(&store));
+}
+
+/// As in certs/README.md, without a unit in its name.
+#[test]
+fn a_certificate_made_by_hand_that_names_nobody_serves_whoever_has_a_key() {
+    let store = Store::start();
+    let by_hand = with_alices_key(&store, "by-hand", "bob");
+    bash(
+        r#"
+        openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256 -out client.key
+        openssl req -new -key client.key -subj "/O=3S/CN=terminal" -out client.csr
+        printf 'basicConstraints = critical, CA:FALSE\nextendedKeyUsage = clientAuth\n' > extensions
+        openssl x509 -req -sha256 -days 7 -in client.csr -CA "$CA/ca.crt" -CAkey "$CA/ca.key" -set_serial 77 \
+            -extfile extensions -out client.crt
+        "#,
+    )
+    .env("CA", store.path("ca"))
+    .cwd(&by_hand)
+    .ok();
+    let (mount, mountpoint) = mount_of_alice(&store, &by_hand);
+    mount.ok();
+    store.tool("3s").arg("unmount").arg(&mountpoint).ok();
     assert!(logged_in(&store));
 }

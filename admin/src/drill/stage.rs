@@ -19,7 +19,7 @@ use sss_common::{Clock as _, DocPath, Flag, NodeId, SystemClock, Uid, login};
 use super::scratch::Scratch;
 use sss_server::run::Advice;
 use sss_server::run::compose::{open_blobs, open_metadata, open_vault};
-use sss_server::service::{Caller, Failure, Outcome, Peer, Precondition, Service, Settings};
+use sss_server::service::{Caller, Failure, Outcome, Peer, Precondition, Serves, Service, Settings};
 use sss_server::store::{
     AuditAction, AuditRow, Fingerprint, MetaStore, NewUser, PackRow, StoredVersion, Stores,
 };
@@ -129,6 +129,7 @@ async fn log_in(service: &Service, meta: &Arc<dyn MetaStore>) -> anyhow::Result<
     let peer = Peer {
         machine: "drill".parse()?,
         certificate: Fingerprint([0; 32]),
+        serves: Serves::Only(uid.clone()),
         server: login::ServerKey::of(b""),
         request_id: "drill".into(),
     };

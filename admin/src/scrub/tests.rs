@@ -68,6 +68,7 @@ impl World {
         let peer = Peer {
             machine: "client1".parse().unwrap(),
             certificate: Fingerprint([1; 32]),
+            serves: sss_server::service::Serves::Anyone,
             server: sss_common::login::ServerKey::of(b"server"),
             request_id: "test".into(),
         };

@@ -29,6 +29,7 @@ impl<S: Sync> FromRequestParts<S> for Peer {
             (Some(machine), Some(id)) => Ok(Peer {
                 machine: machine.name.clone(),
                 certificate: machine.certificate,
+                serves: machine.serves.clone(),
                 server: machine.server,
                 request_id: id.as_str().into(),
             }),

@@ -28,7 +28,7 @@ use sss_common::{Code, MachineName, fs_calls};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::service::{Failure, Service};
+use crate::service::{Failure, Serves, Service};
 use crate::store::Fingerprint;
 
 /// What a handler gives back.
@@ -95,6 +95,8 @@ pub struct Machine {
     pub name: MachineName,
     /// SHA-256 of the certificate.
     pub certificate: Fingerprint,
+    /// Whom the certificate serves.
+    pub serves: Serves,
     /// The key that this server showed it on the connection.
     pub server: ServerKey,
 }

@@ -52,10 +52,35 @@ pub struct Peer {
     pub machine: MachineName,
     /// SHA-256 of the certificate.
     pub certificate: Fingerprint,
+    /// Whom the certificate serves.
+    pub serves: Serves,
     /// The key that this server showed it on the connection.
     pub server: ServerKey,
     /// For the answer's `request_id`, the log and the audit log.
     pub request_id: String,
+}
+
+/// Who may log in with a machine's certificate. It takes the user's key too: this is so that a key alone is worth nothing on
+/// another user's machine.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Serves {
+    /// The certificate names no user.
+    Anyone,
+    /// It names this one.
+    Only(Uid),
+    /// It names somebody who can be no user, or several.
+    Nobody,
+}
+
+impl Serves {
+    /// Whether this user may come with it.
+    pub fn includes(&self, uid: &Uid) -> bool {
+        match self {
+            Serves::Anyone => true,
+            Serves::Only(named) => named == uid,
+            Serves::Nobody => false,
+        }
+    }
 }
 
 /// Who asks: made by [`Logins::authenticate`] only.

@@ -3,9 +3,10 @@
 use rustls_pki_types::CertificateDer;
 use sss_common::login::ServerKey;
 use sss_common::name::NameError;
-use x509_parser::prelude::{FromDer, X509Certificate};
+use x509_parser::prelude::{FromDer, X509Certificate, X509Name};
 
 use crate::routes::Machine;
+use crate::service::Serves;
 use crate::store::Fingerprint;
 
 /// Names a certificate in a CRL: its issuer and serial number, as they are encoded.
@@ -44,6 +45,60 @@ pub(super) fn identify(
     let names: Vec<_> = parsed.subject().iter_common_name().collect();
     let [name] = &*names else { return Err(NotAMachine::Names(names.len())) };
     let name = name.as_str().map_err(|_| NotAMachine::Malformed)?.parse().map_err(NotAMachine::Name)?;
-    let machine = Machine { name, certificate: Fingerprint::of(certificate), server };
+    let machine =
+        Machine { name, certificate: Fingerprint::of(certificate), serves: serves(parsed.subject()), server };
     Ok((machine, CertificateId::new(parsed.issuer().as_raw(), parsed.raw_serial())))
+}
+
+/// An organisational unit in the subject is the user whose certificate it is, as `3s-ca enroll` writes it.
+fn serves(subject: &X509Name<'_>) -> Serves {
+    let mut units = subject.iter_organizational_unit();
+    match (units.next(), units.next()) {
+        (None, _) => Serves::Anyone,
+        (Some(unit), None) => {
+            let uid = unit.as_str().ok().and_then(|text| text.parse().ok());
+            uid.map_or(Serves::Nobody, Serves::Only)
+        }
+        (Some(_), Some(_)) => Serves::Nobody,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use rcgen::{CertificateParams, DnType, DnValue, KeyPair};
+
+    use super::*;
+
+    fn served(units: &[DnValue]) -> Serves {
+        let mut params = CertificateParams::default();
+        params.distinguished_name = rcgen::DistinguishedName::new();
+        for (n, unit) in units.iter().enumerate() {
+            // A name of rcgen's holds each type once, so a second unit is written by its number.
+            let unit_again = DnType::CustomDnType(vec![2, 5, 4, 11]);
+            let kind = if n == 0 { DnType::OrganizationalUnitName } else { unit_again };
+            params.distinguished_name.push(kind, unit.clone());
+        }
+        params.distinguished_name.push(DnType::CommonName, "client1");
+        let certificate = params.self_signed(&KeyPair::generate().unwrap()).unwrap();
+        identify(certificate.der(), ServerKey::of(b"server")).unwrap().0.serves
+    }
+
+    #[test]
+    fn a_certificate_with_a_unit_is_one_users() {
+        let text = |text: &str| DnValue::Utf8String(text.into());
+        assert_eq!(served(&[]), Serves::Anyone);
+        assert_eq!(served(&[text("alice")]), Serves::Only("alice".parse().unwrap()));
+        assert_eq!(
+            served(&[DnValue::PrintableString("alice".try_into().unwrap())]),
+            served(&[text("alice")])
+        );
+        for odd in ["", "ALL", "alice\0", "alice ", "Accounts & Legal"] {
+            assert_eq!(served(&[text(odd)]), Serves::Nobody, "{odd:?}");
+        }
+        assert_eq!(served(&[DnValue::BmpString("alice".try_into().unwrap())]), Serves::Nobody);
+        assert_eq!(served(&[text("alice"), text("bob")]), Serves::Nobody);
+        assert_eq!(served(&[text("alice"), text("alice")]), Serves::Nobody);
+    }
 }

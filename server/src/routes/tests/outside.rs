@@ -340,6 +340,7 @@ async fn the_log_names_the_request_and_no_secret() {
     let machine = Machine {
         name: "client1".parse().unwrap(),
         certificate: Fingerprint([7; 32]),
+        serves: Serves::Anyone,
         server: ServerKey::of(b"server"),
     };
     login.extensions_mut().insert(machine);

@@ -99,6 +99,7 @@ impl World {
         let machine = Machine {
             name: "client1".parse().unwrap(),
             certificate: Fingerprint([7; 32]),
+            serves: Serves::Anyone,
             server: ServerKey::of(b"server"),
         };
         let request = request.extension(machine).body(body.into()).unwrap();

@@ -102,7 +102,7 @@ impl Logins {
     pub async fn authenticate(&self, peer: &Peer, token: &str) -> Outcome<Caller> {
         let hash = TokenHash(Sha256::digest(token).into());
         let session = self.session(hash).await?;
-        if session.certificate != peer.certificate {
+        if session.certificate != peer.certificate || !peer.serves.includes(&session.uid) {
             return Err(Failure::new(Code::NotLoggedIn, "the session belongs to another node's certificate"));
         }
         self.must_live(hash, &session)?;
@@ -174,6 +174,9 @@ impl Logins {
         }
         if request.statement != login::statement(&peer.machine, &request.uid, challenge) {
             return Ok(Err("the statement names another node or user"));
+        }
+        if !peer.serves.includes(&request.uid) {
+            return Ok(Err("the node's certificate is another user's"));
         }
         // For an unknown user a key is tried all the same, so that the time tells nothing.
         let user = self.meta.user(&request.uid).await?;

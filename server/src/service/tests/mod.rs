@@ -208,6 +208,7 @@ pub(super) fn peer(node: &str) -> Peer {
     Peer {
         machine: node.parse().unwrap(),
         certificate: Fingerprint(certificate),
+        serves: Serves::Anyone,
         server: ServerKey::of(b"server"),
         request_id: "test".into(),
     }

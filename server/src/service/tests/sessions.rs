@@ -13,6 +13,7 @@ on_both_stores! {
     a_challenge_names_the_server_as_the_connection_saw_it
     one_session_for_each_user
     a_session_is_bound_to_its_certificate
+    a_users_certificate_serves_no_other
     sessions_end
     guessing_is_slowed_down
     a_disabled_user_is_out
@@ -139,6 +140,22 @@ async fn one_session_for_each_user(world: World) {
 async fn a_session_is_bound_to_its_certificate(world: World) {
     let token = login_as(&world, &peer("client1"), "alice").await;
     assert_eq!(code(world.service.logins.authenticate(&peer("client2"), &token).await), Code::NotLoggedIn);
+}
+
+async fn a_users_certificate_serves_no_other(world: World) {
+    let of = |serves: Serves| Peer { serves, ..peer("client1") };
+    let (bobs, nobodys) = (of(Serves::Only(uid("bob"))), of(Serves::Nobody));
+    for other in [&bobs, &nobodys] {
+        let request = signed(&world, other, "alice", "alice").await;
+        assert_eq!(code(world.service.logins.login(other, request).await), Code::LoginRefused);
+    }
+    let token = login_as(&world, &of(Serves::Only(uid("alice"))), "alice").await;
+    login_as(&world, &bobs, "bob").await;
+    // The same certificate by its fingerprint: what it says decides.
+    for other in [&bobs, &nobodys] {
+        assert_eq!(code(world.service.logins.authenticate(other, &token).await), Code::NotLoggedIn);
+    }
+    world.service.logins.authenticate(&peer("client1"), &token).await.unwrap();
 }
 
 async fn sessions_end(world: World) {
