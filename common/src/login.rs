@@ -4,9 +4,9 @@ use std::fmt;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use rsa::pss::{BlindedSigningKey, Signature, VerifyingKey};
-use rsa::signature::{RandomizedSigner, SignatureEncoding, Verifier};
-use rsa::{RsaPrivateKey, RsaPublicKey};
+use rsa::RsaPublicKey;
+use rsa::pss::{Signature, VerifyingKey};
+use rsa::signature::Verifier;
 use sha2::{Digest as _, Sha256};
 
 use crate::{MachineName, Uid};
@@ -70,15 +70,17 @@ pub fn statement(node: &MachineName, uid: &Uid, challenge: &str) -> String {
     format!("{node} as {uid} logs into the Server\nchallenge: {challenge}")
 }
 
-/// Signs `message` with RSA-PSS, SHA-256, MGF1-SHA-256 and a 32-byte salt (RFC 8017, section 8.1).
-///
-/// For the client's own machine: the `rsa` crate's private operations are not constant time
-/// (RUSTSEC-2023-0071), so the server never calls this.
-pub fn sign(key: &RsaPrivateKey, message: &[u8]) -> Vec<u8> {
-    BlindedSigningKey::<Sha256>::new(key.clone()).sign_with_rng(&mut rand::rngs::OsRng, message).to_vec()
+/// Signs for tests. The `rsa` crate's private operations are not constant time (RUSTSEC-2023-0071): the programs sign with
+/// aws-lc-rs, the server because clients may time it, the client because servers may.
+#[cfg(any(test, feature = "twins"))]
+#[expect(clippy::disallowed_types, reason = "in no program")]
+pub fn sign(key: &rsa::RsaPrivateKey, message: &[u8]) -> Vec<u8> {
+    use rsa::signature::{RandomizedSigner as _, SignatureEncoding as _};
+    let key = rsa::pss::BlindedSigningKey::<Sha256>::new(key.clone());
+    key.sign_with_rng(&mut rand::rngs::OsRng, message).to_vec()
 }
 
-/// Whether `signature` is `key`'s over `message`, by the rules of [`sign`].
+/// Whether `signature` is `key`'s over `message`: RSA-PSS, SHA-256, MGF1-SHA-256 and a 32-byte salt (RFC 8017, section 8.1).
 pub fn verify(key: &RsaPublicKey, message: &[u8], signature: &[u8]) -> bool {
     let Ok(signature) = Signature::try_from(signature) else { return false };
     VerifyingKey::<Sha256>::new(key.clone()).verify(message, &signature).is_ok()
@@ -86,6 +88,8 @@ pub fn verify(key: &RsaPublicKey, message: &[u8], signature: &[u8]) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use rsa::RsaPrivateKey;
+
     use super::*;
 
     #[test]

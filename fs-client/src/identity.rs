@@ -5,7 +5,9 @@
 //! them. Everything is read and checked once, before anything is asked of the server.
 //!
 //! The user's key stays in memory as long as the mount, because a session that ran out is answered by a new
-//! login; the `rsa` crate wipes it when it is dropped, and file contents are wiped after parsing.
+//! login; it is wiped when it is dropped, and file contents are wiped after parsing.
+
+mod user_key;
 
 use std::fs::File;
 use std::io::{ErrorKind, Read};
@@ -22,6 +24,8 @@ use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use sss_common::{Advised, Clock, MachineName, Timestamp};
 use x509_parser::prelude::{FromDer, X509Certificate};
 use zeroize::Zeroizing;
+
+pub use user_key::UserKey;
 
 /// Largest file that is read from an ID_DIR, in bytes.
 const FILE_MAX: u64 = 1024 * 1024;
@@ -40,7 +44,7 @@ pub struct Identity {
     /// `client.crt`, the node's own certificate first.
     pub chain: Vec<CertificateDer<'static>>,
     client_key: PrivateKeyDer<'static>,
-    user_key: Arc<RsaPrivateKey>,
+    user_key: Arc<UserKey>,
 }
 
 impl Identity {
@@ -58,6 +62,7 @@ impl Identity {
         let client_key = client_key(&dir.join("client.key"))?;
         let user_key = user_key(&dir.join("user.key"))?;
         check_public_half(&user_key, &dir.join("user.pub"))?;
+        let user_key = UserKey::new(&user_key).ok_or_else(|| no_rsa_key(&dir.join("user.key")))?;
         Ok(Identity { dir: dir.into(), machine, roots, chain, client_key, user_key: Arc::new(user_key) })
     }
 
@@ -67,7 +72,7 @@ impl Identity {
     }
 
     /// The user's private key, for signing logins only.
-    pub fn expose_user_key(&self) -> Arc<RsaPrivateKey> {
+    pub fn expose_user_key(&self) -> Arc<UserKey> {
         self.user_key.clone()
     }
 }
@@ -163,14 +168,9 @@ fn user_key(path: &Path) -> Result<RsaPrivateKey, Advised> {
     refuse_readable_by_others(path)?;
     refuse_encrypted(&pem, path)?;
     let text = std::str::from_utf8(&pem).unwrap_or_default();
-    let key = RsaPrivateKey::from_pkcs8_pem(text).or_else(|_| RsaPrivateKey::from_pkcs1_pem(text)).map_err(
-        |_| {
-            Advised::new(
-                format!("{} holds no RSA private key", path.display()),
-                "it must be an RSA key as PKCS#8 or PKCS#1, as `3s-ca enroll` and `openssl genrsa 3072` write it",
-            )
-        },
-    )?;
+    let key = RsaPrivateKey::from_pkcs8_pem(text)
+        .or_else(|_| RsaPrivateKey::from_pkcs1_pem(text))
+        .map_err(|_| no_rsa_key(path))?;
     let bits = key.n().bits();
     if bits < KEY_BITS_MIN {
         return Err(Advised::new(
@@ -179,6 +179,13 @@ fn user_key(path: &Path) -> Result<RsaPrivateKey, Advised> {
         ));
     }
     Ok(key)
+}
+
+fn no_rsa_key(path: &Path) -> Advised {
+    Advised::new(
+        format!("{} holds no RSA private key", path.display()),
+        "it must be an RSA key as PKCS#8 or PKCS#1, as `3s-ca enroll` and `openssl genrsa 3072` write it",
+    )
 }
 
 fn refuse_readable_by_others(path: &Path) -> Result<(), Advised> {

@@ -62,7 +62,8 @@ fn a_good_one() {
     let identity = load(dir.path()).unwrap();
     assert_eq!(identity.machine.as_str(), "client1");
     assert_eq!((identity.roots.len(), identity.chain.len()), (1, 1));
-    assert_eq!(*identity.expose_user_key(), *key());
+    let signature = identity.expose_user_key().sign(b"hello").unwrap();
+    assert!(sss_common::login::verify(&key().to_public_key(), b"hello", &signature));
     fs::remove_file(dir.path().join("user.pub")).unwrap();
     assert!(load(dir.path()).is_ok(), "only the administrator needs it");
 }
@@ -71,6 +72,8 @@ fn a_good_one() {
 fn keys_of_every_usual_form() {
     let dir = id_dir();
     put(dir.path(), "user.key", &key().to_pkcs1_pem(LineEnding::LF).unwrap());
+    let signature = load(dir.path()).unwrap().expose_user_key().sign(b"hello").unwrap();
+    assert!(sss_common::login::verify(&key().to_public_key(), b"hello", &signature));
     put(dir.path(), "client.key", &key().to_pkcs1_pem(LineEnding::LF).unwrap());
     assert!(matches!(load(dir.path()).unwrap().expose_client_key(), PrivateKeyDer::Pkcs1(_)));
     // SEC1 with its parameters before it, as `openssl ecparam -genkey` writes it.

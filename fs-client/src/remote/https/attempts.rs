@@ -116,10 +116,10 @@ impl Https {
 
     async fn signature(&self, statement: String) -> Result<String> {
         let key = self.key.clone();
-        let signed = tokio::task::spawn_blocking(move || login::sign(&key, statement.as_bytes())).await;
+        let signed = tokio::task::spawn_blocking(move || key.sign(statement.as_bytes())).await;
         match signed {
-            Ok(signature) => Ok(BASE64.encode(signature)),
-            Err(_) => {
+            Ok(Some(signature)) => Ok(BASE64.encode(signature)),
+            Ok(None) | Err(_) => {
                 Err(RemoteError::refused(Code::LoginRefused, "the login could not be signed with user.key"))
             }
         }

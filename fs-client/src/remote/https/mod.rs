@@ -23,13 +23,12 @@ mod transport;
 use std::sync::Arc;
 use std::time::Duration;
 
-use rsa::RsaPrivateKey;
 use sss_common::{Advised, MachineName, Uid};
 
 pub use address::{NotAnAddress, ServerAddress, Target};
 pub use transport::CONCURRENT_MAX;
 
-use crate::identity::Identity;
+use crate::identity::{Identity, UserKey};
 use session::Session;
 use transport::Transport;
 
@@ -42,7 +41,7 @@ pub struct Https {
     session: Arc<Session>,
     uid: Uid,
     machine: MachineName,
-    key: Arc<RsaPrivateKey>,
+    key: Arc<UserKey>,
 }
 
 impl Https {
