@@ -12,6 +12,7 @@ mod correlate;
 mod crashes;
 mod docs;
 mod drill;
+mod ends;
 mod grants;
 mod harness;
 mod integrity;

@@ -1,12 +1,11 @@
 //! Tells mounts what happens to their rights and sessions.
 
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use futures::stream::{self, BoxStream, StreamExt};
 use sss_common::wire::fs::Event;
 use sss_common::{Grantee, MachineName, Uid};
-use tokio::sync::broadcast;
+use tokio::sync::{broadcast, watch};
 
 use crate::store::TokenHash;
 
@@ -28,36 +27,38 @@ enum News {
 /// Where news are told.
 pub(super) struct Hub {
     sender: broadcast::Sender<News>,
-    generation: AtomicU64,
+    generation: watch::Sender<u64>,
 }
 
 impl Default for Hub {
     fn default() -> Self {
-        Hub { sender: broadcast::channel(BACKLOG).0, generation: AtomicU64::new(0) }
+        Hub { sender: broadcast::channel(BACKLOG).0, generation: watch::Sender::new(0) }
     }
 }
 
 impl Hub {
     /// Grows with every change of anybody's rights: who holds an older number asks the policy again.
     pub(super) fn generation(&self) -> u64 {
-        self.generation.load(Ordering::SeqCst)
+        *self.generation.borrow()
+    }
+
+    /// Wakes whenever the generation grows from now on.
+    pub(super) fn changes(&self) -> watch::Receiver<u64> {
+        self.generation.subscribe()
     }
 
     /// A grantee's rights changed, or something it could see went away.
     pub(super) fn rights_changed(&self, grantee: Grantee) {
-        self.generation.fetch_add(1, Ordering::SeqCst);
         self.tell(News::Rights(grantee));
     }
 
     /// A login took a session's place.
     pub(super) fn replaced(&self, session: TokenHash, by_node: MachineName) {
-        self.generation.fetch_add(1, Ordering::SeqCst);
         self.tell(News::Replaced(session, by_node));
     }
 
     /// A session ended otherwise.
     pub(super) fn ended(&self, session: TokenHash) {
-        self.generation.fetch_add(1, Ordering::SeqCst);
         self.tell(News::Ended(session));
     }
 
@@ -69,6 +70,7 @@ impl Hub {
     }
 
     fn tell(&self, news: News) {
+        self.generation.send_modify(|generation| *generation += 1);
         // No listener is no error.
         let _ = self.sender.send(news);
     }

@@ -5,6 +5,7 @@ mod base;
 mod content;
 mod documents;
 pub mod failure;
+mod guard;
 mod held;
 mod hub;
 mod logins;

@@ -20,6 +20,10 @@ use super::patience::Patient;
 use super::{Limits, Tls, connection};
 use crate::routes::Machine;
 
+/// What the kernel takes of an answer before the peer has room for it: it would send that also when the right to read it has
+/// ended. Linux alone would take up to `net.ipv4.tcp_wmem`, megabytes.
+const UNSENT_MAX: u32 = 128 * 1024;
+
 /// What to wait when the system has no more sockets.
 const BREATH: Duration = Duration::from_millis(100);
 
@@ -96,6 +100,7 @@ impl Door {
         socket: TcpStream,
     ) -> io::Result<(TlsStream<Patient<TcpStream>>, Machine, CertificateId)> {
         socket.set_nodelay(true)?;
+        socket2::SockRef::from(&socket).set_tcp_notsent_lowat(UNSENT_MAX)?;
         let material = self.tls.current();
         let acceptor = TlsAcceptor::from(material.config.clone());
         let stream = acceptor.accept(Patient::new(socket, self.limits.unread)).await?;

@@ -1,8 +1,8 @@
 //! Checking in: a new version of a document that is there.
 //!
-//! Costs: one round trip; the facts twice (before the body is taken and before it counts); one pack, with one fsync of
-//! its file and one of its folder unless it is small; one metadata transaction, whose fsync is shared with whatever commits
-//! at the same time.
+//! Costs: one round trip; the facts twice (before the body is taken and before it counts), and once more where the body
+//! keeps us waiting; one pack, with one fsync of its file and one of its folder unless it is small; one metadata transaction,
+//! whose fsync is shared with whatever commits at the same time.
 
 use bytes::Bytes;
 use futures::StreamExt as _;
@@ -13,6 +13,7 @@ use sss_common::{Code, Flag, Kind, NodeId, Version};
 use crate::service::audit::AuditAction;
 use crate::service::content::assemble::{Assembled, Assembler};
 use crate::service::content::versions::NewVersion;
+use crate::service::guard::Guard;
 use crate::service::{ByteStream, Caller, CheckinId, Failure, Outcome, Service};
 use crate::store::{Node, Seen};
 use sss_policy::{Act, Allowed, Checkin, MayWrite};
@@ -80,8 +81,8 @@ impl Service {
         Ok(self.rights.attr(&node, &seen.facts))
     }
 
-    /// What every check-in does between its first question and its commit: takes the body in, makes it durable, and asks
-    /// for session and right once more, since both may have ended meanwhile. What does not come to count leaves no pack.
+    /// What every check-in does between its first question and its commit: takes the body in for as long as session and right
+    /// last, makes it durable, and asks for both once more. What does not come to count leaves no pack.
     /// `path` is for the audit log, where what it is laid over does not verify.
     pub(in crate::service) async fn receive_all<A: Act>(
         &self,
@@ -92,7 +93,13 @@ impl Service {
         body: Body,
     ) -> Outcome<Received<A>> {
         let note = |failure: &Failure| self.audit.note_damage(caller, allowed.node(), path, failure);
-        let end = match self.receive(&mut upload, body).await {
+        let ended = Guard::new(self, caller, allowed, None).ended();
+        let received = tokio::select! {
+            biased;
+            received = self.receive(&mut upload, body) => received,
+            failure = ended => Err(failure),
+        };
+        let end = match received {
             Ok(end) => end,
             Err(failure) => {
                 note(&failure);

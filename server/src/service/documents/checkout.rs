@@ -3,16 +3,17 @@
 //! Costs: `open` is one round trip and one read of the facts; a `read` is one round trip, the facts, and what
 //! `content` says. The audit row of an open is gathered and keeps nobody waiting.
 
-use futures::{FutureExt as _, StreamExt as _};
+use futures::StreamExt as _;
 use sss_common::limits::READ_MAX;
 use sss_common::wire::fs::{Attr, CloseRequest, OpenRequest};
-use sss_common::{Code, Kind, NodeId, Right, Timestamp, Version};
+use sss_common::{Code, Kind, NodeId, Right, Version};
 
 use std::ops::Range;
 use std::sync::Arc;
 
 use crate::service::audit::{AuditAction, AuditOutcome};
 use crate::service::content::{Content, StreamFailed, begun};
+use crate::service::guard::Guard;
 use crate::service::{ByteStream, Caller, Checkout, Failure, Outcome, RangeRequest, Service};
 use crate::store::Seen;
 use sss_policy::{self as policy, Allowed, Checkin, MayRead};
@@ -130,14 +131,14 @@ impl Service {
             None => Box::pin(futures::stream::empty()),
             Some(content) => {
                 let (path, generation) = (&seen.path, reading.generation);
-                begun(self.stream(caller, content, allowed, path, generation, part.clone())).await?
+                self.stream(caller, content, allowed, path, generation, part.clone()).await?
             }
         };
         Ok(Streaming { size, part, body })
     }
 
-    /// Streams under a guard: a right that ends or is taken back ends the stream too.
-    fn stream(
+    /// The blocks under a guard: a right that ends or is taken back ends the stream too, whatever was read ahead.
+    async fn stream(
         self: &Arc<Self>,
         caller: &Caller,
         content: Arc<Content>,
@@ -145,19 +146,20 @@ impl Service {
         path: &str,
         generation: u64,
         range: Range<u64>,
-    ) -> ByteStream {
-        let guard =
-            Guard { service: self.clone(), caller: caller.clone(), allowed: allowed.clone(), generation };
+    ) -> Outcome<ByteStream> {
+        let guard = Guard::new(self.clone(), caller, &allowed, Some(generation));
         let (service, caller, node, path) = (self.clone(), caller.clone(), allowed.node(), path.to_owned());
         let (start, length) = (range.start, range.end - range.start);
-        let stream = content.stream(allowed, start, length, move || guard.clone().check().boxed());
-        let noted = stream.inspect(move |chunk| {
+        let blocks = begun(content.stream(allowed, start, length)).await;
+        let blocks =
+            blocks.inspect_err(|failure| service.audit.note_damage(&caller, node, &path, failure))?;
+        let noted = guard.over(blocks).inspect(move |chunk| {
             let error = chunk.as_ref().err().and_then(std::io::Error::get_ref);
             if let Some(StreamFailed(failure)) = error.and_then(|inner| inner.downcast_ref()) {
                 service.audit.note_damage(&caller, node, &path, failure);
             }
         });
-        noted.boxed()
+        Ok(noted.boxed())
     }
 
     /// A document that may be opened for this: one decision for each right that is wanted.
@@ -231,30 +233,6 @@ struct Streaming {
     size: u64,
     part: Range<u64>,
     body: ByteStream,
-}
-
-/// Looks at the session again (at most a query each second), and asks the policy again when the right's end has come or anybody's rights have changed since.
-#[derive(Clone)]
-struct Guard {
-    service: Arc<Service>,
-    caller: Caller,
-    allowed: Allowed<policy::Checkout>,
-    generation: u64,
-}
-
-impl Guard {
-    async fn check(self) -> Outcome<()> {
-        self.service.logins.still_live(&self.caller).await?;
-        let now = self.service.now();
-        let ended = self.allowed.until().is_some_and(|until: Timestamp| until <= now);
-        if !ended && self.service.hub.generation() == self.generation {
-            return Ok(());
-        }
-        let node = self.service.meta.node(self.allowed.node(), self.allowed.user(), now).await?;
-        let seen = node.ok_or_else(Failure::not_found)?;
-        self.service.rights.allow(&self.caller, &seen, policy::Checkout)?;
-        Ok(())
-    }
 }
 
 /// The bytes of a range in a document of `size` bytes; `None` when it cannot be satisfied (RFC 9110, section 14.1.2).

@@ -3,6 +3,7 @@
 
 mod damage;
 mod editors;
+mod ends;
 mod erasing;
 mod faults;
 mod names;

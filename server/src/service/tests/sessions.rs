@@ -42,7 +42,7 @@ async fn signed_as(
     LoginRequest { uid: uid.parse().unwrap(), statement, signature }
 }
 
-async fn login_as(world: &World, peer: &Peer, uid: &str) -> String {
+pub(super) async fn login_as(world: &World, peer: &Peer, uid: &str) -> String {
     let request = signed(world, peer, uid, uid).await;
     world.service.logins.login(peer, request).await.unwrap().token
 }
