@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used)]
 
+use std::fs::File;
+use std::os::unix::fs::FileExt as _;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,10 +11,12 @@ use bytes::Bytes;
 use h2::client::{ResponseFuture, SendRequest};
 use h2::{RecvStream, SendStream};
 use http::{Method, Request, Response, StatusCode};
+use rustix::io::Errno;
+use rustix::process::Signal;
 use rustls::{ClientConfig, RootCertStore};
 use rustls_pki_types::pem::PemObject as _;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName};
-use sss_integration::{Mount, Store, noise, with_curl};
+use sss_integration::{Mount, Store, eventually, noise, with_curl};
 use tokio::net::TcpStream;
 use tokio::runtime::Runtime;
 use tokio::sync::mpsc;
@@ -133,14 +137,70 @@ fn an_upload_that_stands_still_is_cut() {
             assert_eq!(client.get("/v1/documents/@bob/f").await.status(), StatusCode::OK);
             match end {
                 "revoked" => bob.unset("f", "user.3s.grant.alice").unwrap(),
-                _ => {
-                    let disable = store.tool("3s-server").args(["user", "disable"]);
-                    disable.arg(store.path("data")).arg("alice").ok();
-                }
+                _ => user(&store, "disable", "alice"),
             }
             let answer = timeout(SOON, answer).await.unwrap_or_else(|_| panic!("{end}: it goes on"));
             assert_eq!(answer.unwrap().status(), expected, "{end}");
         }
     });
     assert_eq!(bob.read("f"), noise(4 << 20, 1), "nothing of it counts");
+}
+
+fn user(store: &Store, act: &str, uid: &str) {
+    store.tool("3s-server").args(["user", act]).arg(store.path("data")).arg(uid).ok();
+}
+
+/// One byte at the start, by the descriptor.
+fn first_byte(file: &File) -> Result<u8, Errno> {
+    let mut byte = [0];
+    let read = file.read_at(&mut byte, 0).map_err(|error| Errno::from_io_error(&error).unwrap())?;
+    assert_eq!(read, 1);
+    Ok(byte[0])
+}
+
+#[test]
+fn a_disabled_user_is_out_at_once_and_comes_back_by_himself() {
+    let store = Store::start();
+    let (alice, bob) = (store.mount("alice"), store.mount("bob"));
+    alice.write("own", "own");
+    bob.write("f", "f");
+    bob.grant("f", "alice", "checkout,1h");
+    let own = File::options().read(true).write(true).open(alice.at("own")).unwrap();
+    let bobs = File::open(alice.at("@bob/f")).unwrap();
+    assert_eq!((first_byte(&own), first_byte(&bobs)), (Ok(b'o'), Ok(b'f')));
+
+    user(&store, "disable", "alice");
+    // The bound is one second; a machine that is busy with other tests gets another.
+    eventually(Duration::from_secs(2), "no descriptor reads any more", || {
+        first_byte(&own) == Err(Errno::KEYEXPIRED) && first_byte(&bobs) == Err(Errno::KEYEXPIRED)
+    });
+    eventually(Duration::from_secs(2), "nor does one write", || own.write_at(b"o", 0).is_err());
+    assert!(alice.why(".").contains("disabled"), "{}", alice.why("."));
+    alice.sh_fails("ls @bob").says("Key has expired");
+    assert_eq!(bob.read("f"), b"f", "nobody else notices");
+
+    user(&store, "enable", "alice");
+    eventually(Duration::from_secs(60), "the mount logs in by itself", || first_byte(&own) == Ok(b'o'));
+    assert_eq!(first_byte(&bobs), Ok(b'f'));
+    own.write_at(b"O", 0).unwrap();
+    drop(own);
+    assert_eq!(alice.read("own"), b"Own");
+    alice.write("new", "new");
+}
+
+#[test]
+fn a_revoked_machine_is_out_at_once() {
+    let store = Store::start();
+    let alice = store.mount("alice");
+    alice.write("own", "own");
+    let own = File::open(alice.at("own")).unwrap();
+    assert_eq!(first_byte(&own), Ok(b'o'));
+    let certificate = store.identity("alice").join("client.crt");
+    store.tool("3s-ca").arg("revoke").arg(store.path("ca")).arg(&certificate).ok();
+    std::fs::copy(store.path("ca").join("ca.crl"), store.path("tls").join("ca.crl")).unwrap();
+    store.signal_server(Signal::HUP);
+    eventually(Duration::from_secs(3), "its own documents too", || {
+        first_byte(&own) == Err(Errno::KEYEXPIRED)
+    });
+    assert!(alice.why(".").contains("revoked"), "{}", alice.why("."));
 }

@@ -118,7 +118,7 @@ impl Told {
             Some(Event::Alive { every_ms }) if every_ms >= FIRST_MARK => {
                 self.heard.send_modify(|heard| heard.mark = heard.mark.max(every_ms));
             }
-            Some(Event::SessionReplaced { .. } | Event::SessionEnded) => {
+            Some(Event::SessionReplaced { .. } | Event::SessionEnded { .. }) => {
                 self.heard.send_modify(|heard| heard.end = true);
             }
             Some(_) => self.heard.send_modify(|heard| heard.greeting = true),

@@ -406,5 +406,9 @@ pub enum Event {
         by_node: MachineName,
     },
     /// The session is over for another reason.
-    SessionEnded,
+    SessionEnded {
+        /// Which, in words for people; empty from a server that does not say.
+        #[serde(default)]
+        reason: String,
+    },
 }

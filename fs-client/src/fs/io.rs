@@ -36,6 +36,13 @@ pub struct OpenFile {
     untouched: AtomicBool,
 }
 
+impl OpenFile {
+    /// What was fetched ahead must be asked for anew.
+    pub(super) fn forget_fetched(&self) {
+        self.reader.forget();
+    }
+}
+
 /// What `open` wants, from its flags.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Access {

@@ -87,13 +87,38 @@ impl Fs {
         self.shared.runtime.spawn(drop_pages(self.pages.read().clone(), inos));
     }
 
+    /// The session is over, and whether there will be another is open: what is open must be asked for again before its next
+    /// byte, the user's own too, and nothing that was remembered or fetched ahead is given any more.
+    pub(super) async fn session_ended(&self) {
+        self.attributes.clear();
+        for file in self.files.iter() {
+            file.forget_fetched();
+        }
+        let mut inos = Vec::new();
+        for document in self.documents.iter() {
+            document.must_ask();
+            inos.push(*document.key());
+        }
+        let pages = self.pages.read().clone();
+        drop_pages(pages, inos).await;
+    }
+
+    /// The user is disabled or the machine revoked: every call says so until a login works again.
+    async fn suspend(&self, failure: Failure) {
+        let (why, request_id) = (failure.why.clone(), failure.request_id.clone());
+        if self.refusals.suspend(failure) {
+            tracing::warn!(%why, request_id = request_id.as_deref(), "there is no session; logins are tried again");
+            self.session_ended().await;
+        }
+    }
+
     /// Follows the server's events until `cancel`. A stream that ends, also because it fell silent, is asked
     /// for again; while none speaks, what is open must be asked for again and again.
     pub async fn run_events(self: Arc<Self>, cancel: CancellationToken) {
         let mut believed = BELIEVED_AT_FIRST;
         let mut pauses = EVENTS.pause.begin();
         let mut heard = monotonic();
-        while !cancel.is_cancelled() && self.live().is_ok() {
+        while !cancel.is_cancelled() && !self.refusals.is_over_for_good() {
             let before = heard;
             if cancel.run_until_cancelled(self.follow(&mut believed, &mut heard)).await.is_none() {
                 return;
@@ -116,12 +141,20 @@ impl Fs {
         let mut events = match self.remote.events().await {
             Ok(events) => events,
             Err(error) => {
-                if matches!(error, RemoteError::Refused { code: Code::SessionReplaced, .. }) {
-                    self.refused(error);
+                match error {
+                    RemoteError::Refused { code: Code::SessionReplaced, .. } => drop(self.refused(error)),
+                    RemoteError::Refused { code: Code::SessionRevoked, .. } => {
+                        self.suspend(error.into()).await
+                    }
+                    _ => {}
                 }
                 return;
             }
         };
+        if self.refusals.resume() {
+            tracing::info!("there is a session again");
+            self.retry.notify_one();
+        }
         // What happened while nobody listened is not told again.
         let mut missed = true;
         while let Some(event) = events.next().await {
@@ -140,8 +173,9 @@ impl Fs {
                     self.end(Failure::new(Errno::from_i32(libc::EKEYREVOKED), why));
                     return;
                 }
-                Event::SessionEnded => {
-                    self.rights_changed().await;
+                Event::SessionEnded { reason } => {
+                    tracing::info!(%reason, "the session ended");
+                    self.session_ended().await;
                     return;
                 }
             }

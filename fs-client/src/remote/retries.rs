@@ -70,6 +70,16 @@ pub const SESSION: Rule = Rule {
     pause: Backoff::NONE,
 };
 
+/// Logins of a user who is disabled, or from a node whose certificate is revoked. Who calls is refused at once in between;
+/// [`EVENTS`] calls as long as the mount lives.
+pub const REVOKED: Rule = Rule {
+    place: "remote/https/session::token",
+    what: "the login of who is disabled or revoked",
+    because: Because::Answered,
+    tries: ON,
+    pause: Backoff { first: Duration::from_secs(1), most: Duration::from_secs(30) },
+};
+
 /// A login's first half. Its second half is not repeated: a challenge serves once.
 pub const CHALLENGE: Rule = Rule {
     place: "remote/https/attempts::new_session",
@@ -173,6 +183,7 @@ pub const EVENTS: Rule = Rule {
 pub const TABLE: &[Rule] = &[
     CONNECTION,
     SESSION,
+    REVOKED,
     CHALLENGE,
     RANGE,
     FETCHED_AHEAD,

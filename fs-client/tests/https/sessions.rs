@@ -58,20 +58,40 @@ async fn the_first_logins_refusal_comes_in_the_servers_words() {
 }
 
 #[tokio::test]
-async fn a_replaced_or_revoked_session_is_never_renewed() {
-    for ended in [Code::SessionReplaced, Code::SessionRevoked] {
-        let Setup { server, remote, .. } = setup().await;
-        remote.log_in().await.unwrap();
-        server.end_session(ended, "by node client2");
-        let refused = remote.attr(NodeRequest { node: NODE }).await.unwrap_err();
-        assert_eq!(refused.to_string(), "by node client2");
-        let calls = server.count();
-        for _ in 0..3 {
-            assert_eq!(remote.statfs(Empty {}).await.unwrap_err(), refused, "the same at once");
-        }
-        assert_eq!(server.count(), calls, "without a request");
-        assert_eq!(server.logins(), 1);
+async fn a_replaced_session_is_never_renewed() {
+    let Setup { server, remote, .. } = setup().await;
+    remote.log_in().await.unwrap();
+    server.end_session(Code::SessionReplaced, "by node client2");
+    let refused = remote.attr(NodeRequest { node: NODE }).await.unwrap_err();
+    assert_eq!(refused.to_string(), "by node client2");
+    let calls = server.count();
+    for _ in 0..3 {
+        assert_eq!(remote.statfs(Empty {}).await.unwrap_err(), refused, "the same at once");
     }
+    assert_eq!(server.count(), calls, "without a request");
+    assert_eq!(server.logins(), 1);
+}
+
+#[tokio::test]
+async fn a_revoked_session_is_tried_again_after_a_pause() {
+    let Setup { server, remote, .. } = setup().await;
+    remote.log_in().await.unwrap();
+    server.end_session(Code::SessionRevoked, "user alice was disabled");
+    server.next("/v1/login", [Reply::Problem(Code::SessionRevoked, "user alice is disabled")]);
+    let refused = remote.attr(NodeRequest { node: NODE }).await.unwrap_err();
+    assert_eq!(refused.to_string(), "user alice is disabled");
+    let calls = server.count();
+    for _ in 0..3 {
+        assert_eq!(remote.statfs(Empty {}).await.unwrap_err(), refused, "the same at once");
+    }
+    assert_eq!(server.count(), calls, "without a request");
+    // Enabled again.
+    let works = async {
+        while remote.attr(NodeRequest { node: NODE }).await.is_err() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), works).await.unwrap();
 }
 
 #[tokio::test]

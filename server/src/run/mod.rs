@@ -72,7 +72,9 @@ async fn serve(options: Options) -> anyhow::Result<()> {
     // Maintenance goes on while requests finish, and stops behind them.
     let upkeep = CancellationToken::new();
     let (service, until) = (opened.service.clone(), upkeep.clone());
-    let maintenance = tokio::spawn(async move { service.upkeep.run(until).await });
+    let maintenance = tokio::spawn(async move {
+        tokio::join!(service.upkeep.run(until.clone()), service.logins.watch(until));
+    });
     if let Some((listener, from)) = redirect {
         doors.spawn(tls::serve_redirect(listener, address.port(), stop.clone()));
         announce("redirecting", from);

@@ -19,7 +19,7 @@ const BACKLOG: usize = 1024;
 enum News {
     Rights(Grantee),
     Replaced(TokenHash, MachineName),
-    Ended(TokenHash),
+    Ended(TokenHash, String),
     #[cfg(any(test, feature = "twins"))]
     Alive(u64),
 }
@@ -57,9 +57,9 @@ impl Hub {
         self.tell(News::Replaced(session, by_node));
     }
 
-    /// A session ended otherwise.
-    pub(super) fn ended(&self, session: TokenHash) {
-        self.tell(News::Ended(session));
+    /// A session ended otherwise; why, for people.
+    pub(super) fn ended(&self, session: TokenHash, reason: String) {
+        self.tell(News::Ended(session, reason));
     }
 
     /// Tells everyone who listens how often there is a sign of life (in milliseconds), behind what was told before: who has
@@ -121,11 +121,11 @@ impl Listener {
                 self.over = true;
                 Some(Event::SessionReplaced { by_node })
             }
-            News::Ended(session) if session == self.session => {
+            News::Ended(session, reason) if session == self.session => {
                 self.over = true;
-                Some(Event::SessionEnded)
+                Some(Event::SessionEnded { reason })
             }
-            News::Replaced(..) | News::Ended(_) => None,
+            News::Replaced(..) | News::Ended(..) => None,
             #[cfg(any(test, feature = "twins"))]
             News::Alive(every_ms) => Some(Event::Alive { every_ms }),
         }

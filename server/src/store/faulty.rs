@@ -132,6 +132,8 @@ forward! {
     set_disabled(uid: &Uid, disabled: bool, audit: AuditRow) -> ();
     begin_session(session: NewSession, keep: usize, audit: AuditRow) -> Vec<TokenHash>;
     session(token: &TokenHash) -> Option<Session>;
+    live_sessions() -> Vec<TokenHash>;
+    revision() -> u64;
     end_session(token: &TokenHash, now: Timestamp, audit: AuditRow) -> ();
 }
 

@@ -27,6 +27,11 @@ pub trait Users: Send + Sync {
     ) -> Result<Vec<TokenHash>>;
     /// A session, live, run out or ended; those of a disabled user have ended.
     async fn session(&self, token: &TokenHash) -> Result<Option<Session>>;
+    /// The sessions that nothing has ended, those that ran out among them.
+    async fn live_sessions(&self) -> Result<Vec<TokenHash>>;
+    /// A number that is another one once anybody has committed anything since, also another process. Cheap enough to be
+    /// asked all the time.
+    async fn revision(&self) -> Result<u64>;
     /// Ends a session by logout; one that is not there or has ended is passed over.
     async fn end_session(&self, token: &TokenHash, now: Timestamp, audit: AuditRow) -> Result<()>;
 }

@@ -1,12 +1,14 @@
-//! A body that stops when its machine's certificate is revoked, and that keeps its connection from counting as idle.
+//! A body that stops as soon as its machine's certificate is revoked, also while it stands still, and that keeps its connection from counting as idle.
 
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures::FutureExt as _;
+use futures::future::BoxFuture;
 use hyper::body::{Body, Frame, SizeHint};
 use tokio::time::{Instant, sleep_until};
 
@@ -23,18 +25,28 @@ impl Gate {
     pub(super) fn is_shut(&self) -> bool {
         self.tls.is_revoked(&self.certificate)
     }
+
+    /// Returns once it is shut.
+    async fn shut(self: Arc<Self>) {
+        let mut reloads = self.tls.reloads();
+        while !self.is_shut() && reloads.changed().await.is_ok() {}
+    }
 }
+
+const REVOKED: &str = "the certificate was revoked";
 
 /// A request's or answer's body behind a gate.
 pub(super) struct Guarded<B> {
     inner: B,
     gate: Arc<Gate>,
+    /// Wakes a body that stands still when its gate shuts.
+    shut: Option<BoxFuture<'static, ()>>,
     _busy: Option<Busy>,
 }
 
 impl<B> Guarded<B> {
     pub(super) fn new(inner: B, gate: Arc<Gate>, busy: Option<Busy>) -> Self {
-        Guarded { inner, gate, _busy: busy }
+        Guarded { inner, gate, shut: None, _busy: busy }
     }
 }
 
@@ -52,12 +64,16 @@ where
     ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
         let frame = Pin::new(&mut self.inner).poll_frame(context);
         match frame {
-            Poll::Ready(Some(_)) if self.gate.is_shut() => {
-                Poll::Ready(Some(Err("the certificate was revoked".into())))
-            }
+            Poll::Ready(Some(_)) if self.gate.is_shut() => Poll::Ready(Some(Err(REVOKED.into()))),
             Poll::Ready(Some(frame)) => Poll::Ready(Some(frame.map_err(Into::into))),
             Poll::Ready(None) => Poll::Ready(None),
-            Poll::Pending => Poll::Pending,
+            Poll::Pending => {
+                let gate = self.gate.clone();
+                let shut = self.shut.get_or_insert_with(|| gate.shut().boxed());
+                ready!(shut.poll_unpin(context));
+                self.shut = None;
+                Poll::Ready(Some(Err(REVOKED.into())))
+            }
         }
     }
 

@@ -1,8 +1,8 @@
 //! Which machine speaks: the TLS handshake, limits on connections, and reload without restart.
 //!
 //! TLS 1.3 only, with X25519MLKEM768 first; both sides present certificates of the CA, and a certificate that the
-//! CRL names is refused: new connections in the handshake, open ones at their next request or next piece of a
-//! body. There are no session tickets, so nothing resumes past a revocation.
+//! CRL names is refused: new connections in the handshake, open ones at their next request; bodies under way break off at
+//! once. There are no session tickets, so nothing resumes past a revocation.
 //!
 //! A CRL past its `nextUpdate` still counts, with a warning: it is a file that the operator puts there, so
 //! no attacker can hold back a newer one, and a forgotten renewal must not lock every machine out. Without `ca.crl` nothing
@@ -21,6 +21,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::RwLock;
+use tokio::sync::watch;
 
 use files::Material;
 pub use files::TlsError;
@@ -32,13 +33,14 @@ pub use redirect::serve_redirect;
 pub struct Tls {
     dir: PathBuf,
     current: RwLock<Arc<Material>>,
+    reloads: watch::Sender<()>,
 }
 
 impl Tls {
     /// Reads the files.
     pub fn load(dir: &Path) -> Result<Self, TlsError> {
         let material = Material::load(dir)?;
-        Ok(Tls { dir: dir.into(), current: RwLock::new(Arc::new(material)) })
+        Ok(Tls { dir: dir.into(), current: RwLock::new(Arc::new(material)), reloads: watch::Sender::new(()) })
     }
 
     /// Reads them again. When they cannot be used, those in use stay.
@@ -46,7 +48,13 @@ impl Tls {
         let material = Material::load(&self.dir)?;
         material.may_replace(&self.current(), &self.dir)?;
         *self.current.write() = Arc::new(material);
+        self.reloads.send_replace(());
         Ok(())
+    }
+
+    /// Wakes whenever the files were read again from now on.
+    fn reloads(&self) -> watch::Receiver<()> {
+        self.reloads.subscribe()
     }
 
     fn current(&self) -> Arc<Material> {

@@ -259,6 +259,20 @@ async fn a_revocation_reaches_new_connections_open_ones_and_running_answers() {
 }
 
 #[tokio::test]
+async fn a_revocation_ends_an_answer_that_stands_still() {
+    let world = World::new().await;
+    let mut streaming = world.client1().await;
+    streaming.send("/stream").await.unwrap();
+    world.feed.send("first".into()).unwrap();
+    assert!(streaming.read_until(|text| text.contains("first")).await.is_some());
+    world.revoke(&[99]);
+    world.feed.send("second".into()).unwrap();
+    assert!(streaming.read_until(|text| text.contains("second")).await.is_some(), "another's revocation");
+    world.revoke(&[99, 1]);
+    assert!(streaming.ends().await);
+}
+
+#[tokio::test]
 async fn new_files_count_and_bad_ones_do_not() {
     let world = World::new().await;
     let file = |name: &str| world.dir.path().join(name);

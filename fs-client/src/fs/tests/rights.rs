@@ -128,6 +128,42 @@ async fn a_replaced_session_says_so_everywhere() {
 }
 
 #[tokio::test]
+async fn the_end_of_a_session_reaches_own_documents_too() {
+    let site = Site::new();
+    let alice = site.mount("alice");
+    alice.save("a", "own").await.unwrap();
+    alice.save("gone", "deleted").await.unwrap();
+    let dropped = Dropped::default();
+    alice.fs.set_notifier(dropped.clone());
+    let ino = alice.ino("a").await;
+    let (own, gone) = (alice.open("a", BOTH).await.unwrap(), alice.open("gone", READ).await.unwrap());
+    assert_eq!(alice.fs.read(own, 0, 100).await.unwrap(), "own");
+    assert_eq!(alice.fs.read(gone, 0, 100).await.unwrap(), "deleted");
+    alice.fs.unlink(ROOT, OsStr::new("gone")).await.unwrap();
+    let cancel = CancellationToken::new();
+    let events = tokio::spawn(alice.fs.clone().run_events(cancel.clone()));
+    while !alice.fault.calls().contains(&"events") {
+        tokio::task::yield_now().await;
+    }
+    site.server.set_disabled("alice", true);
+    dropped.until(ino).await;
+    assert_eq!(errno(alice.fs.read(own, 0, 100).await), libc::EKEYEXPIRED);
+    assert_eq!(errno(alice.fs.read(gone, 0, 100).await), libc::EKEYEXPIRED);
+    // Once a login was refused, nothing is even written into a draft any more.
+    let refused = async {
+        while alice.fs.write(own, 0, &bytes::Bytes::from_static(b"x")).is_ok() {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), refused).await.expect("the mount is suspended");
+    let why = String::from_utf8(alice.fs.getxattr(ROOT, "user.3s.why").await.unwrap()).unwrap();
+    assert!(why.contains("disabled"), "{why}");
+    assert!(!events.is_finished(), "logins are tried on");
+    cancel.cancel();
+    events.await.unwrap();
+}
+
+#[tokio::test]
 async fn the_event_of_a_replaced_session_ends_the_mount() {
     let site = Site::new();
     let alice = site.mount("alice");

@@ -88,7 +88,7 @@ impl Listener {
                     return None;
                 }
             }
-            Event::SessionEnded => self.session.forget(&self.token),
+            Event::SessionEnded { .. } => self.session.forget(&self.token),
             Event::RightsChanged => {}
         }
         Some(event)

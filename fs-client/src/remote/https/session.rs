@@ -1,4 +1,5 @@
-//! The session: one token, one login at a time, and an end that is never talked back.
+//! The session: one token, one login at a time, and an end by a newer login that is never talked back. Who is refused
+//! otherwise tries again, ever more slowly: a user can be enabled again, and a machine get a new certificate.
 //!
 //! The token lives in memory only and is wiped when it is replaced; the copy inside a request's header lives
 //! as long as that request and is not wiped.
@@ -8,12 +9,12 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use http::HeaderValue;
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
 use sss_common::Code;
 use sss_common::clock::monotonic;
 use zeroize::Zeroizing;
 
-use crate::remote::retries::LOGIN_PAUSE;
+use crate::remote::retries::{LOGIN_PAUSE, Pauses, REVOKED};
 use crate::remote::{RemoteError, Result};
 
 /// What the server gave for a login.
@@ -47,6 +48,8 @@ pub enum Verdict {
 pub struct Session {
     state: RwLock<State>,
     one_login: tokio::sync::Mutex<()>,
+    /// Between logins that are refused because the user is disabled or the machine's certificate revoked.
+    revoked: Mutex<Pauses>,
 }
 
 enum State {
@@ -57,14 +60,18 @@ enum State {
         until: Instant,
         error: RemoteError,
     },
-    /// Replaced or revoked: every later call is answered with this.
+    /// Replaced: every later call is answered with this.
     Over(RemoteError),
 }
 
 impl Session {
     /// Nobody is logged in yet.
     pub fn new() -> Self {
-        Session { state: RwLock::new(State::None), one_login: tokio::sync::Mutex::new(()) }
+        Session {
+            state: RwLock::new(State::None),
+            one_login: Default::default(),
+            revoked: Mutex::new(REVOKED.pause.begin()),
+        }
     }
 
     /// The token; `login` is asked for one when there is none, by one task while the others wait for it.
@@ -82,12 +89,18 @@ impl Session {
         }
         let outcome = login().await.map(Arc::new);
         *self.state.write() = match &outcome {
-            Ok(token) => State::Live(token.clone()),
+            Ok(token) => {
+                self.revoked.lock().reset();
+                State::Live(token.clone())
+            }
             Err(error @ RemoteError::Refused { code, .. }) if ends_for_good(*code) => {
                 State::Over(error.clone())
             }
             Err(error @ RemoteError::Refused { code: Code::LoginRefused | Code::Throttled, .. }) => {
                 State::Paused { until: monotonic() + LOGIN_PAUSE, error: error.clone() }
+            }
+            Err(error @ RemoteError::Refused { code: Code::SessionRevoked, .. }) => {
+                State::Paused { until: monotonic() + self.revoked.lock().advance(), error: error.clone() }
             }
             Err(_) => State::None,
         };
@@ -116,7 +129,7 @@ impl Session {
     pub fn refused(&self, token: &Arc<Token>, error: &RemoteError) -> Verdict {
         let RemoteError::Refused { code, .. } = error else { return Verdict::Report };
         let over = ends_for_good(*code);
-        if !over && !matches!(code, Code::SessionExpired | Code::NotLoggedIn) {
+        if !over && !matches!(code, Code::SessionExpired | Code::SessionRevoked | Code::NotLoggedIn) {
             return Verdict::Report;
         }
         let mut state = self.state.write();
@@ -139,7 +152,7 @@ impl Session {
 }
 
 fn ends_for_good(code: Code) -> bool {
-    matches!(code, Code::SessionReplaced | Code::SessionRevoked)
+    code == Code::SessionReplaced
 }
 
 #[cfg(test)]
@@ -188,6 +201,30 @@ mod tests {
         let away = RemoteError::Unreachable("away".into());
         assert_eq!(unreachable.token(|| async { Err(away.clone()) }).await.err(), Some(away.clone()));
         logged_in(&unreachable).await;
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_revoked_session_is_tried_again_ever_more_slowly() {
+        let session = Session::new();
+        let token = logged_in(&session).await;
+        let revoked = refusal(Code::SessionRevoked);
+        assert_eq!(session.refused(&token, &revoked), Verdict::Again, "the user may be enabled again by now");
+        let mut waits = Vec::new();
+        for _ in 0..7 {
+            let login = session.token(|| async { Err(refusal(Code::SessionRevoked)) }).await;
+            assert_eq!(login.err(), Some(revoked.clone()));
+            assert_eq!(session.token(|| async { panic!("too early") }).await.err(), Some(revoked.clone()));
+            let State::Paused { until, .. } = &mut *session.state.write() else { panic!("it pauses") };
+            waits.push(until.saturating_duration_since(monotonic()).as_secs_f64().round());
+            *until = monotonic();
+        }
+        assert_eq!(waits, [1.0, 2.0, 4.0, 8.0, 16.0, 30.0, 30.0]);
+        let token = logged_in(&session).await;
+        assert!(session.current().is_some());
+        assert_eq!(session.refused(&token, &revoked), Verdict::Again);
+        assert!(session.token(|| async { Err(refusal(Code::SessionRevoked)) }).await.is_err());
+        let State::Paused { until, .. } = &*session.state.read() else { panic!("it pauses") };
+        assert!(*until <= monotonic() + REVOKED.pause.first, "a login that worked forgives");
     }
 
     #[tokio::test]

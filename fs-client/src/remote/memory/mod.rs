@@ -157,7 +157,9 @@ impl MemoryServer {
         }
         if let Some(session) = state.sessions.remove(&uid) {
             state.end(session, Code::SessionRevoked, format!("user {uid} was disabled"));
-            let _ = self.events.send((session, Event::SessionEnded));
+            let _ = self
+                .events
+                .send((session, Event::SessionEnded { reason: format!("user {uid} was disabled") }));
         }
         state.disabled.insert(uid);
     }

@@ -8,8 +8,8 @@ use sss_common::clock::monotonic;
 
 use crate::store::{Session, TokenHash};
 
-/// How long a session that was read from the store is believed. `user disable` comes from another process and takes
-/// effect within this time.
+/// How long a session that was read from the store is believed. What another process ends is usually noticed sooner, see
+/// `watch`.
 const BELIEVED: Duration = Duration::from_secs(1);
 
 /// Most sessions that are remembered between requests.
@@ -26,6 +26,12 @@ impl SessionCache {
     pub(super) fn fresh(&self, token: &TokenHash) -> Option<Session> {
         let entry = self.sessions.get(token).filter(|entry| entry.1.elapsed() < BELIEVED)?;
         Some(entry.0.clone())
+    }
+
+    /// Those that were live when they were read.
+    pub(super) fn believed(&self) -> Vec<(TokenHash, Session)> {
+        let live = self.sessions.iter().filter(|entry| entry.0.ended.is_none());
+        live.map(|entry| (*entry.key(), entry.0.clone())).collect()
     }
 
     /// How many sessions were forgotten so far; to be asked before one is read from the store.

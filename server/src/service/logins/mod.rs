@@ -3,6 +3,7 @@
 mod cache;
 mod challenges;
 mod throttle;
+mod watch;
 
 use std::sync::Arc;
 
@@ -143,10 +144,15 @@ impl Logins {
     pub async fn logout(&self, caller: &Caller) -> Outcome<()> {
         let audit = self.audit.session_row(caller, AuditAction::Logout, AuditOutcome::allowed());
         self.meta.end_session(&caller.token, self.clock.now(), audit).await?;
-        self.sessions.forget(&caller.token);
-        self.held.end_session(&caller.token);
-        self.hub.ended(caller.token);
+        self.end(caller.token, "the session was logged out".into());
         Ok(())
+    }
+
+    /// A session is over: nobody believes in it any more, it holds nothing, and its mount hears why.
+    fn end(&self, token: TokenHash, why: String) {
+        self.sessions.forget(&token);
+        self.held.end_session(&token);
+        self.hub.ended(token, why);
     }
 
     fn not_throttled(&self, peer: &Peer, uid: &sss_common::Uid) -> Outcome<()> {

@@ -19,7 +19,9 @@ impl Service {
                 return Some((event, Some((news, service, caller, false))));
             }
             match service.logins.still_live(&caller).await {
-                Err(failure) if failure.code.status() == 401 => Some((Event::SessionEnded, None)),
+                Err(failure) if failure.code.status() == 401 => {
+                    Some((Event::SessionEnded { reason: failure.detail }, None))
+                }
                 _ => Some((event, Some((news, service, caller, false)))),
             }
         });

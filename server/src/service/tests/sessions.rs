@@ -18,6 +18,8 @@ on_both_stores! {
     guessing_is_slowed_down
     a_disabled_user_is_out
     an_ended_session_ends_what_it_began
+    what_another_process_ends_is_over_here
+    a_session_that_runs_out_says_so_by_itself
 }
 
 async fn signed(world: &World, peer: &Peer, uid: &str, key_of: &str) -> LoginRequest {
@@ -194,6 +196,57 @@ async fn a_disabled_user_is_out(world: World) {
     assert_eq!(code(world.service.logins.authenticate(&here, &token).await), Code::SessionRevoked);
 }
 
+/// `3s-server user disable`: the server's own calls know nothing of it.
+async fn what_another_process_ends_is_over_here(world: World) {
+    let here = peer("client1");
+    let token = login_as(&world, &here, "alice").await;
+    let caller = world.service.logins.authenticate(&here, &token).await.unwrap();
+    let bobs = login_as(&world, &here, "bob").await;
+    world.service.logins.authenticate(&here, &bobs).await.unwrap();
+    world.put(&caller, "@alice/f", &bytes(1 << 20, 3)).await.unwrap();
+    let path = "@alice/f".parse().unwrap();
+    let mut body = world.service.get_document(&caller, &path, RangeRequest::All).await.unwrap().body;
+    body.next().await.unwrap().unwrap();
+    let node = world.attr(&caller, "@alice/f").await.unwrap().node;
+    let open = OpenRequest { node, want: Right::Checkout, version: None };
+    let version = world.service.fs_open(&caller, open).await.unwrap().version;
+    let mut events = world.service.fs_events(&caller).await.unwrap();
+    assert!(matches!(events.next().await, Some(Event::Alive { .. })), "the greeting");
+    let cancel = tokio_util::sync::CancellationToken::new();
+    let watch = tokio::spawn({
+        let (service, cancel) = (world.service.clone(), cancel.clone());
+        async move { service.logins.watch(cancel).await }
+    });
+
+    world.service.meta.set_disabled(&uid("alice"), true, by_administrator()).await.unwrap();
+
+    let told = tokio::time::timeout(Duration::from_secs(3), events.next()).await;
+    let told = told.expect("sooner than with the next sign of life");
+    assert_eq!(told, Some(Event::SessionEnded { reason: "user alice was disabled".into() }));
+    assert_eq!(events.next().await, None);
+    assert_eq!(code(collect(body).await), Code::SessionRevoked);
+    assert_eq!(code(world.service.logins.authenticate(&here, &token).await), Code::SessionRevoked);
+    assert!(!world.service.held.pins.holds(&caller.token, node, version), "what it held is free");
+    world.service.logins.authenticate(&here, &bobs).await.unwrap();
+    cancel.cancel();
+    watch.await.unwrap();
+}
+
+async fn a_session_that_runs_out_says_so_by_itself(world: World) {
+    let here = peer("client1");
+    let token = login_as(&world, &here, "alice").await;
+    let caller = world.service.logins.authenticate(&here, &token).await.unwrap();
+    let mut events = world.service.fs_events(&caller).await.unwrap();
+    assert!(matches!(events.next().await, Some(Event::Alive { .. })), "the greeting");
+    world.clock.advance(world.settings.session_ttl);
+    let watch = world.service.logins.watch(Default::default());
+    let told = async { tokio::time::timeout(Duration::from_secs(3), events.next()).await.unwrap() };
+    tokio::select! {
+        () = watch => panic!("it goes on"),
+        told = told => assert!(matches!(told, Some(Event::SessionEnded { reason }) if reason.contains("ended at"))),
+    }
+}
+
 async fn an_ended_session_ends_what_it_began(world: World) {
     world.put(&alice(), "@alice/f", &bytes(12 << 20, 3)).await.unwrap();
     let path = "@alice/f".parse().unwrap();
@@ -207,6 +260,7 @@ async fn an_ended_session_ends_what_it_began(world: World) {
     assert_eq!(code(world.put(&alice(), "@alice/new", b"x").await), Code::SessionExpired);
     let mut events = world.service.fs_events(&alice()).await.unwrap();
     assert!(matches!(events.next().await, Some(Event::Alive { .. })), "the greeting");
-    assert_eq!(events.next().await, Some(Event::SessionEnded));
+    let reason = "the session was logged out".into();
+    assert_eq!(events.next().await, Some(Event::SessionEnded { reason }));
     assert_eq!(events.next().await, None);
 }

@@ -92,7 +92,11 @@ pub(super) async fn sessions_end(rig: Rig) {
 pub(super) async fn disabling(rig: Rig) {
     rig.store.begin_session(session("alice", 1, NOW), 1, audit("login")).await.unwrap();
     rig.store.begin_session(session("bob", 2, NOW), 1, audit("login")).await.unwrap();
+    let mut live = rig.store.live_sessions().await.unwrap();
+    live.sort_by_key(|token| token.0);
+    assert_eq!(live, [token(1), token(2)]);
     rig.store.set_disabled(&uid("alice"), true, audit("user-disable")).await.unwrap();
+    assert_eq!(rig.store.live_sessions().await.unwrap(), [token(2)]);
     assert!(rig.store.user(&uid("alice")).await.unwrap().unwrap().disabled);
     assert_eq!((ended(&rig, 1).await, ended(&rig, 2).await), (Some(Ended::Disabled), None));
     refused!(
@@ -103,6 +107,17 @@ pub(super) async fn disabling(rig: Rig) {
     assert_eq!(ended(&rig, 1).await, Some(Ended::Disabled), "it does not come back");
     rig.store.begin_session(session("alice", 3, NOW), 1, audit("login")).await.unwrap();
     refused!(rig.store.set_disabled(&uid("dave"), true, audit("user-disable")).await, StoreError::NotFound);
+}
+
+pub(super) async fn revisions(rig: Rig) {
+    let first = rig.store.revision().await.unwrap();
+    assert_eq!(rig.store.revision().await.unwrap(), first);
+    rig.store.begin_session(session("alice", 1, NOW), 1, audit("login")).await.unwrap();
+    let second = rig.store.revision().await.unwrap();
+    assert_ne!(second, first);
+    refused!(rig.store.set_disabled(&uid("dave"), true, audit("user-disable")).await, StoreError::NotFound);
+    rig.store.set_disabled(&uid("alice"), true, audit("user-disable")).await.unwrap();
+    assert_ne!(rig.store.revision().await.unwrap(), second);
 }
 
 pub(super) async fn forgetting_sessions(rig: Rig) {

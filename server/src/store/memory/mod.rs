@@ -14,6 +14,8 @@ mod state;
 mod users;
 mod walk;
 
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use parking_lot::Mutex;
 
 use self::state::State;
@@ -23,6 +25,7 @@ use super::*;
 #[derive(Default)]
 pub struct MemoryStore {
     state: Mutex<State>,
+    revision: AtomicU64,
 }
 
 impl MemoryStore {
@@ -50,6 +53,7 @@ impl MemoryStore {
         let mut next = state.clone();
         let outcome = change(&mut next)?;
         *state = next;
+        self.revision.fetch_add(1, Ordering::SeqCst);
         Ok(outcome)
     }
 

@@ -71,6 +71,11 @@ impl State {
         self.sessions.iter().find(|kept| kept.token == *token)
     }
 
+    pub(super) fn live_sessions(&self) -> Vec<TokenHash> {
+        let live = self.sessions.iter().filter(|kept| kept.session.ended.is_none());
+        live.map(|kept| kept.token).collect()
+    }
+
     pub(super) fn begin_session(&mut self, new: NewSession, keep: usize) -> Result<Vec<TokenHash>> {
         if self.users.get(&new.uid).is_none_or(|user| user.disabled) {
             return Err(StoreError::NotFound);

@@ -1,9 +1,12 @@
 //! Users and their sessions.
 
+use std::sync::atomic::Ordering;
+
 use async_trait::async_trait;
 use sss_common::{Timestamp, Uid};
 
 use super::MemoryStore;
+use super::state::State;
 use crate::store::{AuditRow, NewSession, NewUser, Result, Session, TokenHash, User, Users};
 
 #[async_trait]
@@ -35,6 +38,14 @@ impl Users for MemoryStore {
 
     async fn session(&self, token: &TokenHash) -> Result<Option<Session>> {
         Ok(self.read(|state| state.session(token).map(|kept| kept.session.clone())))
+    }
+
+    async fn live_sessions(&self) -> Result<Vec<TokenHash>> {
+        Ok(self.read(State::live_sessions))
+    }
+
+    async fn revision(&self) -> Result<u64> {
+        Ok(self.revision.load(Ordering::SeqCst))
     }
 
     async fn end_session(&self, token: &TokenHash, now: Timestamp, audit: AuditRow) -> Result<()> {

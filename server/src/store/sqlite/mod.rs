@@ -18,6 +18,7 @@ mod nodes;
 mod readers;
 mod reclaim;
 mod released;
+mod revision;
 mod rows;
 mod schema;
 mod snapshot;
@@ -31,6 +32,7 @@ use std::sync::Arc;
 use rusqlite::{Connection, Transaction};
 
 use self::readers::Readers;
+use self::revision::Revision;
 pub use self::snapshot::Snapshot;
 use self::writer::Writer;
 use super::*;
@@ -39,6 +41,7 @@ use super::*;
 pub struct SqliteStore {
     readers: Arc<Readers>,
     writer: Writer,
+    revision: Revision,
 }
 
 impl SqliteStore {
@@ -51,8 +54,8 @@ impl SqliteStore {
     /// Opens a file and brings an older schema up to date. `NotFound`, `Newer`, `Damaged` when it is something else.
     pub fn open(path: &Path) -> Result<Self> {
         let writer = schema::open_writer(path)?;
-        let readers = Readers::open(path)?;
-        Ok(SqliteStore { readers, writer: Writer::start(writer)? })
+        let (readers, revision) = (Readers::open(path)?, Revision::open(path)?);
+        Ok(SqliteStore { readers, writer: Writer::start(writer)?, revision })
     }
 
     async fn read<T: Send + 'static>(
@@ -89,6 +92,7 @@ impl SqliteStore {
 impl Drop for SqliteStore {
     fn drop(&mut self) {
         self.readers.close();
+        self.revision.close();
     }
 }
 

@@ -216,6 +216,16 @@ async fn two_stores_write_to_one_file() {
 }
 
 #[tokio::test]
+async fn what_another_opener_commits_is_another_revision() {
+    let (_folder, path) = place();
+    let one = Arc::new(SqliteStore::create(&path).unwrap());
+    let two = Arc::new(SqliteStore::open(&path).unwrap());
+    let before = one.revision().await.unwrap();
+    two.add_user(new_user("alice"), audit("user-add")).await.unwrap();
+    assert_ne!(one.revision().await.unwrap(), before);
+}
+
+#[tokio::test]
 async fn a_full_disk_fails_the_call_and_nothing_else() {
     let (_folder, path) = place();
     let store = Arc::new(SqliteStore::create(&path).unwrap());

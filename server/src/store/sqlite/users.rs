@@ -45,6 +45,17 @@ impl Users for SqliteStore {
         self.read(move |c| session(c, &token)).await
     }
 
+    async fn live_sessions(&self) -> Result<Vec<TokenHash>> {
+        self.read(|c| {
+            all(c, "SELECT token FROM sessions WHERE ended IS NULL", [], |row| get(row, 0).map(TokenHash))
+        })
+        .await
+    }
+
+    async fn revision(&self) -> Result<u64> {
+        self.revision.ask().await
+    }
+
     async fn end_session(&self, token: &TokenHash, now: Timestamp, audit: AuditRow) -> Result<()> {
         let token = *token;
         self.write_audited(audit, move |c| end_session(c, &token, now)).await
