@@ -104,8 +104,13 @@ pub(super) fn asks_maker(facts: &Facts) -> bool {
 
 /// Whether a decision may depend on what lies below: not for files, and not where the levels give a live right.
 pub(super) fn asks_below(node: &Node, facts: &Facts, now: Timestamp) -> bool {
+    node.kind == Kind::Folder && !has_live_right(facts, now)
+}
+
+/// Whether the levels give any right now.
+pub(super) fn has_live_right(facts: &Facts, now: Timestamp) -> bool {
     let right = effective(facts, now);
-    node.kind == Kind::Folder && !(right.owner || right.checkout || right.checkin)
+    right.owner || right.checkout || right.checkin
 }
 
 /// Whether an attribute may be set on a node whose other attributes have `others` bytes of names and values.

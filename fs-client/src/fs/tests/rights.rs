@@ -151,7 +151,7 @@ async fn the_end_of_a_session_reaches_own_documents_too() {
     assert_eq!(errno(alice.fs.read(gone, 0, 100).await), libc::EKEYEXPIRED);
     // Once a login was refused, nothing is even written into a draft any more.
     let refused = async {
-        while alice.fs.write(own, 0, &bytes::Bytes::from_static(b"x")).is_ok() {
+        while alice.fs.write(own, 0, &Bytes::from_static(b"x")).is_ok() {
             tokio::task::yield_now().await;
         }
     };

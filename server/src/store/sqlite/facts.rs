@@ -11,7 +11,7 @@ use sss_common::{Name, NodeId, Timestamp, Uid};
 
 use super::rows::{self, GRANT_COLUMNS, NODE_COLUMNS, all, get, limit, text};
 use super::{nodes, users};
-use crate::store::rules::{self, asks_below, asks_maker};
+use crate::store::rules::{self, asks_below, asks_maker, has_live_right};
 use crate::store::{Node, Result, Seen};
 use sss_policy::{self as policy, Below, Facts, Level};
 
@@ -105,6 +105,9 @@ pub(super) fn node(c: &Connection, id: NodeId, user: &Uid, now: Timestamp) -> Re
     nodes::find(c, id)?.map(|node| seen(c, node, user, now)).transpose()
 }
 
+/// A name that is hidden and one that is not there take the same queries, so that the time does not tell one from the other:
+/// the name, the way up (of the folder, where there is no child), and what lies below, unless the levels give a live right,
+/// and then nothing is hidden.
 pub(super) fn child(
     c: &Connection,
     parent: NodeId,
@@ -112,11 +115,31 @@ pub(super) fn child(
     user: &Uid,
     now: Timestamp,
 ) -> Result<Option<Seen>> {
-    nodes::at(c, parent, name)?.map(|node| seen(c, node, user, now)).transpose()
+    let found = nodes::at(c, parent, name)?;
+    let from = found.as_ref().map_or(parent, |node| node.id);
+    // The home is the last level's owner's, and where there is no folder there is no home to be told.
+    let (levels, path) = way_up(c, from, user)?;
+    let Some(home) = levels.last().map(|level| level.owner.clone()) else { return Ok(None) };
+    let mut facts = match &found {
+        Some(node) => rules::facts(node, user, levels),
+        None => Facts { levels, ..Facts::at_home(user.clone(), from) },
+    };
+    if let Some(node) = &found {
+        facts.maker_until = maker_until(c, node, &facts, now)?;
+    }
+    let found_below = match has_live_right(&facts, now) {
+        true => None,
+        false => below(c, Under::Itself(from), &home, user, now)?.remove(&from),
+    };
+    let Some(node) = found else { return Ok(None) };
+    if asks_below(&node, &facts, now) {
+        facts.below = found_below.unwrap_or_default();
+    }
+    Ok(Some(Seen { node, facts, path }))
 }
 
 fn seen(c: &Connection, node: Node, user: &Uid, now: Timestamp) -> Result<Seen> {
-    let (levels, path) = way_up(c, node.id, &node.home, user)?;
+    let (levels, path) = way_up(c, node.id, user)?;
     let mut facts = rules::facts(&node, user, levels);
     facts.maker_until = maker_until(c, &node, &facts, now)?;
     if asks_below(&node, &facts, now) {
@@ -137,7 +160,7 @@ pub(super) fn children(
     now: Timestamp,
 ) -> Result<Vec<Seen>> {
     let home = nodes::folder(c, folder)?.home;
-    let (above, folder_path) = way_up(c, folder, &home, user)?;
+    let (above, folder_path) = way_up(c, folder, user)?;
     let values = rusqlite::named_params! {
         ":user": user.as_str(),
         ":folder": folder.0,
@@ -172,17 +195,18 @@ fn maker_until(c: &Connection, node: &Node, facts: &Facts, now: Timestamp) -> Re
     if !asks_maker(facts) {
         return Ok(None);
     }
-    let (levels, _) = way_up(c, node.id, &node.home, &node.owner)?;
+    let (levels, _) = way_up(c, node.id, &node.owner)?;
     Ok(policy::maker_until(&rules::facts(node, &node.owner, levels), now))
 }
 
 /// The levels from a node up to its home, and its path: one walk for both.
-fn way_up(c: &Connection, id: NodeId, home: &Uid, user: &Uid) -> Result<(Vec<Level>, String)> {
+fn way_up(c: &Connection, id: NodeId, user: &Uid) -> Result<(Vec<Level>, String)> {
     let values = rusqlite::named_params! { ":id": id.0, ":user": user.as_str() };
     let steps =
         all(c, LEVELS, values, |row| Ok((level(row, text(row, 0)?, 2)?, get::<Option<String>>(row, 1)?)))?;
     let (levels, names): (Vec<Level>, Vec<Option<String>>) = steps.into_iter().unzip();
-    let path = names.iter().rev().flatten().fold(format!("@{home}"), |path, name| path + "/" + name);
+    let home = levels.last().map(|home| format!("@{}", home.owner)).unwrap_or_default();
+    let path = names.iter().rev().flatten().fold(home, |path, name| path + "/" + name);
     Ok((levels, path))
 }
 

@@ -66,6 +66,8 @@ pub(super) fn one<T>(
     values: impl Params,
     read: impl FnOnce(&Row<'_>) -> Result<T>,
 ) -> Result<Option<T>> {
+    #[cfg(test)]
+    queries::count();
     let mut statement = connection.prepare_cached(sql)?;
     statement.query_row(values, |row| Ok(read(row))).optional()?.transpose()
 }
@@ -77,6 +79,8 @@ pub(super) fn all<T>(
     values: impl Params,
     mut read: impl FnMut(&Row<'_>) -> Result<T>,
 ) -> Result<Vec<T>> {
+    #[cfg(test)]
+    queries::count();
     let mut statement = connection.prepare_cached(sql)?;
     let mut rows = statement.query(values)?;
     let mut read_rows = Vec::new();
@@ -188,4 +192,22 @@ fn flag_from(byte: u8) -> Result<Flag> {
 
 pub(super) fn damaged(what: impl Display) -> StoreError {
     StoreError::Damaged(what.to_string())
+}
+
+/// How many queries a thread has asked, for tests.
+#[cfg(test)]
+pub(super) mod queries {
+    use std::cell::Cell;
+
+    thread_local! {
+        static ASKED: Cell<usize> = const { Cell::new(0) };
+    }
+
+    pub(in crate::store::sqlite) fn count() {
+        ASKED.set(ASKED.get() + 1);
+    }
+
+    pub(in crate::store::sqlite) fn asked() -> usize {
+        ASKED.get()
+    }
 }

@@ -1,7 +1,12 @@
 #![allow(clippy::unwrap_used)]
 
+use std::sync::Arc;
+
+use sss_common::{Kind, Right};
+
 use super::*;
-use crate::store::sqlite::schema;
+use crate::store::conformance::{LATER, NOW, Rig, name, uid};
+use crate::store::sqlite::{SqliteStore, schema};
 
 /// How SQLite would go about a query, a line for each table that it looks at.
 fn plan(c: &Connection, sql: &str) -> Vec<String> {
@@ -39,4 +44,37 @@ fn no_query_walks_a_table() {
             assert!(!walks && !sorts, "{line} in {sql}");
         }
     }
+}
+
+/// What bob may not see costs what is not there, in a folder that he sees and in one that he does not.
+#[tokio::test]
+async fn hidden_names_take_the_queries_of_absent_ones() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("meta.db");
+    let rig = Rig::new(Arc::new(SqliteStore::create(&path).unwrap())).await;
+    let home = rig.home("alice").await;
+    let way = rig.folder(home, "way").await;
+    let shared = rig.folder(way, "shared").await;
+    rig.grant(shared, "bob", Right::Checkout, LATER).await;
+    for parent in [home, way] {
+        rig.make(parent, "file", Kind::File).await;
+        rig.folder(parent, "folder").await;
+    }
+    let c = schema::open_reader(&path).unwrap();
+    let queries = |parent: NodeId, text: &str, user: &str| {
+        let before = rows::queries::asked();
+        let found = child(&c, parent, &name(text), &uid(user), NOW).unwrap();
+        let visible = found.is_some_and(|seen| sss_policy::decide(&seen.facts, sss_policy::See, NOW).is_ok());
+        (visible, rows::queries::asked() - before)
+    };
+    for parent in [home, way] {
+        let absent = queries(parent, "absent", "bob");
+        assert!(!absent.0 && absent.1 > 0);
+        for hidden in ["file", "folder"] {
+            assert_eq!(queries(parent, hidden, "bob"), absent, "{hidden}");
+            assert_eq!(queries(parent, hidden, "carol"), queries(parent, "absent", "carol"), "{hidden}");
+        }
+    }
+    assert!(queries(home, "way", "bob").0 && queries(way, "shared", "bob").0, "the way is visible");
+    assert!(queries(home, "file", "alice").0);
 }
