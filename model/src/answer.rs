@@ -56,6 +56,8 @@ pub enum Expected {
     Either(Answer, Answer),
     /// Some refusal.
     SomeFailure,
+    /// Some refusal, or an empty list.
+    FailureOrNone,
     /// Nothing is said.
     Anything,
 }
@@ -67,6 +69,10 @@ impl Expected {
             Expected::Is(expected) => expected == answer,
             Expected::Either(one, other) => one == answer || other == answer,
             Expected::SomeFailure => matches!(answer, Answer::Failed(_)),
+            Expected::FailureOrNone => match answer {
+                Answer::Lines(lines) => lines.is_empty(),
+                answer => matches!(answer, Answer::Failed(_)),
+            },
             Expected::Anything => true,
         }
     }

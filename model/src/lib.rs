@@ -19,7 +19,7 @@
 //! | `read`, a document that this mount deleted | its bytes or ESTALE | what is here may be read on; what is not is gone |
 //! | `read`, an owner's document, deleted by somebody else, or the owner logged out | its bytes or the refusal | what an owner has read is in the owner's memory; no right of anybody ended |
 //! | `stat`, a document that is visible and on which no right is live | not its size | the mount shows the size that it saw while there was a right |
-//! | a mount whose session is over | names that it knows are shown; anything that opens or changes fails, with whichever error comes first; a draft may take mode and time | `user.3s.why` must be readable there |
+//! | a mount whose session is over | names that it knows are shown; anything that opens or changes fails, with whichever error comes first; a draft may take mode and time, and a link lists no attributes | `user.3s.why` must be readable there |
 //! | `unmount` of such a mount | not compared | the logout of a session that is over |
 //! | `disable` and `enable` | the server is started anew behind them | a running one believes a session for a second, by the machine's clock |
 //! | what the event stream tells | heard by all mounts between steps | it comes within moments |

@@ -34,6 +34,8 @@ impl Model {
             Step::Stat { .. } | Step::Time { .. } | Step::Rename { .. } if dead.is_some() => {
                 Expected::Anything
             }
+            // What was a link has none, whoever asks.
+            Step::Attributes { .. } | Step::Grants { .. } if dead.is_some() => Expected::FailureOrNone,
             // A draft takes both, and is not saved any more.
             Step::Touch { .. } | Step::Chmod { .. } if dead.is_some() => Expected::Anything,
             _ if dead.is_some() => Expected::SomeFailure,
