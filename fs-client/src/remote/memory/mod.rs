@@ -6,6 +6,7 @@
 
 mod body;
 mod names;
+mod pins;
 mod remote;
 mod rights;
 
@@ -368,35 +369,5 @@ impl State {
     fn end(&mut self, session: u64, code: Code, detail: String) {
         self.pins.retain(|(of, _), _| *of != session);
         self.ended.insert(session, (code, detail));
-    }
-
-    /// The session that held `from` checked in on top of it: its pins move on.
-    fn carry(&mut self, session: u64, from: Pin, to: Version) {
-        if let Some(count) = self.pins.remove(&(session, from)) {
-            *self.pins.entry((session, Pin { version: to, ..from })).or_default() += count;
-        }
-        self.drop_unpinned(from);
-    }
-
-    /// Gives a pin back once; one that was carried may be named by its old number.
-    fn unpin(&mut self, session: u64, pin: Pin) {
-        let carried = || self.pins.keys().find(|(of, other)| *of == session && other.node == pin.node);
-        let named = self.pins.contains_key(&(session, pin)).then_some(pin);
-        let Some(pin) = named.or_else(|| carried().map(|(_, pin)| *pin)) else { return };
-        if let Some(count) = self.pins.get_mut(&(session, pin)) {
-            *count -= 1;
-            if *count == 0 {
-                self.pins.remove(&(session, pin));
-            }
-        }
-        self.drop_unpinned(pin);
-    }
-
-    fn drop_unpinned(&mut self, pin: Pin) {
-        let still = self.pins.keys().any(|(_, other)| *other == pin);
-        if let Some(node) = self.nodes.get_mut(&pin.node).filter(|node| !still && node.version != pin.version)
-        {
-            node.versions.remove(&pin.version);
-        }
     }
 }
