@@ -41,11 +41,17 @@ impl Timestamp {
         self.0
     }
 
-    /// Nanoseconds since the Unix epoch, as file times are kept; stops at the ends of what fits (the years 1677 and 2262).
-    pub fn nanos(self) -> i64 {
-        self.0.saturating_mul(1_000_000)
+    /// As file times are kept; stops at the ends of what fits.
+    pub fn nanos(self) -> FileTime {
+        FileTime(self.0.saturating_mul(1_000_000))
     }
 }
+
+/// A file's time: nanoseconds since the Unix epoch, negative before 1970; from the year 1677 to 2262.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(inline))]
+#[serde(transparent)]
+pub struct FileTime(pub i64);
 
 /// RFC 3339 in UTC with whole seconds, rounded down: reading a grant and writing it back never extends it.
 impl fmt::Display for Timestamp {
@@ -72,8 +78,8 @@ pub trait Clock: Send + Sync {
     /// The present moment.
     fn now(&self) -> Timestamp;
 
-    /// The same as contents are stamped, in nanoseconds since the Unix epoch; as fine as the clock is.
-    fn now_ns(&self) -> i64 {
+    /// The same as contents are stamped; as fine as the clock is.
+    fn now_ns(&self) -> FileTime {
         self.now().nanos()
     }
 }
@@ -94,8 +100,8 @@ impl Clock for SystemClock {
         Timestamp(i64::try_from(SystemClock::since_epoch().as_millis()).unwrap_or(i64::MAX))
     }
 
-    fn now_ns(&self) -> i64 {
-        i64::try_from(SystemClock::since_epoch().as_nanos()).unwrap_or(i64::MAX)
+    fn now_ns(&self) -> FileTime {
+        FileTime(i64::try_from(SystemClock::since_epoch().as_nanos()).unwrap_or(i64::MAX))
     }
 }
 
@@ -168,7 +174,10 @@ mod tests {
 
     #[test]
     fn nanoseconds_stop_at_the_end_of_what_fits() {
-        assert_eq!(Timestamp(-3).nanos(), -3_000_000);
-        assert_eq!((Timestamp::MAX.nanos(), Timestamp(i64::MIN).nanos()), (i64::MAX, i64::MIN));
+        assert_eq!(Timestamp(-3).nanos(), FileTime(-3_000_000));
+        assert_eq!(
+            (Timestamp::MAX.nanos(), Timestamp(i64::MIN).nanos()),
+            (FileTime(i64::MAX), FileTime(i64::MIN))
+        );
     }
 }

@@ -43,7 +43,7 @@ pub mod schema;
 pub mod wire;
 
 pub use advised::Advised;
-pub use clock::{Clock, SystemClock, Timestamp};
+pub use clock::{Clock, FileTime, SystemClock, Timestamp};
 pub use flag::Flag;
 pub use grant::{GrantText, Grantee, Right, When};
 pub use id::{Epoch, NodeId, PackId, StoreId, Version};

@@ -313,7 +313,7 @@ fn shown(path: String, attr: &Attr) -> Shown {
         kind: attr.kind,
         size: attr.size,
         mode: if copy { 0 } else { attr.mode },
-        time: attr.mtime_ns.div_euclid(1_000_000),
+        time: attr.mtime_ns.0.div_euclid(1_000_000),
         version: attr.version.0,
         owner: attr.owner.to_string(),
         author: attr.author.as_ref().map(ToString::to_string),

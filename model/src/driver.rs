@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use sss_common::clock::{ManualClock, monotonic};
 use sss_common::wire::fs::HomeRequest;
-use sss_common::{Clock, Timestamp};
+use sss_common::{Clock, FileTime, Timestamp};
 use sss_fs_client::fs::{Fs, MountOptions};
 use sss_fs_client::remote::{Remote, RemoteError};
 use tokio::runtime::Handle;
@@ -43,8 +43,8 @@ impl Clock for Ticking {
         self.clock.now()
     }
 
-    fn now_ns(&self) -> i64 {
-        self.clock.now_ns() + self.ticks.fetch_add(1, Ordering::Relaxed)
+    fn now_ns(&self) -> FileTime {
+        FileTime(self.clock.now_ns().0 + self.ticks.fetch_add(1, Ordering::Relaxed))
     }
 }
 

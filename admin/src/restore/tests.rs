@@ -4,7 +4,7 @@
 mod forged;
 mod rig;
 
-use sss_common::Kind;
+use sss_common::{FileTime, Kind};
 use std::fs;
 use std::path::Path;
 
@@ -76,7 +76,7 @@ fn a_folder_goes_once_its_entries_are_gone_and_stays_with_those_that_are_not() {
             into: proof(store.home, Checkin),
             new_name: name,
             replacing: None,
-            now_ns: 3,
+            now_ns: FileTime(3),
         };
         store.runtime.block_on(store.meta.rename(&proof(node, Own), rename, audit())).unwrap();
     };

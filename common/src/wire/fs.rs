@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::wire::documents::GrantInfo;
 use crate::wire::text::Base64;
 use crate::{
-    Effective, Flag, Grantee, Kind, MachineName, Name, NodeId, Right, Uid, Version, When, XattrMode,
+    Effective, FileTime, Flag, Grantee, Kind, MachineName, Name, NodeId, Right, Uid, Version, When, XattrMode,
 };
 
 /// A document's or folder's attributes as the asking user may see them.
@@ -25,9 +25,9 @@ pub struct Attr {
     /// The stored permission bits (`0o7777`), not yet cut down to the right.
     pub mode: u32,
     /// Last change of content, nanoseconds since the Unix epoch.
-    pub mtime_ns: i64,
+    pub mtime_ns: FileTime,
     /// Last change of anything, nanoseconds since the Unix epoch.
-    pub ctime_ns: i64,
+    pub ctime_ns: FileTime,
     /// The current version; 0 for folders.
     pub version: Version,
     /// The user who created it.
@@ -195,7 +195,7 @@ pub struct CheckinEnd {
     pub size: u64,
     /// The content's modification time, nanoseconds since the Unix epoch; the server's time when missing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub mtime_ns: Option<i64>,
+    pub mtime_ns: Option<FileTime>,
     /// New permission bits, within `0o7777`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mode: Option<u32>,
@@ -217,7 +217,7 @@ pub struct SetAttrRequest {
     pub mode: Option<u32>,
     /// New modification time, nanoseconds since the Unix epoch; needs the right to check in.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub mtime_ns: Option<i64>,
+    pub mtime_ns: Option<FileTime>,
 }
 
 /// `rename`, within one home.

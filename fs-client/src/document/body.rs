@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use sss_common::FileTime;
 use sss_common::framing::{data_header, end_frame};
 use sss_common::limits::{BLOCK_SIZE, FRAME_MAX};
 use sss_common::wire::fs::CheckinEnd;
@@ -38,7 +39,7 @@ pub struct Snapshot {
     /// The document's size in bytes.
     pub size: u64,
     /// The content's time, in nanoseconds since the epoch.
-    pub mtime_ns: i64,
+    pub mtime_ns: FileTime,
     /// New permission bits (`0o7777`), if the check-in sets them.
     pub mode: Option<u32>,
     /// The last change that is in it.

@@ -11,8 +11,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use sss_common::Clock;
 use sss_common::limits::{BLOCK_SIZE, DOCUMENT_MAX};
+use sss_common::{Clock, FileTime};
 
 use super::block::{Block, Data};
 use super::body::{Piece, Snapshot, Source};
@@ -35,7 +35,7 @@ pub struct Draft {
     seq: u64,
     /// The last change that the server has.
     saved: u64,
-    mtime_ns: Option<i64>,
+    mtime_ns: Option<FileTime>,
     mode: Option<u32>,
 }
 
@@ -74,7 +74,7 @@ impl Draft {
     }
 
     /// When the content changed last, if it did.
-    pub fn mtime_ns(&self) -> Option<i64> {
+    pub fn mtime_ns(&self) -> Option<FileTime> {
         self.mtime_ns
     }
 
@@ -100,7 +100,7 @@ impl Draft {
     }
 
     /// Sets the time that the check-in will carry.
-    pub fn set_mtime(&mut self, mtime_ns: i64) {
+    pub fn set_mtime(&mut self, mtime_ns: FileTime) {
         self.seq += 1;
         self.mtime_ns = Some(mtime_ns);
     }

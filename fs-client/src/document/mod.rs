@@ -28,7 +28,7 @@ use bytes::Bytes;
 use parking_lot::{Mutex, MutexGuard};
 use sss_common::limits::BLOCK_SIZE;
 use sss_common::wire::fs::{Attr, Pin};
-use sss_common::{Clock, Kind, NodeId};
+use sss_common::{Clock, FileTime, Kind, NodeId};
 use tokio::runtime::Handle;
 
 use crate::remote::Remote;
@@ -239,7 +239,7 @@ impl Document {
     }
 
     /// Takes a time into the draft if there is one to check in; else the server must be asked.
-    pub fn set_mtime(&self, mtime_ns: i64) -> bool {
+    pub fn set_mtime(&self, mtime_ns: FileTime) -> bool {
         let mut state = self.state();
         let pending = state.draft.is_changed();
         if pending {

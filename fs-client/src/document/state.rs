@@ -30,7 +30,7 @@ use std::time::{Duration, Instant};
 
 use sss_common::clock::monotonic;
 use sss_common::wire::fs::{Attr, Pin};
-use sss_common::{Effective, Version};
+use sss_common::{Effective, FileTime, Version};
 
 use super::Shared;
 use super::draft::{Draft, Segment};
@@ -113,7 +113,7 @@ pub(super) struct Attempt {
     /// The size that it gave the document, in bytes.
     pub(super) size: u64,
     /// The time that it gave the content, in nanoseconds since the epoch.
-    pub(super) mtime_ns: i64,
+    pub(super) mtime_ns: FileTime,
 }
 
 /// What the server was sent last. See the table above.
@@ -330,7 +330,7 @@ mod tests {
     use super::*;
 
     fn attempt() -> Attempt {
-        Attempt { seq: 1, size: 2, mtime_ns: 3 }
+        Attempt { seq: 1, size: 2, mtime_ns: FileTime(3) }
     }
 
     #[test]

@@ -14,7 +14,7 @@ use std::collections::HashMap;
 
 use fuser::INodeNo;
 use sss_common::wire::fs::Attr;
-use sss_common::{Effective, Kind, Name, NodeId, Uid, Version};
+use sss_common::{Effective, FileTime, Kind, Name, NodeId, Uid, Version};
 
 /// The root of the mount.
 pub const ROOT: INodeNo = INodeNo::ROOT;
@@ -51,8 +51,8 @@ impl Tree {
             kind,
             size,
             mode,
-            mtime_ns: 0,
-            ctime_ns: 0,
+            mtime_ns: FileTime(0),
+            ctime_ns: FileTime(0),
             version: Version::NONE,
             owner: me.clone(),
             author: None,

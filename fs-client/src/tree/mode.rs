@@ -3,8 +3,8 @@
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use fuser::{FileAttr, FileType, INodeNo};
-use sss_common::Kind;
 use sss_common::wire::fs::Attr;
+use sss_common::{FileTime, Kind};
 
 /// Whose files they are on this machine: the mounting user's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,19 +71,19 @@ pub fn file_attr(ino: INodeNo, attr: &Attr, owner: Owner) -> FileAttr {
     }
 }
 
-/// A moment on the wire, in nanoseconds since the epoch, as the kernel hears it.
-pub fn time(ns: i64) -> SystemTime {
-    let by = Duration::from_nanos(ns.unsigned_abs());
-    let at = if ns < 0 { UNIX_EPOCH.checked_sub(by) } else { UNIX_EPOCH.checked_add(by) };
+/// A moment on the wire, as the kernel hears it.
+pub fn time(at: FileTime) -> SystemTime {
+    let by = Duration::from_nanos(at.0.unsigned_abs());
+    let at = if at.0 < 0 { UNIX_EPOCH.checked_sub(by) } else { UNIX_EPOCH.checked_add(by) };
     at.unwrap_or(UNIX_EPOCH)
 }
 
-/// Nanoseconds since the epoch, as the wire says them.
-pub fn nanos(at: SystemTime) -> i64 {
-    match at.duration_since(UNIX_EPOCH) {
+/// A moment as the wire says it.
+pub fn nanos(at: SystemTime) -> FileTime {
+    FileTime(match at.duration_since(UNIX_EPOCH) {
         Ok(since) => i64::try_from(since.as_nanos()).unwrap_or(i64::MAX),
         Err(before) => i64::try_from(before.duration().as_nanos()).map_or(i64::MIN, |ns| -ns),
-    }
+    })
 }
 
 #[cfg(test)]
@@ -99,8 +99,8 @@ mod tests {
             kind,
             size: 1,
             mode,
-            mtime_ns: 0,
-            ctime_ns: 0,
+            mtime_ns: FileTime(0),
+            ctime_ns: FileTime(0),
             version: Version(1),
             owner: "alice".parse().unwrap(),
             author: None,
@@ -147,7 +147,7 @@ mod tests {
     #[test]
     fn times_go_both_ways() {
         for ns in [0, 1, 1_795_273_445_123_456_789, -5_000_000_001] {
-            assert_eq!(nanos(time(ns)), ns);
+            assert_eq!(nanos(time(FileTime(ns))), FileTime(ns));
         }
     }
 }

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use sss_common::wire::fs::Attr;
-use sss_common::{Clock, DocPath, Kind, Name, NodeId};
+use sss_common::{Clock, DocPath, FileTime, Kind, Name, NodeId};
 
 use super::audit::{AuditAction, AuditLog, AuditOutcome};
 use super::base::Base;
@@ -112,8 +112,8 @@ impl Rights {
             kind: node.kind,
             size: if shown && node.kind != Kind::Folder { node.size } else { 0 },
             mode: node.mode,
-            mtime_ns: if shown { node.mtime_ns } else { 0 },
-            ctime_ns: if shown { node.ctime_ns } else { 0 },
+            mtime_ns: if shown { node.mtime_ns } else { FileTime(0) },
+            ctime_ns: if shown { node.ctime_ns } else { FileTime(0) },
             version: if shown { node.version } else { Default::default() },
             owner: node.owner.clone(),
             author: node.author.clone().filter(|_| shown),

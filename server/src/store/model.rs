@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 use sss_common::{
-    Epoch, Flag, Grantee, Kind, MachineName, Name, NodeId, PackId, Right, Timestamp, Uid, Version,
+    Epoch, FileTime, Flag, Grantee, Kind, MachineName, Name, NodeId, PackId, Right, Timestamp, Uid, Version,
 };
 
 use sss_policy::{Allowed, Checkin, Delete, Facts, Own};
@@ -126,9 +126,9 @@ pub struct Node {
     /// Permission bits, `0o7777`.
     pub mode: u32,
     /// Content's last change, nanoseconds since the epoch.
-    pub mtime_ns: i64,
+    pub mtime_ns: FileTime,
     /// Any last change.
-    pub ctime_ns: i64,
+    pub ctime_ns: FileTime,
     /// A document's protection; a folder's default, if it has one.
     pub flag: Option<Flag>,
     /// The current version.
@@ -166,7 +166,7 @@ pub struct NewNode {
     /// Whether it belongs to the home's owner, and not to the proof's user who makes it.
     pub of_home: bool,
     /// When, for both times.
-    pub now_ns: i64,
+    pub now_ns: FileTime,
 }
 
 /// A pack's row.
@@ -222,7 +222,7 @@ pub struct Commit {
     /// When, on the server's clock; the superseded version is marked with it.
     pub now: Timestamp,
     /// Content's modification time.
-    pub mtime_ns: i64,
+    pub mtime_ns: FileTime,
     /// New permission bits, if they change.
     pub mode: Option<u32>,
     /// The key tree with the new leaf.
@@ -258,7 +258,7 @@ pub struct Rename {
     /// What is removed from there first: a document or link, or an empty folder.
     pub replacing: Option<Allowed<Delete>>,
     /// When.
-    pub now_ns: i64,
+    pub now_ns: FileTime,
 }
 
 /// The editors' rule: the document that the proof names leaves its backup's name, and a copy takes its place.
@@ -286,7 +286,7 @@ pub struct Remove {
     /// At which version it must still be, if that matters to the caller.
     pub version: Option<Version>,
     /// When.
-    pub now_ns: i64,
+    pub now_ns: FileTime,
 }
 
 /// New attributes of the node that the proof names.
@@ -295,9 +295,9 @@ pub struct SetAttr {
     /// Permission bits.
     pub mode: Option<u32>,
     /// Modification time.
-    pub mtime_ns: Option<i64>,
+    pub mtime_ns: Option<FileTime>,
     /// Change time.
-    pub now_ns: i64,
+    pub now_ns: FileTime,
 }
 
 /// A stored grant.

@@ -2,7 +2,7 @@
 
 use sss_common::limits::{XATTR_NAME_MAX, XATTR_TOTAL_MAX, XATTR_VALUE_MAX};
 
-use sss_common::{Kind, NodeId, Timestamp, Uid, Version};
+use sss_common::{FileTime, Kind, NodeId, Timestamp, Uid, Version};
 
 use super::{AuditRow, Commit, NewNode, Node, Remove, Result, StoreError};
 use sss_policy::{Act, Allowed, Below, Facts, Level, effective};
@@ -67,7 +67,7 @@ pub(super) fn session_over(now: Timestamp) -> Timestamp {
 }
 
 /// A new user's home.
-pub(super) fn home(id: NodeId, uid: &Uid, now_ns: i64) -> Node {
+pub(super) fn home(id: NodeId, uid: &Uid, now_ns: FileTime) -> Node {
     Node {
         id,
         parent: None,

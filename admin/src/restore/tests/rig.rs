@@ -10,7 +10,7 @@ use bytes::Bytes;
 use rsa::pkcs8::{Document, LineEnding, SecretDocument};
 use sss_common::record::{RecordHash, RootHash, VersionRecord};
 
-use sss_common::{Flag, Kind, NodeId, PackId, Uid, Version};
+use sss_common::{FileTime, Flag, Kind, NodeId, PackId, Uid, Version};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
@@ -105,7 +105,7 @@ impl Store {
             mode: 0o600,
             flag,
             of_home: false,
-            now_ns: 1,
+            now_ns: FileTime(1),
         };
         let id = new.id;
         self.runtime.block_on(self.meta.create(&proof(parent, Checkin), new, audit())).unwrap();
@@ -149,7 +149,7 @@ impl Store {
                 flag: Flag::Confidentiality,
                 author: alice(),
                 now: SystemClock.now(),
-                mtime_ns: 1,
+                mtime_ns: FileTime(1),
                 mode: None,
                 keys: self.vault.images(&sealer).await.unwrap(),
                 consumes: None,
@@ -163,7 +163,7 @@ impl Store {
     }
 
     pub(super) fn remove(&self, node: NodeId, parent: NodeId, name: &str) {
-        let remove = Remove { parent, name: name.parse().unwrap(), version: None, now_ns: 2 };
+        let remove = Remove { parent, name: name.parse().unwrap(), version: None, now_ns: FileTime(2) };
         self.runtime.block_on(async {
             self.meta.remove(&proof(node, Delete), remove, audit()).await.unwrap();
             erase_all(&*self.meta, &self.vault, &SystemClock).await.unwrap();

@@ -2,7 +2,7 @@
 
 use sss_common::framing::{data_header, end_frame};
 use sss_common::wire::fs::{CheckinEnd, SetGrantRequest};
-use sss_common::{Code, Right, When};
+use sss_common::{Code, FileTime, Right, When};
 
 use super::*;
 use crate::remote::CheckinBody;
@@ -35,7 +35,7 @@ fn a_version_of_somebody_else_is_never_taken_for_a_check_in_without_an_answer() 
             document.checkin().await.unwrap_err();
             world.fault.plug();
 
-            let mtime_ns = document.attr().mtime_ns + later;
+            let mtime_ns = FileTime(document.attr().mtime_ns.0 + later);
             for base in 0..versions {
                 let body = complete(&vec![b'x'; size], mtime_ns);
                 who.checkin(node, Version(base), body).await.unwrap();
@@ -51,7 +51,7 @@ fn a_version_of_somebody_else_is_never_taken_for_a_check_in_without_an_answer() 
 }
 
 /// A whole content with its time, as a mount sends it.
-fn complete(content: &[u8], mtime_ns: i64) -> CheckinBody {
+fn complete(content: &[u8], mtime_ns: FileTime) -> CheckinBody {
     let end = CheckinEnd { size: content.len() as u64, mtime_ns: Some(mtime_ns), ..Default::default() };
     let parts: [&[u8]; 3] =
         [&data_header(0, content.len()).unwrap(), content, &end_frame(&serde_json::to_vec(&end).unwrap())];

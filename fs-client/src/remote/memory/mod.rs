@@ -19,7 +19,7 @@ use sss_common::receipt::{Numbers, Receipt};
 use sss_common::wire::calls::*;
 use sss_common::wire::documents::GrantInfo;
 use sss_common::{
-    Clock, Code, Flag, Grantee, Kind, MachineName, Name, NodeId, Right, Timestamp, Uid, Version,
+    Clock, Code, FileTime, Flag, Grantee, Kind, MachineName, Name, NodeId, Right, Timestamp, Uid, Version,
 };
 use tokio::sync::broadcast;
 
@@ -80,8 +80,8 @@ struct Node {
     owner: Uid,
     author: Option<Uid>,
     mode: u32,
-    mtime_ns: i64,
-    ctime_ns: i64,
+    mtime_ns: FileTime,
+    ctime_ns: FileTime,
     flag: Option<Flag>,
     version: Version,
     versions: BTreeMap<Version, Bytes>,
@@ -203,8 +203,8 @@ impl MemoryServer {
         self.tell(&Event::Alive { every_ms });
     }
 
-    fn now_ns(&self) -> i64 {
-        self.clock.now().0 * 1_000_000
+    fn now_ns(&self) -> FileTime {
+        self.clock.now().nanos()
     }
 
     fn rights_changed(&self) {
@@ -226,7 +226,7 @@ impl State {
         kind: Kind,
         owner: Uid,
         mode: u32,
-        now_ns: i64,
+        now_ns: FileTime,
     ) -> NodeId {
         let id = NodeId::random();
         let node = Node {
@@ -247,7 +247,7 @@ impl State {
     }
 
     /// A folder changes with its entries.
-    fn touch(&mut self, folder: NodeId, now_ns: i64) {
+    fn touch(&mut self, folder: NodeId, now_ns: FileTime) {
         if let Some(folder) = self.nodes.get_mut(&folder) {
             (folder.mtime_ns, folder.ctime_ns) = (now_ns, now_ns);
         }
@@ -303,8 +303,8 @@ impl State {
             kind: node.kind,
             size: if shown { size } else { 0 },
             mode: node.mode,
-            mtime_ns: if shown { node.mtime_ns } else { 0 },
-            ctime_ns: if shown { node.ctime_ns } else { 0 },
+            mtime_ns: if shown { node.mtime_ns } else { FileTime(0) },
+            ctime_ns: if shown { node.ctime_ns } else { FileTime(0) },
             version: if shown { node.version } else { Version::NONE },
             owner: node.owner.clone(),
             author: node.author.clone().filter(|_| shown),
@@ -340,7 +340,7 @@ impl State {
     }
 
     /// A new current version; what nobody pins goes.
-    fn commit(&mut self, id: NodeId, content: Bytes, author: &Uid, mtime_ns: i64) -> Result<()> {
+    fn commit(&mut self, id: NodeId, content: Bytes, author: &Uid, mtime_ns: FileTime) -> Result<()> {
         if self.quota.is_some_and(|quota| content.len() as u64 > quota) {
             return refuse(Code::Quota, "your quota is used up");
         }
@@ -352,7 +352,7 @@ impl State {
         fault.map_or(Ok(()), |fault| refuse(fault.code, "the storage failed"))
     }
 
-    fn put(&mut self, id: NodeId, content: Bytes, author: &Uid, mtime_ns: i64) -> Result<()> {
+    fn put(&mut self, id: NodeId, content: Bytes, author: &Uid, mtime_ns: FileTime) -> Result<()> {
         let pinned: Vec<Version> =
             self.pins.keys().filter(|(_, pin)| pin.node == id).map(|(_, pin)| pin.version).collect();
         let node = self.node_mut(id)?;

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use futures::StreamExt;
 use http::header::{CONTENT_RANGE, IF_MATCH, IF_NONE_MATCH};
 use sss_common::wire::fs::Attr;
-use sss_common::{Effective, NodeId};
+use sss_common::{Effective, FileTime, NodeId};
 
 use super::*;
 
@@ -16,8 +16,8 @@ fn checkout(bytes: &'static str, start: u64, size: u64) -> Checkout {
         kind: Kind::File,
         size,
         mode: 0o644,
-        mtime_ns: 0,
-        ctime_ns: 0,
+        mtime_ns: FileTime(0),
+        ctime_ns: FileTime(0),
         version: Version(3),
         owner: "alice".parse().unwrap(),
         author: None,

@@ -2,7 +2,7 @@
 
 use sha2::{Digest as _, Sha256};
 use sss_common::record::{BlockHash, RecordHash, RootHash, VersionRecord};
-use sss_common::{Code, Flag, NodeId, PackId, Uid, Version};
+use sss_common::{Code, FileTime, Flag, NodeId, PackId, Uid, Version};
 
 use super::{Content, Contents};
 use crate::service::audit::AuditAction;
@@ -23,7 +23,7 @@ pub(in crate::service) struct NewVersion {
     flag: Flag,
     author: Uid,
     content: VersionContent,
-    mtime_ns: i64,
+    mtime_ns: FileTime,
     /// New permission bits, if they change.
     pub(in crate::service) mode: Option<u32>,
     pub(in crate::service) consumes: Option<(Allowed<Own>, Version)>,
@@ -62,7 +62,7 @@ impl NewVersion {
         flag: Flag,
         author: &Uid,
         content: VersionContent,
-        mtime_ns: i64,
+        mtime_ns: FileTime,
     ) -> Self {
         let record = base.map(|base| &base.body.record);
         NewVersion {

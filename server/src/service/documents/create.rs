@@ -6,7 +6,7 @@
 use bytes::Bytes;
 use sss_common::limits::SYMLINK_MAX;
 use sss_common::wire::fs::{Attr, CreateRequest, CreateResponse};
-use sss_common::{Code, Flag, Kind, Name, NodeId};
+use sss_common::{Code, FileTime, Flag, Kind, Name, NodeId};
 
 use crate::service::audit::AuditAction;
 use crate::service::content::assemble::Assembler;
@@ -152,7 +152,7 @@ pub(in crate::service) struct NewEntry {
 }
 
 impl NewEntry {
-    fn node(self, id: NodeId, now_ns: i64) -> NewNode {
+    fn node(self, id: NodeId, now_ns: FileTime) -> NewNode {
         let NewEntry { name, kind, mode, flag, of_home } = self;
         NewNode { id, name, kind, mode: mode & 0o7777, flag, of_home, now_ns }
     }

@@ -52,7 +52,7 @@ impl EndsWithSession for Outcomes {
 
 #[cfg(test)]
 pub(in crate::service) mod tests {
-    use sss_common::{Effective, Kind, NodeId, Version};
+    use sss_common::{Effective, FileTime, Kind, NodeId, Version};
 
     use super::*;
 
@@ -62,8 +62,8 @@ pub(in crate::service) mod tests {
             kind: Kind::File,
             size: 1,
             mode: 0o644,
-            mtime_ns: 0,
-            ctime_ns: 0,
+            mtime_ns: FileTime(0),
+            ctime_ns: FileTime(0),
             version: Version(1),
             owner: "alice".parse().unwrap(),
             author: None,

@@ -1,6 +1,6 @@
 //! Names: create, list, rename, remove, attributes.
 
-use sss_common::XattrMode;
+use sss_common::{FileTime, XattrMode};
 
 use super::*;
 
@@ -189,10 +189,13 @@ async fn modes_and_times(world: World) {
     world.grant(&alice(), "@alice/f", "bob", Right::Both, 100).await;
     let node = world.attr(&alice(), "@alice/f").await.unwrap().node;
     let set = |mode, mtime_ns| SetAttrRequest { node, mode, mtime_ns };
-    let attr = world.service.fs_setattr(&alice(), set(Some(0o100_755), Some(5))).await.unwrap();
-    assert_eq!((attr.mode, attr.mtime_ns), (0o755, 5));
+    let attr = world.service.fs_setattr(&alice(), set(Some(0o100_755), Some(FileTime(5)))).await.unwrap();
+    assert_eq!((attr.mode, attr.mtime_ns), (0o755, FileTime(5)));
     assert_eq!(code(world.service.fs_setattr(&bob(), set(Some(0o777), None)).await), Code::NoRight);
-    assert_eq!(world.service.fs_setattr(&bob(), set(None, Some(7))).await.unwrap().mtime_ns, 7);
+    assert_eq!(
+        world.service.fs_setattr(&bob(), set(None, Some(FileTime(7)))).await.unwrap().mtime_ns,
+        FileTime(7)
+    );
 }
 
 async fn a_put_makes_the_folders_on_its_way(world: World) {

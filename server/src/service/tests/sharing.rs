@@ -45,7 +45,7 @@ async fn a_grant_lasts_until_its_end(world: World) {
     let shown = world.attr(&bob(), "@alice/f").await.unwrap();
     assert_eq!(
         (shown.size, shown.mtime_ns, shown.right.as_str()),
-        (0, 0, "none"),
+        (0, sss_common::FileTime(0), "none"),
         "who has no right sees no more"
     );
 }

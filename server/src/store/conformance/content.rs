@@ -13,7 +13,7 @@ pub(super) async fn first_version(rig: Rig) {
     let node = rig.store.commit(&own, commit.clone(), audit("flag")).await.unwrap();
     assert_eq!((node.version, node.size, node.flag), (Version(1), 30, Some(Flag::Integrity)));
     assert_eq!((node.author.clone(), node.mode), (Some(uid("bob")), 0o600));
-    assert_eq!((node.mtime_ns, node.ctime_ns), (5, commit.now.nanos()));
+    assert_eq!((node.mtime_ns, node.ctime_ns), (FileTime(5), commit.now.nanos()));
     assert_eq!(node.owner, uid("alice"), "a check-in by somebody else does not change the owner");
     assert_eq!(rig.seen(file, "alice").await.node, node);
 

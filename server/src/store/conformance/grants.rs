@@ -219,7 +219,7 @@ pub(super) async fn guests_take_nothing_of_others_along(rig: Rig) {
     let rename = async |by: &str, from: NodeId, to: NodeId| {
         let into = proof_as(by, to, Checkin);
         let (name, new_name) = (name("his"), name("his"));
-        let rename = Rename { parent: from, name, into, new_name, replacing: None, now_ns: 8 };
+        let rename = Rename { parent: from, name, into, new_name, replacing: None, now_ns: FileTime(8) };
         rig.store.rename(&proof_as(by, his, Own), rename, audit("rename")).await
     };
     refused!(rename("bob", from, to).await, StoreError::Refused(_));

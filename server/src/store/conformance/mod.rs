@@ -16,7 +16,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use sss_common::{
-    Epoch, Flag, Grantee, Kind, Name, NodeId, PackId, Right, Timestamp, Uid, Version, XattrMode,
+    Epoch, FileTime, Flag, Grantee, Kind, Name, NodeId, PackId, Right, Timestamp, Uid, Version, XattrMode,
 };
 
 use super::*;
@@ -113,7 +113,7 @@ impl Rig {
     }
 
     pub(super) async fn remove(&self, node: NodeId, parent: NodeId, name: &str) -> Result<Deletion> {
-        let remove = Remove { parent, name: self::name(name), version: None, now_ns: 9 };
+        let remove = Remove { parent, name: self::name(name), version: None, now_ns: FileTime(9) };
         self.store.remove(&proof(node, Delete), remove, audit("delete")).await
     }
 
@@ -135,7 +135,7 @@ impl Rig {
     ) -> Result<Node> {
         let (name, new_name) = (name(old), name(new));
         let (into, replacing) = (proof(new_parent, Checkin), replacing.map(|id| proof(id, Delete)));
-        let rename = Rename { parent, name, into, new_name, replacing, now_ns: 8 };
+        let rename = Rename { parent, name, into, new_name, replacing, now_ns: FileTime(8) };
         self.store.rename(&proof(node, Own), rename, audit("rename")).await
     }
 
@@ -175,7 +175,15 @@ pub(super) fn new_user(name: &str) -> NewUser {
 
 pub(super) fn new_node(text: &str, kind: Kind) -> NewNode {
     let flag = (kind == Kind::File).then_some(Flag::Confidentiality);
-    NewNode { id: NodeId::random(), name: name(text), kind, mode: 0o640, flag, of_home: false, now_ns: 7 }
+    NewNode {
+        id: NodeId::random(),
+        name: name(text),
+        kind,
+        mode: 0o640,
+        flag,
+        of_home: false,
+        now_ns: FileTime(7),
+    }
 }
 
 /// A proof as the policy gives it to an owner.
@@ -213,7 +221,7 @@ pub(super) fn version(base: u64, leaf: u64) -> Commit {
         flag: Flag::Confidentiality,
         author: uid("alice"),
         now: Timestamp(NOW.0 + leaf as i64),
-        mtime_ns: 5,
+        mtime_ns: FileTime(5),
         mode: None,
         keys: Vec::new(),
         consumes: None,

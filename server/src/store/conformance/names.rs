@@ -15,8 +15,8 @@ pub(super) async fn creating(rig: Rig) {
         owner: uid("bob"),
         kind: Kind::File,
         mode: 0o640,
-        mtime_ns: 7,
-        ctime_ns: 7,
+        mtime_ns: FileTime(7),
+        ctime_ns: FileTime(7),
         flag: Some(Flag::Confidentiality),
         version: Version::NONE,
         size: 0,
@@ -25,7 +25,11 @@ pub(super) async fn creating(rig: Rig) {
     assert_eq!(made, expected);
     assert_eq!(rig.seen(id, "alice").await.node, expected);
     let home = rig.seen(home, "alice").await.node;
-    assert_eq!((home.mtime_ns, home.ctime_ns), (7, 7), "a folder changes with its entries");
+    assert_eq!(
+        (home.mtime_ns, home.ctime_ns),
+        (FileTime(7), FileTime(7)),
+        "a folder changes with its entries"
+    );
 }
 
 pub(super) async fn creating_where_it_cannot_be(rig: Rig) {
@@ -98,11 +102,11 @@ pub(super) async fn renaming(rig: Rig) {
     rig.grant(file, "bob", Right::Both, LATER).await;
     let moved = rig.rename(file, (home, "a"), (folder, "b")).await.unwrap();
     assert_eq!((moved.parent, moved.name.clone()), (Some(folder), Some(name("b"))));
-    assert_eq!((moved.mtime_ns, moved.ctime_ns), (7, 8));
+    assert_eq!((moved.mtime_ns, moved.ctime_ns), (FileTime(7), FileTime(8)));
     assert_eq!(rig.seen(file, "bob").await.node, moved);
     assert_eq!(rig.store.grants(file).await.unwrap().len(), 1, "grants go with the document");
     for touched in [home, folder] {
-        assert_eq!(rig.seen(touched, "alice").await.node.mtime_ns, 8);
+        assert_eq!(rig.seen(touched, "alice").await.node.mtime_ns, FileTime(8));
     }
     assert_eq!(rig.store.child(home, &name("a"), &uid("alice"), NOW).await.unwrap(), None);
     let same = rig.rename(file, (folder, "b"), (folder, "b")).await.unwrap();
@@ -167,7 +171,7 @@ pub(super) async fn removing(rig: Rig) {
     refused!(rig.remove(file, home, "f").await, StoreError::NotFound);
     refused!(rig.remove(file, folder, "g").await, StoreError::NotFound);
     rig.remove(file, folder, "f").await.unwrap();
-    assert_eq!(rig.seen(folder, "alice").await.node.mtime_ns, 9);
+    assert_eq!(rig.seen(folder, "alice").await.node.mtime_ns, FileTime(9));
     refused!(rig.remove(file, folder, "f").await, StoreError::NotFound);
     rig.remove(folder, home, "d").await.unwrap();
     assert!(rig.store.children(home, None, 9, &uid("alice"), NOW).await.unwrap().is_empty());
@@ -190,7 +194,7 @@ async fn swapped(rig: &Rig, document: NodeId, version: u64, commit: bool) -> (Sw
 pub(super) async fn removing_a_version(rig: Rig) {
     let (home, file) = (rig.home("alice").await, rig.file("a").await);
     rig.commit(file, version(0, 1)).await.unwrap();
-    let remove = |version| Remove { parent: home, name: name("a"), version, now_ns: 9 };
+    let remove = |version| Remove { parent: home, name: name("a"), version, now_ns: FileTime(9) };
     let own = proof(file, Delete);
     let stale = rig.store.remove(&own, remove(Some(Version(0))), audit("delete")).await;
     refused!(stale, StoreError::VersionMoved(Version(1)));
@@ -241,12 +245,12 @@ pub(super) async fn swapping_too_late(rig: Rig) {
 
 pub(super) async fn attributes(rig: Rig) {
     let file = rig.file("a").await;
-    let set = SetAttr { mode: Some(0o107_755), mtime_ns: None, now_ns: 20 };
+    let set = SetAttr { mode: Some(0o107_755), mtime_ns: None, now_ns: FileTime(20) };
     let node = rig.store.set_attr(&proof(file, Own), set).await.unwrap();
-    assert_eq!((node.mode, node.mtime_ns, node.ctime_ns), (0o7755, 7, 20));
-    let set = SetAttr { mode: None, mtime_ns: Some(-3), now_ns: 21 };
+    assert_eq!((node.mode, node.mtime_ns, node.ctime_ns), (0o7755, FileTime(7), FileTime(20)));
+    let set = SetAttr { mode: None, mtime_ns: Some(FileTime(-3)), now_ns: FileTime(21) };
     let node = rig.store.set_attr(&proof(file, Checkin), set).await.unwrap();
-    assert_eq!((node.mode, node.mtime_ns, node.ctime_ns), (0o7755, -3, 21));
+    assert_eq!((node.mode, node.mtime_ns, node.ctime_ns), (0o7755, FileTime(-3), FileTime(21)));
     assert_eq!(rig.seen(file, "alice").await.node, node);
     refused!(rig.store.set_attr(&proof(NodeId::random(), Own), set).await, StoreError::NotFound);
 }

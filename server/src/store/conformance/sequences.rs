@@ -176,7 +176,7 @@ impl Run {
                 let there = self.rig.store.child(new_parent, &new_name, &uid("alice"), NOW).await.unwrap();
                 let replacing = there.filter(|_| replace).map(|seen| proof(seen.node.id, Delete));
                 let into = proof(new_parent, Checkin);
-                let rename = Rename { parent, name: old, into, new_name, replacing, now_ns: 8 };
+                let rename = Rename { parent, name: old, into, new_name, replacing, now_ns: FileTime(8) };
                 let outcome = self.rig.store.rename(&own(id), rename, audit("rename")).await;
                 self.tell(outcome);
             }
@@ -192,7 +192,7 @@ impl Run {
             }
             Step::Remove { node } => {
                 let ((parent, name), node) = (self.place(node).await, self.node(node));
-                let remove = Remove { parent, name, version: None, now_ns: 9 };
+                let remove = Remove { parent, name, version: None, now_ns: FileTime(9) };
                 let outcome = self.rig.store.remove(&proof(node, Delete), remove, audit("delete")).await;
                 self.tell(outcome);
             }

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 
 use sss_common::limits::DEPTH_MAX;
 
-use sss_common::{Kind, Name, NodeId, Timestamp, Uid, Version};
+use sss_common::{FileTime, Kind, Name, NodeId, Timestamp, Uid, Version};
 
 use super::MemoryStore;
 use super::state::State;
@@ -129,7 +129,7 @@ impl State {
         }
     }
 
-    pub(super) fn touch(&mut self, folder: NodeId, now_ns: i64) {
+    pub(super) fn touch(&mut self, folder: NodeId, now_ns: FileTime) {
         if let Some(folder) = self.nodes.get_mut(&folder) {
             (folder.mtime_ns, folder.ctime_ns) = (now_ns, now_ns);
         }
@@ -160,7 +160,7 @@ impl State {
         Ok(node)
     }
 
-    fn place(&mut self, id: NodeId, parent: NodeId, name: &Name, now_ns: i64) -> Result<Node> {
+    fn place(&mut self, id: NodeId, parent: NodeId, name: &Name, now_ns: FileTime) -> Result<Node> {
         let node = self.existing_mut(id)?;
         let from = node.parent.replace(parent);
         node.name = Some(name.clone());

@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use rusqlite::{Connection, params};
 
-use sss_common::{Flag, Grantee, Kind, NodeId, Timestamp, Uid, Version, XattrMode};
+use sss_common::{FileTime, Flag, Grantee, Kind, NodeId, Timestamp, Uid, Version, XattrMode};
 
 use super::rows::{self, all, change, get, grantee, one, right_number, unsigned};
 use super::{SqliteStore, nodes};
@@ -61,17 +61,21 @@ pub(super) fn set_attr(c: &Connection, id: NodeId, set: &SetAttr) -> Result<Node
     change(
         c,
         "UPDATE nodes SET mode = coalesce(?, mode), mtime_ns = coalesce(?, mtime_ns), ctime_ns = ? WHERE id = ?",
-        params![set.mode.map(|mode| mode & MODE_MASK), set.mtime_ns, set.now_ns, id.0],
+        params![set.mode.map(|mode| mode & MODE_MASK), set.mtime_ns.map(|mtime| mtime.0), set.now_ns.0, id.0],
     )?;
     nodes::existing(c, id)
 }
 
-pub(super) fn set_flag(c: &Connection, id: NodeId, flag: Flag, now_ns: i64) -> Result<Node> {
+pub(super) fn set_flag(c: &Connection, id: NodeId, flag: Flag, now_ns: FileTime) -> Result<Node> {
     let node = nodes::existing(c, id)?;
     if node.kind != Kind::Folder && node.version != Version::NONE {
         return Err(StoreError::VersionMoved(node.version));
     }
-    change(c, "UPDATE nodes SET flag = ?, ctime_ns = ? WHERE id = ?", params![flag.to_byte(), now_ns, id.0])?;
+    change(
+        c,
+        "UPDATE nodes SET flag = ?, ctime_ns = ? WHERE id = ?",
+        params![flag.to_byte(), now_ns.0, id.0],
+    )?;
     nodes::existing(c, id)
 }
 

@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use rusqlite::{Connection, params};
 
-use sss_common::{Kind, NodeId, PackId, Version};
+use sss_common::{FileTime, Kind, NodeId, PackId, Version};
 
 use super::released::Released;
 use super::rows::{change, damaged, int};
@@ -120,8 +120,8 @@ fn make_current(c: &Connection, id: NodeId, commit: &Commit) -> Result<()> {
             int(commit.size)?,
             commit.flag.to_byte(),
             commit.author.as_str(),
-            commit.mtime_ns,
-            commit.now.nanos(),
+            commit.mtime_ns.0,
+            commit.now.nanos().0,
             commit.mode.map(|mode| mode & MODE_MASK),
             id.0,
         ],
@@ -136,7 +136,7 @@ fn make_current(c: &Connection, id: NodeId, commit: &Commit) -> Result<()> {
     Ok(())
 }
 
-fn consume(c: &Connection, source: NodeId, version: Version, now_ns: i64) -> Result<()> {
+fn consume(c: &Connection, source: NodeId, version: Version, now_ns: FileTime) -> Result<()> {
     let node = nodes::existing(c, source)?;
     if node.kind == Kind::Folder {
         return Err(StoreError::IsFolder);

@@ -3,7 +3,7 @@
 use rusqlite::{Connection, params};
 use sss_common::limits::DEPTH_MAX;
 
-use sss_common::{Kind, Name, NodeId, Uid};
+use sss_common::{FileTime, Kind, Name, NodeId, Uid};
 
 use super::rows::{self, all, change, get, int, one};
 use crate::store::{Node, Result, StoreError};
@@ -50,8 +50,8 @@ pub(super) fn insert(c: &Connection, node: &Node) -> Result<()> {
             node.owner.as_str(),
             rows::kind_number(node.kind),
             node.mode,
-            node.mtime_ns,
-            node.ctime_ns,
+            node.mtime_ns.0,
+            node.ctime_ns.0,
             node.flag.map(|flag| flag.to_byte()),
             int(node.version.0)?,
             int(node.size)?,
@@ -69,17 +69,17 @@ pub(super) fn delete(c: &Connection, id: NodeId) -> Result<()> {
 }
 
 /// An entry of the folder came or went.
-pub(super) fn touch(c: &Connection, folder: NodeId, now_ns: i64) -> Result<()> {
-    change(c, "UPDATE nodes SET mtime_ns = ?1, ctime_ns = ?1 WHERE id = ?2", params![now_ns, folder.0])?;
+pub(super) fn touch(c: &Connection, folder: NodeId, now_ns: FileTime) -> Result<()> {
+    change(c, "UPDATE nodes SET mtime_ns = ?1, ctime_ns = ?1 WHERE id = ?2", params![now_ns.0, folder.0])?;
     Ok(())
 }
 
 /// Puts a node elsewhere; the place must be free.
-pub(super) fn place(c: &Connection, id: NodeId, parent: NodeId, name: &Name, now_ns: i64) -> Result<()> {
+pub(super) fn place(c: &Connection, id: NodeId, parent: NodeId, name: &Name, now_ns: FileTime) -> Result<()> {
     change(
         c,
         "UPDATE nodes SET parent = ?, name = ?, ctime_ns = ? WHERE id = ?",
-        params![parent.0, name.as_str(), now_ns, id.0],
+        params![parent.0, name.as_str(), now_ns.0, id.0],
     )?;
     Ok(())
 }

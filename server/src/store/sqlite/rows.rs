@@ -6,7 +6,7 @@ use std::str::FromStr;
 use rusqlite::types::FromSql;
 use rusqlite::{Connection, OptionalExtension, Params, Row};
 
-use sss_common::{Flag, Grantee, Kind, NodeId, PackId, Right, Timestamp, Version};
+use sss_common::{FileTime, Flag, Grantee, Kind, NodeId, PackId, Right, Timestamp, Version};
 
 use crate::store::{Node, Result, StoreError};
 use sss_policy::Grant;
@@ -34,8 +34,8 @@ pub(super) fn node(row: &Row<'_>) -> Result<Node> {
         owner: text(row, 4)?,
         kind: kind_from(get(row, 5)?)?,
         mode: get(row, 6)?,
-        mtime_ns: get(row, 7)?,
-        ctime_ns: get(row, 8)?,
+        mtime_ns: FileTime(get(row, 7)?),
+        ctime_ns: FileTime(get(row, 8)?),
         flag: get::<Option<u8>>(row, 9)?.map(flag_from).transpose()?,
         version: version(row, 10)?,
         size: unsigned(row, 11)?,
