@@ -46,7 +46,7 @@ codes! {
     SessionExpired = "session_expired", 401;
     /// The user has logged in somewhere else since.
     SessionReplaced = "session_replaced", 401;
-    /// The user was disabled or the node's certificate revoked; a new login is of no use.
+    /// The user was disabled or given another key, or the node's certificate revoked; a new login is of no use.
     SessionRevoked = "session_revoked", 401;
     /// No live right.
     NoRight = "no_right", 403;

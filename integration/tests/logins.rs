@@ -2,11 +2,14 @@
 
 #![allow(clippy::unwrap_used)]
 
+use std::fs;
 use std::io::{BufRead, BufReader, Lines};
 use std::process::{Child, ChildStdout, Command, Stdio};
+use std::time::Duration;
 
+use rustix::io::Errno;
 use sss_integration::binaries::workspace;
-use sss_integration::{Cmd, Store, bash};
+use sss_integration::{Cmd, Store, bash, eventually};
 
 /// A server with a certificate of the store's CA for the same host and a key of its own, which passes on what it hears.
 struct InBetween {
@@ -118,4 +121,29 @@ fn a_certificate_made_by_hand_that_names_nobody_serves_whoever_has_a_key() {
     mount.ok();
     store.tool("3s").arg("unmount").arg(&mountpoint).ok();
     assert!(logged_in(&store));
+}
+
+#[test]
+fn another_key_takes_over_and_the_old_one_is_worth_nothing() {
+    let store = Store::start();
+    let alice = store.mount("alice");
+    alice.write("f", "x");
+    let enroll = store.tool("3s-ca").arg("enroll").arg(store.path("ca"));
+    enroll.args(["--uid", "alice", "--node", "client1", "-o"]).arg(store.path("new")).ok();
+    let rekey = |key: std::path::PathBuf| {
+        store.tool("3s-server").args(["user", "rekey"]).arg(store.path("data")).arg("alice").arg(key)
+    };
+    rekey(store.path("new/user.pub")).ok().says("alice has another key");
+    eventually(Duration::from_secs(10), "the mount's session is over", || {
+        fs::read(alice.at("f")).is_err_and(|e| Errno::from_io_error(&e) == Some(Errno::KEYREVOKED))
+    });
+    assert!(alice.why(".").contains("another key"), "{}", alice.why("."));
+    mount_of_alice(&store, &store.identity("alice")).0.fails().says("the login was refused");
+    let (mount, mountpoint) = mount_of_alice(&store, &store.path("new"));
+    mount.ok();
+    assert_eq!(fs::read(mountpoint.join("f")).unwrap(), b"x");
+    store.tool("3s").arg("unmount").arg(&mountpoint).ok();
+    let rows = store.audit_log();
+    assert!(rows.iter().any(|row| row["action"] == "user-rekey" && row["detail"] == "alice"), "{rows:?}");
+    rekey(store.path("new/user.pub")).fails().says("is the key that alice has already");
 }

@@ -28,6 +28,16 @@ pub(super) enum UserCommand {
         /// An RSA public key of 2048 to 4096 bits, PEM, as `3s-ca enroll` writes it into user.pub.
         public_key_file: PathBuf,
     },
+    /// Give a user another key: the old one logs nobody in any more, and the sessions end; documents and grants stay.
+    #[command(after_help = "Example: 3s-server user rekey /var/lib/3s alice alice-new/user.pub")]
+    Rekey {
+        /// The data directory.
+        data_dir: PathBuf,
+        /// Who.
+        uid: Uid,
+        /// An RSA public key of 2048 to 4096 bits, PEM, as `3s-ca enroll` writes it into user.pub.
+        public_key_file: PathBuf,
+    },
     /// List the users: name, `enabled` or `disabled`, since when.
     #[command(after_help = "Example: 3s-server user list /var/lib/3s")]
     List {
@@ -60,6 +70,9 @@ pub(super) fn user(command: UserCommand) -> anyhow::Result<()> {
             UserCommand::Add { data_dir, uid, public_key_file } => {
                 add_user(&data_dir, uid, &public_key_file).await
             }
+            UserCommand::Rekey { data_dir, uid, public_key_file } => {
+                rekey(&data_dir, &uid, &public_key_file).await
+            }
             UserCommand::List { data_dir } => list_users(&data_dir).await,
             UserCommand::Disable { data_dir, uid } => set_disabled(&data_dir, &uid, true).await,
             UserCommand::Enable { data_dir, uid } => set_disabled(&data_dir, &uid, false).await,
@@ -68,13 +81,7 @@ pub(super) fn user(command: UserCommand) -> anyhow::Result<()> {
 }
 
 async fn add_user(data_dir: &Path, uid: Uid, file: &Path) -> anyhow::Result<()> {
-    let shown = file.display();
-    let pem = std::fs::read_to_string(file)
-        .map_err(|error| anyhow::anyhow!("{shown}: {error}"))
-        .advice("give the user.pub that `3s-ca enroll` wrote")?;
-    let public_key = checked_key(&pem)
-        .map_err(|words| anyhow::anyhow!("{shown}: {words}"))
-        .advice("give the user.pub that `3s-ca enroll` wrote, or `openssl rsa -in KEY -pubout`")?;
+    let public_key = read_key(file)?;
     let meta = compose::open_meta(data_dir)?;
     let now = SystemClock.now();
     let row = AuditRow::administrative(now, AuditAction::UserAdd, uid.as_str());
@@ -90,6 +97,37 @@ async fn add_user(data_dir: &Path, uid: Uid, file: &Path) -> anyhow::Result<()> 
         }
         Err(error) => Err(error).advice("see whether DATA_DIR is right and its disk has room"),
     }
+}
+
+async fn rekey(data_dir: &Path, uid: &Uid, file: &Path) -> anyhow::Result<()> {
+    let public_key = read_key(file)?;
+    let meta = compose::open_meta(data_dir)?;
+    let present = meta.user(uid).await.advice("see whether DATA_DIR is right")?;
+    if present.is_some_and(|user| user.public_key == public_key) {
+        bail!(
+            "{} is the key that {uid} has already\n`3s-ca enroll` into a new folder makes a new one",
+            file.display()
+        );
+    }
+    let row = AuditRow::administrative(SystemClock.now(), AuditAction::UserRekey, uid.as_str());
+    match meta.set_key(uid, &public_key, row).await {
+        Ok(()) => {
+            println!("{uid} has another key; the sessions have ended");
+            Ok(())
+        }
+        Err(error) => Err(unknown_or_failed(error, uid)),
+    }
+}
+
+/// A user's public key from its file.
+fn read_key(file: &Path) -> anyhow::Result<String> {
+    let shown = file.display();
+    let pem = std::fs::read_to_string(file)
+        .map_err(|error| anyhow::anyhow!("{shown}: {error}"))
+        .advice("give the user.pub that `3s-ca enroll` wrote")?;
+    checked_key(&pem)
+        .map_err(|words| anyhow::anyhow!("{shown}: {words}"))
+        .advice("give the user.pub that `3s-ca enroll` wrote, or `openssl rsa -in KEY -pubout`")
 }
 
 /// An RSA public key of a fitting size, as SPKI PEM; else why not. Reads PKCS #1 PEM too.
@@ -124,10 +162,17 @@ async fn set_disabled(data_dir: &Path, uid: &Uid, disabled: bool) -> anyhow::Res
             println!("{} {uid}", if disabled { "disabled" } else { "enabled" });
             Ok(())
         }
-        Err(StoreError::NotFound) => {
-            bail!("there is no user {uid}\n`3s-server user list` shows who is there")
+        Err(error) => Err(unknown_or_failed(error, uid)),
+    }
+}
+
+/// Why a user was not changed.
+fn unknown_or_failed(error: StoreError, uid: &Uid) -> anyhow::Error {
+    match error {
+        StoreError::NotFound => {
+            anyhow::anyhow!("there is no user {uid}\n`3s-server user list` shows who is there")
         }
-        Err(error) => Err(error).advice("see whether DATA_DIR is right and its disk has room"),
+        error => anyhow::anyhow!("{error}\nsee whether DATA_DIR is right and its disk has room"),
     }
 }
 

@@ -51,6 +51,7 @@ impl World {
         let session = NewSession {
             token: TokenHash(Sha256::digest(TOKEN).into()),
             uid: "alice".parse().unwrap(),
+            public_key: String::new(),
             machine: "client1".parse().unwrap(),
             certificate: Fingerprint([1; 32]),
             now,

@@ -80,6 +80,8 @@ actions! {
     UserDisable = "user-disable",
     /// An administrator enabled a user.
     UserEnable = "user-enable",
+    /// An administrator gave a user another key: the sessions end.
+    UserRekey = "user-rekey",
     /// The first row: the chain begins.
     Begin = "begin",
     /// The oldest rows were removed, as the configuration says; the chain begins behind them.

@@ -130,6 +130,7 @@ forward! {
     user(uid: &Uid) -> Option<User>;
     users() -> Vec<User>;
     set_disabled(uid: &Uid, disabled: bool, audit: AuditRow) -> ();
+    set_key(uid: &Uid, public_key: &str, audit: AuditRow) -> ();
     begin_session(session: NewSession, keep: usize, audit: AuditRow) -> Vec<TokenHash>;
     session(token: &TokenHash) -> Option<Session>;
     live_sessions() -> Vec<TokenHash>;

@@ -63,6 +63,8 @@ pub struct User {
 /// A session to be stored.
 #[derive(Clone, Debug)]
 pub struct NewSession {
+    /// The key that the login was signed with, as its user's [`User::public_key`].
+    pub public_key: String,
     /// Under what.
     pub token: TokenHash,
     /// Whose.
@@ -89,8 +91,8 @@ pub enum Ended {
         /// When.
         at: Timestamp,
     },
-    /// An administrator disabled its user.
-    Disabled,
+    /// An administrator disabled its user, or gave the user another key.
+    ByAdministrator,
 }
 
 /// A session as it stands.

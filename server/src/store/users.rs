@@ -16,8 +16,11 @@ pub trait Users: Send + Sync {
     async fn users(&self) -> Result<Vec<User>>;
     /// Disables or enables; `NotFound` for an unknown uid. A disabled user's sessions end.
     async fn set_disabled(&self, uid: &Uid, disabled: bool, audit: AuditRow) -> Result<()>;
+    /// Replaces a user's public key, SPKI in PEM; `NotFound` for an unknown uid. The user's sessions end.
+    async fn set_key(&self, uid: &Uid, public_key: &str, audit: AuditRow) -> Result<()>;
     /// Stores a session and replaces the user's oldest live ones beyond `keep` (at least 1, the new one included).
-    /// Returns the token hashes of those that it replaced, oldest first. `NotFound` for an unknown or disabled user,
+    /// Returns the token hashes of those that it replaced, oldest first. `NotFound` for an unknown or disabled user, or one
+    /// who has another key by now,
     /// `Exists` for a token that is there. Rows of sessions that ended, or ran out, more than a day ago are dropped.
     async fn begin_session(
         &self,

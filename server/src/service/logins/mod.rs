@@ -209,6 +209,7 @@ impl Logins {
         let session = NewSession {
             token: TokenHash(Sha256::digest(&token).into()),
             uid: user.uid,
+            public_key: user.public_key,
             machine: peer.machine.clone(),
             certificate: peer.certificate,
             now,
@@ -232,9 +233,10 @@ pub(in crate::service) fn over(session: &Session, now: sss_common::Timestamp) ->
             format!("this session was replaced by a login from node {by} at {at}"),
         )),
         Some(Ended::Logout) => Some(Failure::new(Code::SessionExpired, "the session was logged out")),
-        Some(Ended::Disabled) => {
-            Some(Failure::new(Code::SessionRevoked, format!("user {} was disabled", session.uid)))
-        }
+        Some(Ended::ByAdministrator) => Some(Failure::new(
+            Code::SessionRevoked,
+            format!("an administrator disabled user {}, or gave the user another key", session.uid),
+        )),
         None if session.expires <= now => {
             Some(Failure::new(Code::SessionExpired, format!("the session ended at {}", session.expires)))
         }

@@ -78,6 +78,7 @@ impl World {
             let expires = START.after(Duration::from_secs(366 * 24 * 3600));
             let session = crate::store::NewSession {
                 token,
+                public_key: user_key(uid.as_str()).1,
                 uid,
                 machine: peer.machine,
                 certificate: peer.certificate,

@@ -133,6 +133,7 @@ pub(super) async fn sessions_and_users_are_logged(rig: Rig) {
     let session = NewSession {
         token,
         uid: uid("alice"),
+        public_key: "key of alice".into(),
         machine: "client1".parse().unwrap(),
         certificate: Fingerprint([1; 32]),
         now: NOW,

@@ -52,7 +52,7 @@ macro_rules! suites {
 }
 
 suites! {
-    users: adding, sessions_replace, sessions_are_kept, sessions_end, disabling, revisions, forgetting_sessions;
+    users: adding, sessions_replace, sessions_are_kept, sessions_end, disabling, rekeying, revisions, forgetting_sessions;
     names: creating, creating_where_it_cannot_be, nesting_is_limited, looking_up, listing_pages, paths,
         renaming, renaming_onto, renaming_where_it_cannot_be, renaming_measures_the_subtree, removing,
         removing_a_version, swapping, swapping_too_late, attributes, flags, extended_attributes, extended_attributes_are_limited;

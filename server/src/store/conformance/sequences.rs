@@ -243,6 +243,7 @@ impl Run {
                 let new = NewSession {
                     token: TokenHash([self.told.len() as u8; 32]),
                     uid: uid(USERS[user]),
+                    public_key: format!("key of {}", USERS[user]),
                     machine: "client1".parse().unwrap(),
                     certificate: Fingerprint([1; 32]),
                     now,

@@ -8,6 +8,7 @@ fn session(user: &str, byte: u8, now: Timestamp) -> NewSession {
     NewSession {
         token: token(byte),
         uid: uid(user),
+        public_key: format!("key of {user}"),
         machine: format!("client{byte}").parse().unwrap(),
         certificate: Fingerprint([byte; 32]),
         now,
@@ -98,13 +99,13 @@ pub(super) async fn disabling(rig: Rig) {
     rig.store.set_disabled(&uid("alice"), true, audit("user-disable")).await.unwrap();
     assert_eq!(rig.store.live_sessions().await.unwrap(), [token(2)]);
     assert!(rig.store.user(&uid("alice")).await.unwrap().unwrap().disabled);
-    assert_eq!((ended(&rig, 1).await, ended(&rig, 2).await), (Some(Ended::Disabled), None));
+    assert_eq!((ended(&rig, 1).await, ended(&rig, 2).await), (Some(Ended::ByAdministrator), None));
     refused!(
         rig.store.begin_session(session("alice", 3, NOW), 1, audit("login")).await,
         StoreError::NotFound
     );
     rig.store.set_disabled(&uid("alice"), false, audit("user-disable")).await.unwrap();
-    assert_eq!(ended(&rig, 1).await, Some(Ended::Disabled), "it does not come back");
+    assert_eq!(ended(&rig, 1).await, Some(Ended::ByAdministrator), "it does not come back");
     rig.store.begin_session(session("alice", 3, NOW), 1, audit("login")).await.unwrap();
     refused!(rig.store.set_disabled(&uid("dave"), true, audit("user-disable")).await, StoreError::NotFound);
 }
@@ -118,6 +119,25 @@ pub(super) async fn revisions(rig: Rig) {
     refused!(rig.store.set_disabled(&uid("dave"), true, audit("user-disable")).await, StoreError::NotFound);
     rig.store.set_disabled(&uid("alice"), true, audit("user-disable")).await.unwrap();
     assert_ne!(rig.store.revision().await.unwrap(), second);
+}
+
+pub(super) async fn rekeying(rig: Rig) {
+    rig.store.begin_session(session("alice", 1, NOW), 1, audit("login")).await.unwrap();
+    rig.store.end_session(&token(1), NOW, audit("logout")).await.unwrap();
+    rig.store.begin_session(session("alice", 2, NOW), 1, audit("login")).await.unwrap();
+    rig.store.begin_session(session("bob", 3, NOW), 1, audit("login")).await.unwrap();
+    rig.store.set_key(&uid("alice"), "another", audit("user-rekey")).await.unwrap();
+    assert_eq!(rig.store.user(&uid("alice")).await.unwrap().unwrap().public_key, "another");
+    assert_eq!(rig.store.user(&uid("bob")).await.unwrap().unwrap().public_key, "key of bob");
+    assert_eq!(ended(&rig, 1).await, Some(Ended::Logout), "the first reason stays");
+    assert_eq!((ended(&rig, 2).await, ended(&rig, 3).await), (Some(Ended::ByAdministrator), None));
+    // A login that was verified before and comes to its session behind.
+    let late = session("alice", 4, NOW);
+    refused!(rig.store.begin_session(late, 1, audit("login")).await, StoreError::NotFound);
+    let new = NewSession { public_key: "another".into(), ..session("alice", 4, NOW) };
+    rig.store.begin_session(new, 1, audit("login")).await.unwrap();
+    assert_eq!(ended(&rig, 4).await, None);
+    refused!(rig.store.set_key(&uid("dave"), "another", audit("user-rekey")).await, StoreError::NotFound);
 }
 
 pub(super) async fn forgetting_sessions(rig: Rig) {

@@ -59,12 +59,22 @@ impl State {
 
     pub(super) fn set_disabled(&mut self, uid: &Uid, disabled: bool) -> Result<()> {
         self.users.get_mut(uid).ok_or(StoreError::NotFound)?.disabled = disabled;
-        let live =
-            self.sessions.iter_mut().filter(|kept| kept.session.uid == *uid && kept.session.ended.is_none());
         if disabled {
-            live.for_each(|kept| kept.session.ended = Some(Ended::Disabled));
+            self.end_sessions(uid);
         }
         Ok(())
+    }
+
+    pub(super) fn set_key(&mut self, uid: &Uid, public_key: &str) -> Result<()> {
+        self.users.get_mut(uid).ok_or(StoreError::NotFound)?.public_key = public_key.into();
+        self.end_sessions(uid);
+        Ok(())
+    }
+
+    fn end_sessions(&mut self, uid: &Uid) {
+        let live =
+            self.sessions.iter_mut().filter(|kept| kept.session.uid == *uid && kept.session.ended.is_none());
+        live.for_each(|kept| kept.session.ended = Some(Ended::ByAdministrator));
     }
 
     pub(super) fn session(&self, token: &TokenHash) -> Option<&KeptSession> {
@@ -77,7 +87,7 @@ impl State {
     }
 
     pub(super) fn begin_session(&mut self, new: NewSession, keep: usize) -> Result<Vec<TokenHash>> {
-        if self.users.get(&new.uid).is_none_or(|user| user.disabled) {
+        if self.users.get(&new.uid).is_none_or(|user| user.disabled || user.public_key != new.public_key) {
             return Err(StoreError::NotFound);
         }
         let over = rules::session_over(new.now);

@@ -27,6 +27,10 @@ impl Users for MemoryStore {
         self.write_audited(audit, |state| state.set_disabled(uid, disabled))
     }
 
+    async fn set_key(&self, uid: &Uid, public_key: &str, audit: AuditRow) -> Result<()> {
+        self.write_audited(audit, |state| state.set_key(uid, public_key))
+    }
+
     async fn begin_session(
         &self,
         session: NewSession,

@@ -31,6 +31,11 @@ impl Users for SqliteStore {
         self.write_audited(audit, move |c| set_disabled(c, &uid, disabled)).await
     }
 
+    async fn set_key(&self, uid: &Uid, public_key: &str, audit: AuditRow) -> Result<()> {
+        let (uid, public_key) = (uid.clone(), public_key.to_owned());
+        self.write_audited(audit, move |c| set_key(c, &uid, &public_key)).await
+    }
+
     async fn begin_session(
         &self,
         session: NewSession,
@@ -100,13 +105,27 @@ pub(super) fn set_disabled(c: &Connection, uid: &Uid, disabled: bool) -> Result<
         return Err(StoreError::NotFound);
     }
     if disabled {
-        change(c, "UPDATE sessions SET ended = 'disabled' WHERE uid = ? AND ended IS NULL", [uid.as_str()])?;
+        end_sessions(c, uid)?;
     }
     Ok(())
 }
 
+pub(super) fn set_key(c: &Connection, uid: &Uid, public_key: &str) -> Result<()> {
+    if change(c, "UPDATE users SET public_key = ? WHERE uid = ?", [public_key, uid.as_str()])? == 0 {
+        return Err(StoreError::NotFound);
+    }
+    end_sessions(c, uid)
+}
+
+/// As an administrator does; the schema has one word for it.
+fn end_sessions(c: &Connection, uid: &Uid) -> Result<()> {
+    let ended = "UPDATE sessions SET ended = 'disabled' WHERE uid = ? AND ended IS NULL";
+    change(c, ended, [uid.as_str()]).map(drop)
+}
+
 pub(super) fn begin_session(c: &Connection, new: &NewSession, keep: usize) -> Result<Vec<TokenHash>> {
-    let user = find(c, &new.uid)?.filter(|user| !user.disabled).ok_or(StoreError::NotFound)?;
+    let user = find(c, &new.uid)?.filter(|user| !user.disabled && user.public_key == new.public_key);
+    let user = user.ok_or(StoreError::NotFound)?;
     let over = rules::session_over(new.now);
     change(c, "DELETE FROM sessions WHERE coalesce(ended_at, expires) < ?", [over.millis()])?;
     if session(c, &new.token)?.is_some() {
@@ -149,7 +168,7 @@ pub(super) fn session(c: &Connection, token: &TokenHash) -> Result<Option<Sessio
             let ended = match get::<Option<String>>(row, 4)?.as_deref() {
                 None => None,
                 Some("logout") => Some(Ended::Logout),
-                Some("disabled") => Some(Ended::Disabled),
+                Some("disabled") => Some(Ended::ByAdministrator),
                 Some("replaced") => Some(Ended::Replaced { by: text(row, 6)?, at: Timestamp(get(row, 5)?) }),
                 Some(_) => return Err(damaged("a session that ended in no known way")),
             };
