@@ -13,8 +13,8 @@ impl Days {
     pub const MAX: u32 = 10_950;
     /// A root's: 10 years.
     pub const ROOT: Days = Days(3_650);
-    /// A server's: the most that common TLS clients put up with.
-    pub const SERVER: Days = Days(825);
+    /// A server's: short, so that a key that was stolen unnoticed serves no longer than that.
+    pub const SERVER: Days = Days(90);
     /// A node's: 2 years.
     pub const NODE: Days = Days(730);
 

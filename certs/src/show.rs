@@ -3,6 +3,7 @@
 use std::fmt::Write;
 use std::net::IpAddr;
 use std::path::Path;
+use std::time::Duration;
 
 use rcgen::{KeyPair, PublicKeyData};
 use rustls_pki_types::PrivateKeyDer;
@@ -20,6 +21,11 @@ use zeroize::Zeroizing;
 use crate::cert::{self, printable, timestamp};
 use crate::files::{self, LIST_MAX};
 use crate::{Error, crl};
+
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// How long before an end it is pointed out; the server's log begins then too.
+const SOON: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
 /// Describes everything in a PEM file: certificates, revocation lists, keys.
 pub fn show(path: &Path, now: Timestamp) -> Result<String, Error> {
@@ -64,9 +70,9 @@ fn certificate(x509: &X509Certificate<'_>, der: &[u8], now: Timestamp) -> Lines 
     let mut lines = Lines::new("certificate");
     let (from, until) = (timestamp(x509.validity().not_before), timestamp(x509.validity().not_after));
     let state = match () {
-        () if now < from => " (not yet)",
-        () if now > until => " (over)",
-        () => "",
+        () if now < from => " (not yet)".into(),
+        () if now > until => " (over)".into(),
+        () => soon(until, now).map_or_else(String::new, |left| format!(" (ends {left})")),
     };
     lines.add("subject", x509.subject().to_string());
     lines.add("issuer", x509.issuer().to_string());
@@ -82,6 +88,17 @@ fn certificate(x509: &X509Certificate<'_>, der: &[u8], now: Timestamp) -> Lines 
     lines.add("key SHA-256", fingerprint(x509.public_key().raw));
     lines.add("SHA-256", fingerprint(der));
     lines
+}
+
+/// How long there is left, where that is so little that somebody must do something.
+fn soon(end: Timestamp, now: Timestamp) -> Option<String> {
+    let left = end.since(now);
+    match left.as_secs() / DAY.as_secs() {
+        _ if left > SOON => None,
+        0 => Some("within a day".into()),
+        1 => Some("in 1 day".into()),
+        days => Some(format!("in {days} days")),
+    }
 }
 
 fn extension_line(extension: &X509Extension<'_>) -> Option<(&'static str, String)> {
@@ -134,7 +151,10 @@ fn revocation_list(list: &CertificateRevocationList<'_>, der: &[u8], now: Timest
     lines.add("issued", timestamp(list.last_update()).to_string());
     match list.next_update().map(timestamp) {
         Some(next) if next < now => lines.add("next due", format!("{next} (overdue)")),
-        Some(next) => lines.add("next due", next.to_string()),
+        Some(next) => {
+            let left = soon(next, now).map_or_else(String::new, |left| format!(" ({left})"));
+            lines.add("next due", format!("{next}{left}"));
+        }
         None => lines.add("next due", "not said"),
     }
     lines.add("SHA-256", fingerprint(der));

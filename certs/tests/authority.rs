@@ -14,6 +14,7 @@ use sss_certs::index::{Index, Kind};
 use sss_certs::issue::EnrollRequest;
 use sss_certs::revoke::Target;
 use sss_certs::{Ca, Days, Error, Serial};
+use sss_common::Timestamp;
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
@@ -194,6 +195,39 @@ fn a_key_that_cannot_be_read_is_not_replaced() {
         fs::remove_file(dir.join(name)).unwrap();
     }
     assert!(fixture.open().index().entries().is_empty());
+}
+
+#[test]
+fn what_ends_soon_is_pointed_out() {
+    let fixture = Fixture::new();
+    fixture.open().issue_server(&server(&["localhost"], false), &fixture.path("tls"), fixture.now).unwrap();
+    let line = |file: &str, word: &str, days: u32, more: i64| {
+        let at = Timestamp(fixture.now.after(days * DAY).millis() + more);
+        let said = sss_certs::show::show(&fixture.path(file), at).unwrap();
+        said.lines().find(|line| line.trim_start().starts_with(word)).unwrap().to_owned()
+    };
+    // 90 days and 365, both in whole seconds.
+    for (days, more, end) in [
+        (0, 0, "Z"),
+        (60, -2000, "Z"),
+        (60, 0, "(ends in 29 days)"),
+        (87, 0, "(ends in 2 days)"),
+        (88, 0, "(ends in 1 day)"),
+        (89, 1000, "(ends within a day)"),
+        (90, 1000, "(over)"),
+    ] {
+        let said = line("tls/server.crt", "valid", days, more);
+        assert!(said.ends_with(end), "{days} {more}: {said}");
+    }
+    for (days, more, end) in [
+        (335, -2000, "Z"),
+        (335, 1000, "(in 29 days)"),
+        (364, 1000, "(within a day)"),
+        (365, 1000, "(overdue)"),
+    ] {
+        let said = line("tls/ca.crl", "next due", days, more);
+        assert!(said.ends_with(end), "{days} {more}: {said}");
+    }
 }
 
 #[test]

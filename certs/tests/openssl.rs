@@ -83,7 +83,7 @@ fn lifetimes_are_the_documented_ones() {
     let dir = made();
     ca(dir.path(), "enroll ca --uid bob --node client1 --shared --days 7 -o bob").ok();
     for (file, days) in
-        [("ca/ca.crt", 3650), ("tls/server.crt", 825), ("id/client.crt", 730), ("bob/client.crt", 7)]
+        [("ca/ca.crt", 3650), ("tls/server.crt", 90), ("id/client.crt", 730), ("bob/client.crt", 7)]
     {
         let ends_within = |seconds: i64| {
             openssl(dir.path(), &format!("x509 -in {file} -noout -checkend {seconds}")).code != 0

@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use sss_common::Advised;
+use sss_common::{Advised, SystemClock};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::timeout;
@@ -69,6 +69,7 @@ async fn serve(options: Options) -> anyhow::Result<()> {
     let app = routes::router(opened.service.clone(), running.clone());
     let doors = TaskTracker::new();
     doors.spawn(tls::serve(listener, tls.clone(), app, limits, stop.clone()));
+    doors.spawn(tls::warn_in_time(tls.clone(), Arc::new(SystemClock), stop.clone()));
     // Maintenance goes on while requests finish, and stops behind them.
     let upkeep = CancellationToken::new();
     let (service, until) = (opened.service.clone(), upkeep.clone());

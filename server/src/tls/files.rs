@@ -11,10 +11,12 @@ use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
 use rustls::{RootCertStore, ServerConfig};
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer};
+use sss_common::Timestamp;
 use sss_common::login::ServerKey;
 use x509_parser::prelude::{CertificateRevocationList, FromDer, X509Certificate};
 use x509_parser::time::ASN1Time;
 
+use super::ends::End;
 use super::identity::CertificateId;
 
 /// Why a file cannot be used. The second line says what to do.
@@ -29,12 +31,18 @@ pub struct TlsError {
 const MAKE: &str = "`3s-ca issue-server CA_DIR --host NAME -o TLS_DIR` writes the files that are needed";
 const COPY_CRL: &str = "copy `ca.crl` from the CA's directory again; those in use stay until then";
 
+const RENEW: &str = "`3s-ca issue-server … --renew` makes another; clients refuse it when it is over";
+const RENEW_CA: &str = "make another authority, and enroll everybody anew: nobody is let in when it is over";
+const RENEW_CRL: &str = "`3s-ca revoke` and `3s-ca issue-server` sign another; it counts beyond its end";
+
 /// What the listener works with.
 pub(super) struct Material {
     pub(super) config: Arc<ServerConfig>,
     pub(super) revoked: HashSet<CertificateId>,
     /// The key in `server.crt`, which challenges name.
     pub(super) server_key: ServerKey,
+    /// What ends, and when.
+    pub(super) ends: Vec<End>,
     has_crl: bool,
 }
 
@@ -46,10 +54,10 @@ impl Material {
         let crls = revocation_lists(&dir.join("ca.crl"), &authorities)?;
         let has_crl = !crls.is_empty();
         let revoked = revoked(&dir.join("ca.crl"), &crls)?;
-        warn_when_past(&dir.join("server.crt"), &chain);
+        let ends = ends(dir, &authorities, &chain, &crls);
         let server_key = server_key(&dir.join("server.crt"), &chain)?;
         let config = configure(dir, authorities, chain, key, crls)?;
-        Ok(Material { config: Arc::new(config), revoked, server_key, has_crl })
+        Ok(Material { config: Arc::new(config), revoked, server_key, ends, has_crl })
     }
 
     /// A CRL that was there and is gone would make its certificates good again.
@@ -141,9 +149,6 @@ fn revocation_lists(
         if !authorities.iter().any(|authority| signed_by(&crl, authority)) {
             return Err(refused(path, "is not signed by the CA of ca.crt", COPY_CRL));
         }
-        if crl.next_update().is_some_and(|at| at < ASN1Time::now()) {
-            tracing::warn!("{} should have been renewed; it still counts", path.display());
-        }
     }
     Ok(lists)
 }
@@ -179,13 +184,24 @@ fn parsed<'a>(
     Ok(crl)
 }
 
-fn warn_when_past(path: &Path, chain: &[CertificateDer<'_>]) {
-    let expired = |der: &CertificateDer<'_>| {
-        X509Certificate::from_der(der).is_ok_and(|(_, certificate)| !certificate.validity().is_valid())
+/// When the certificates end, and when the next lists are due.
+fn ends(
+    dir: &Path,
+    authorities: &[CertificateDer<'_>],
+    chain: &[CertificateDer<'_>],
+    lists: &[CertificateRevocationListDer<'_>],
+) -> Vec<End> {
+    let at = |time: ASN1Time| Timestamp(time.timestamp().saturating_mul(1000));
+    let end = |file: &str, at: Timestamp, advice| End { path: dir.join(file), at, advice };
+    let certificate = |der: &CertificateDer<'_>| {
+        X509Certificate::from_der(der).ok().map(|(_, certificate)| at(certificate.validity().not_after))
     };
-    if chain.iter().any(expired) {
-        tracing::warn!("{} is not valid today; clients will refuse it", path.display());
-    }
+    let list = |der: &CertificateRevocationListDer<'_>| {
+        CertificateRevocationList::from_der(der).ok().and_then(|(_, crl)| crl.next_update().map(at))
+    };
+    let own = chain.iter().filter_map(certificate).map(|at| end("server.crt", at, RENEW));
+    let roots = authorities.iter().filter_map(certificate).map(|at| end("ca.crt", at, RENEW_CA));
+    own.chain(roots).chain(lists.iter().filter_map(list).map(|at| end("ca.crl", at, RENEW_CRL))).collect()
 }
 
 fn refused(path: &Path, what: impl ToString, advice: &'static str) -> TlsError {

@@ -4,11 +4,14 @@
 //! CRL names is refused: new connections in the handshake, open ones at their next request; bodies under way break off at
 //! once. There are no session tickets, so nothing resumes past a revocation.
 //!
+//! Ends of certificates, and the CRL's `nextUpdate`, are told of 30, 7 and 1 days before (`ends`).
+//!
 //! A CRL past its `nextUpdate` still counts, with a warning: it is a file that the operator puts there, so
 //! no attacker can hold back a newer one, and a forgotten renewal must not lock every machine out. Without `ca.crl` nothing
 //! is revoked; a reload that no longer finds it is refused.
 
 mod connection;
+mod ends;
 mod files;
 mod guard;
 mod identity;
@@ -23,6 +26,7 @@ use std::time::Duration;
 use parking_lot::RwLock;
 use tokio::sync::watch;
 
+pub use ends::warn_in_time;
 use files::Material;
 pub use files::TlsError;
 use identity::CertificateId;

@@ -300,6 +300,20 @@ async fn new_files_count_and_bad_ones_do_not() {
 }
 
 #[tokio::test]
+async fn all_that_ends_is_known() {
+    let world = World::new().await;
+    let material = world.tls.current();
+    let files: Vec<_> =
+        material.ends.iter().map(|end| end.path.file_name().unwrap().to_str().unwrap()).collect();
+    assert_eq!(files, ["server.crt", "ca.crt", "ca.crl"]);
+    let due = &material.ends[2];
+    assert_eq!(due.at.to_string(), "2099-12-31T00:00:00Z");
+    std::fs::write(world.dir.path().join("ca.crl"), world.authority.crl(&[], 2031)).unwrap();
+    world.tls.reload().unwrap();
+    assert_eq!(world.tls.current().ends[2].at.to_string(), "2031-12-31T00:00:00Z");
+}
+
+#[tokio::test]
 async fn an_outdated_crl_still_counts_and_a_missing_one_revokes_nothing() {
     let authority = Authority::new("Test CA");
     let dir = tempfile::tempdir().unwrap();
