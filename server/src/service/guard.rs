@@ -68,9 +68,10 @@ where
 {
     /// The stream, each piece of it behind the question. What lies ready when the answer is no is dropped.
     ///
-    /// Behind this only the transport holds plaintext. Hyper asks a body for its next piece when the peer's HTTP/2 window
-    /// has room for a byte of it, so at most one block (64 KiB) waits there for each stream; under HTTP/1 it gathers up to
-    /// `tls::HEAD_MAX` (64 KiB) and one block more. What the socket took is with the kernel.
+    /// Behind this only the transport holds plaintext, and that much cannot be called back. Under HTTP/2 hyper takes a block
+    /// (64 KiB) before it asks whether the peer's window has room, and h2 may hold the rest of another: at most two for each
+    /// stream. Under HTTP/1 hyper gathers up to `tls::HEAD_MAX` (64 KiB) and one block more. For each connection rustls
+    /// holds 64 KiB besides, and the kernel `tls::listener::UNSENT_MAX` that the peer has no room for.
     pub(super) fn over(self, body: ByteStream) -> ByteStream {
         stream::unfold(Some((body, self)), |state| async {
             let (mut body, mut guard) = state?;

@@ -416,6 +416,44 @@ async fn who_does_not_read_is_hung_up_on() {
     assert_eq!(written.unwrap_err().kind(), std::io::ErrorKind::TimedOut);
 }
 
+/// What is handed out cannot be called back: hyper, TLS and the kernel take little of it before the peer reads.
+#[tokio::test]
+async fn who_does_not_read_is_handed_out_little() {
+    const BLOCK: usize = 64 * 1024;
+    const MOST: usize = 512 * 1024;
+    let authority = Authority::new("Test CA");
+    let dir = tempfile::tempdir().unwrap();
+    authority.write_tls_dir(dir.path(), &authority.issue("server", 100), &[99]);
+    let tls = Arc::new(Tls::load(dir.path()).unwrap());
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let (handed_out, mut count) = watch::channel(0);
+    let body = async move || {
+        Body::from_stream(futures::stream::repeat_with(move || {
+            handed_out.send_modify(|count| *count += BLOCK);
+            Ok::<_, std::convert::Infallible>(Bytes::from_static(&[7; BLOCK]))
+        }))
+    };
+    let app = Router::new().route("/", get(body));
+    let stop = CancellationToken::new();
+    let server = tokio::spawn(serve(listener, tls, app, Limits::default(), stop.clone()));
+    let socket = tokio::net::TcpSocket::new_v4().unwrap();
+    socket.set_recv_buffer_size(16 * 1024).unwrap();
+    let socket = socket.connect(address).await.unwrap();
+    let config = authority.client(Some(&authority.issue("client1", 1)), &[&TLS13]);
+    let name = ServerName::try_from("localhost").unwrap();
+    let mut talk = Talk(TlsConnector::from(Arc::new(config)).connect(name, socket).await.unwrap());
+    talk.send("/").await.unwrap();
+    tokio::time::timeout(SOON, count.wait_for(|count| *count > 0)).await.unwrap().unwrap();
+    // It has come to a halt when nothing more is taken for a moment.
+    while tokio::time::timeout(Duration::from_millis(300), count.changed()).await.is_ok() {}
+    let count = *count.borrow();
+    assert!(count <= MOST, "{count} bytes wait for a peer that does not read");
+    drop(talk);
+    stop.cancel();
+    tokio::time::timeout(SOON, server).await.unwrap().unwrap();
+}
+
 #[tokio::test]
 async fn the_redirect_redirects_and_stops() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

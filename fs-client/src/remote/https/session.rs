@@ -203,7 +203,7 @@ mod tests {
         logged_in(&unreachable).await;
     }
 
-    #[tokio::test(start_paused = true)]
+    #[tokio::test]
     async fn a_revoked_session_is_tried_again_ever_more_slowly() {
         let session = Session::new();
         let token = logged_in(&session).await;
