@@ -56,6 +56,7 @@ impl From<StoreError> for Failure {
         let code = match &error {
             StoreError::NotFound => return Failure::not_found(),
             StoreError::Refused(refusal) => return (*refusal).into(),
+            StoreError::Disabled(_) => Code::SessionRevoked,
             StoreError::Exists => Code::Exists,
             StoreError::VersionMoved(_) => Code::VersionMoved,
             StoreError::NotEmpty => Code::NotEmpty,

@@ -164,8 +164,8 @@ forward! {
     set_attr(proof: &dyn MayWrite, set: SetAttr) -> Node;
     set_flag(proof: &Allowed<Own>, flag: Flag, audit: AuditRow) -> Node;
     xattrs(id: NodeId) -> Vec<(String, Vec<u8>)>;
-    set_xattr(proof: &dyn MayWrite, name: &str, value: &[u8], mode: XattrMode) -> ();
-    remove_xattr(proof: &dyn MayWrite, name: &str) -> ();
+    set_xattr(proof: &dyn MayWrite, name: &str, value: &[u8], mode: XattrMode, now: Timestamp) -> ();
+    remove_xattr(proof: &dyn MayWrite, name: &str, now: Timestamp) -> ();
     grants(id: NodeId) -> Vec<GrantRow>;
     set_grant(proof: &Allowed<Share>, grant: NewGrant, audit: AuditRow) -> ();
     revoke_grant(proof: &Allowed<Share>, grantee: &Grantee, audit: AuditRow) -> ();

@@ -31,7 +31,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use bytes::Bytes;
 
-use sss_common::{PackId, Timestamp, Version};
+use sss_common::{PackId, Timestamp, Uid, Version};
 use sss_policy::Refusal;
 
 pub use audit::{Audit, AuditAction, AuditEntry, AuditHash, AuditHead, AuditOutcome, AuditRow, AuditSeq};
@@ -76,6 +76,9 @@ pub enum StoreError {
     /// A node's extended attributes would be larger than `limits::XATTR_TOTAL_MAX`.
     #[error("too many extended attributes")]
     TooLarge,
+    /// The user was disabled.
+    #[error("user {0} is disabled")]
+    Disabled(Uid),
     /// The right to it is not, or no longer, there.
     #[error("{0}")]
     Refused(Refusal),
@@ -106,6 +109,10 @@ pub type Result<T> = std::result::Result<T, StoreError>;
 
 /// The metadata: all its concerns on one database. Every method is one transaction, and either all of it happens or
 /// nothing; one that changes something returns once the change is durable, except [`Audit::audit`], which gathers.
+///
+/// A method that takes a proof asks the policy again inside its transaction, on what is there then: `Refused` where the right ended
+/// between the proof and the change, `Disabled` where its user was disabled. So a change never stands behind the
+/// revocation that forbids it.
 /// Who needs one concern asks for that trait.
 pub trait MetaStore: Users + Names + Content + Sharing + Keys + Reclaim + Deletions + Walk + Audit {}
 

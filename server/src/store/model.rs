@@ -292,14 +292,14 @@ pub struct Remove {
 }
 
 /// New attributes of the node that the proof names.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug)]
 pub struct SetAttr {
     /// Permission bits.
     pub mode: Option<u32>,
     /// Modification time.
     pub mtime_ns: Option<FileTime>,
-    /// Change time.
-    pub now_ns: FileTime,
+    /// When: the change time.
+    pub now: Timestamp,
 }
 
 /// A stored grant.

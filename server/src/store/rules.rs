@@ -4,8 +4,8 @@ use sss_common::limits::{XATTR_NAME_MAX, XATTR_TOTAL_MAX, XATTR_VALUE_MAX};
 
 use sss_common::{FileTime, Kind, NodeId, Timestamp, Uid, Version};
 
-use super::{AuditRow, Commit, NewNode, Node, Remove, Result, StoreError};
-use sss_policy::{Act, Allowed, Below, Facts, Level, effective};
+use super::{AuditRow, Commit, NewNode, Node, Remove, Result, Seen, StoreError};
+use sss_policy::{Act, Action, Allowed, Below, Facts, Level, MayWrite, confirm, effective};
 
 /// Permission bits that a node can have.
 pub(super) const MODE_MASK: u32 = 0o7777;
@@ -45,6 +45,33 @@ pub(super) fn plain(commit: &Commit) -> Result<()> {
 /// others put into it is not.
 pub(super) fn takes_others_along(node: &Node, target: &Node, by: &Uid) -> bool {
     node.kind == Kind::Folder && node.parent != Some(target.id) && *by != node.home
+}
+
+/// What a proof said, to be asked again inside the transaction that rests on it.
+#[derive(Clone, Debug)]
+pub(super) struct Claim {
+    pub(super) user: Uid,
+    pub(super) node: NodeId,
+    action: Action,
+}
+
+impl Claim {
+    pub(super) fn of<A: Act>(proof: &Allowed<A>) -> Self {
+        Claim { user: proof.user().clone(), node: proof.node(), action: A::ACTION }
+    }
+
+    pub(super) fn of_writer(proof: &dyn MayWrite) -> Self {
+        Claim { user: proof.user().clone(), node: proof.node(), action: proof.action() }
+    }
+
+    /// Whether it holds for what is there now, and a user who is `disabled` or not.
+    pub(super) fn confirm(&self, seen: Option<Seen>, disabled: bool, now: Timestamp) -> Result<()> {
+        if disabled {
+            return Err(StoreError::Disabled(self.user.clone()));
+        }
+        let seen = seen.ok_or(StoreError::NotFound)?;
+        confirm(&seen.facts, self.action, now).map_err(StoreError::Refused)
+    }
 }
 
 /// Who removes something, and when.

@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 
-use sss_common::{Flag, Grantee, NodeId, XattrMode};
+use sss_common::{Flag, Grantee, NodeId, Timestamp, XattrMode};
 
 use super::{AuditRow, GrantRow, NewGrant, Node, Result, SetAttr};
 use sss_policy::{Allowed, MayWrite, Own, Share};
@@ -20,9 +20,16 @@ pub trait Sharing: Send + Sync {
     /// The other `user.*` attributes in the order of their names; `NotFound`.
     async fn xattrs(&self, id: NodeId) -> Result<Vec<(String, Vec<u8>)>>;
     /// Sets one. `Exists`, `NotFound` as the mode says; `TooLarge`.
-    async fn set_xattr(&self, proof: &dyn MayWrite, name: &str, value: &[u8], mode: XattrMode) -> Result<()>;
+    async fn set_xattr(
+        &self,
+        proof: &dyn MayWrite,
+        name: &str,
+        value: &[u8],
+        mode: XattrMode,
+        now: Timestamp,
+    ) -> Result<()>;
     /// Removes one; `NotFound`.
-    async fn remove_xattr(&self, proof: &dyn MayWrite, name: &str) -> Result<()>;
+    async fn remove_xattr(&self, proof: &dyn MayWrite, name: &str, now: Timestamp) -> Result<()>;
     /// The grants on a node that were not revoked or replaced, ended ones included: ALL first, then by uid. `NotFound`.
     async fn grants(&self, id: NodeId) -> Result<Vec<GrantRow>>;
     /// Sets a grant with the next sequence number. One to ALL revokes every earlier one on the node.

@@ -81,6 +81,13 @@ impl AuditLog {
         self.hand_over(AuditRow { document: Some(node), path: path.into(), ..row });
     }
 
+    /// Writes down that a right ended between the proof and the change; other errors are passed over.
+    pub(super) fn note_late(&self, caller: &Caller, row: &AuditRow, error: &StoreError) {
+        if let (StoreError::Refused(_) | StoreError::Disabled(_), Some(node)) = (error, row.document) {
+            self.note_at(caller, row.action, node, &row.path, AuditOutcome::Refused(error.to_string()));
+        }
+    }
+
     /// Writes down that sealed data does not verify; other failures are passed over.
     pub(super) fn note_damage(&self, caller: &Caller, node: NodeId, path: &str, failure: &Failure) {
         if failure.code == Code::Integrity {

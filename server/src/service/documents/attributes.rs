@@ -26,7 +26,7 @@ impl Service {
         let set = SetAttr {
             mode: request.mode.map(|mode| mode & 0o7777),
             mtime_ns: request.mtime_ns,
-            now_ns: self.now().nanos(),
+            now: self.now(),
         };
         let node = self.meta.set_attr(&*proof, set).await?;
         Ok(self.rights.attr(&node, &seen.facts))
@@ -84,14 +84,15 @@ impl Service {
             return Err(Failure::new(Code::TooLarge, format!("a value has at most {XATTR_VALUE_MAX} bytes")));
         }
         self.contents.must_have_room().await?;
-        self.meta.set_xattr(&allowed, name, &value, request.mode).await.map_err(attribute_failure)
+        let now = self.now();
+        self.meta.set_xattr(&allowed, name, &value, request.mode, now).await.map_err(attribute_failure)
     }
 
     /// Removes one, with the right to check in.
     pub async fn fs_removexattr(&self, caller: &Caller, request: RemoveXattrRequest) -> Outcome<()> {
         let (_, allowed) = self.rights.permit(caller, request.node, Checkin).await?;
         let name = user_attribute(&request.name)?;
-        self.meta.remove_xattr(&allowed, name).await.map_err(attribute_failure)
+        self.meta.remove_xattr(&allowed, name, self.now()).await.map_err(attribute_failure)
     }
 
     /// A version's record and signature, for who may check it out.

@@ -1,7 +1,7 @@
 //! Checking in: a new version of a document that is there.
 //!
-//! Costs: one round trip; the facts twice (before the body is taken and before it counts), and once more where the body
-//! keeps us waiting; one pack, with one fsync of its file and one of its folder unless it is small; one metadata transaction,
+//! Costs: one round trip; the facts three times (before the body is taken, before it counts, and in the transaction), and once
+//! more where the body keeps us waiting; one pack, with one fsync of its file and one of its folder unless it is small; one metadata transaction,
 //! whose fsync is shared with whatever commits at the same time.
 
 use bytes::Bytes;

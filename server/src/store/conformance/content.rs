@@ -76,6 +76,7 @@ pub(super) async fn commits_that_make_no_sense(rig: Rig) {
 /// A node and its first version: both, or neither.
 pub(super) async fn created_with_content(rig: Rig) {
     let home = rig.home("alice").await;
+    rig.grant(home, "bob", Right::Checkin, LATER).await;
     let new = new_node("a", Kind::File);
     let (commit, pack) = version_with_pack(new.id, 0, 1, true);
     let made = async |commit: Commit, id, by, folder, node: &NewNode| {

@@ -72,8 +72,8 @@ pub(super) async fn facts_have_all_levels(rig: Rig) {
         facts.levels,
         [
             level("carol", None, None),
-            level("alice", grant(Right::Both, 2), None),
-            level("alice", None, grant(Right::Checkin, 1)),
+            level("alice", grant(Right::Both, 3), None),
+            level("alice", None, grant(Right::Checkin, 2)),
         ]
     );
 }
@@ -181,9 +181,11 @@ pub(super) async fn guests_grants_are_known_as_such(rig: Rig) {
     let home = rig.home("alice").await;
     let folder = rig.folder(home, "d").await;
     let his = rig.make_as("bob", folder, "his", Kind::File).await.unwrap().id;
+    rig.grant(folder, "bob", Right::Checkin, LATER).await;
     let share =
         |grantee: &str| NewGrant { grantee: self::grantee(grantee), right: Right::Both, until: LATER };
     rig.store.set_grant(&proof_as("bob", his, Share), share("carol"), audit("grant")).await.unwrap();
+    rig.revoke(folder, "bob").await.unwrap();
     rig.grant(his, "dora", Right::Both, LATER).await;
     let facts = async |user| rig.seen(his, user).await.facts;
     let carols = facts("carol").await;
@@ -202,9 +204,81 @@ pub(super) async fn guests_grants_are_known_as_such(rig: Rig) {
     assert!(!facts("carol").await.levels[0].own.unwrap().by_maker, "alice's took its place");
 }
 
+/// A right that was revoked, or ended, between the proof and the change: nothing comes of it, whatever the change.
+pub(super) async fn stale_proofs_change_nothing(rig: Rig) {
+    let home = rig.home("alice").await;
+    let (folder, other) = (rig.folder(home, "d").await, rig.folder(home, "other").await);
+    for word in ["revoked", "ended"] {
+        let his = rig.make_as("bob", folder, &format!("{word}-his"), Kind::File).await.unwrap().id;
+        let hers = rig.make(folder, &format!("{word}-hers"), Kind::File).await;
+        match word {
+            "revoked" => {
+                rig.grant(folder, "bob", Right::Both, LATER).await;
+                rig.revoke(folder, "bob").await.unwrap();
+            }
+            _ => rig.grant(folder, "bob", Right::Both, ENDED).await,
+        }
+        let before = rig.seen(hers, "alice").await;
+        let (store, checkin) = (&rig.store, proof_as("bob", hers, Checkin));
+        let named = |text: &str| name(&format!("{word}-{text}"));
+        let into = |to| proof_as("bob", to, Checkin);
+        let new = new_node("new", Kind::File);
+        let made = into(folder).made(new.id);
+        let create = Some(Creation { folder: into(folder), node: new.clone() });
+        let rename = |into, replacing| Rename {
+            parent: folder,
+            name: named("his"),
+            into,
+            new_name: named("hers"),
+            replacing,
+            now_ns: FileTime(8),
+        };
+        let grant = NewGrant { grantee: grantee("carol"), right: Right::Both, until: LATER };
+        let set = SetAttr { mode: None, mtime_ns: Some(FileTime(3)), now: NOW };
+        let chmod = SetAttr { mode: Some(0o600), mtime_ns: None, now: NOW };
+        let (own, share) = (proof_as("bob", his, Own), proof_as("bob", his, Share));
+        let remove = Remove { parent: folder, name: named("hers"), version: None, now_ns: FileTime(9) };
+        let consumes = Some((proof_as("bob", hers, Own), Version(0)));
+        macro_rules! each_is_refused {
+            ($($change:expr;)*) => { $(refused!($change.await, StoreError::Refused(_));)* };
+        }
+        each_is_refused! {
+            store.create(&into(folder), new.clone(), audit("create"));
+            store.commit(&checkin, version(0, 1), audit("checkin"));
+            store.commit(&made, Commit { create, ..version(0, 1) }, audit("checkin"));
+            store.commit(&proof(his, Checkin), Commit { consumes, ..version(0, 2) }, audit("checkin"));
+            store.set_attr(&checkin, set);
+            store.set_attr(&own, chmod);
+            store.set_flag(&own, Flag::Integrity, audit("flag"));
+            store.set_xattr(&checkin, "user.a", b"v", XattrMode::Any, NOW);
+            store.remove_xattr(&checkin, "user.a", NOW);
+            store.set_grant(&share, grant, audit("grant"));
+            store.revoke_grant(&share, &grantee("carol"), audit("revoke"));
+            store.rename(&own, rename(into(other), None), audit("rename"));
+            store.rename(&proof(his, Own), rename(into(other), None), audit("rename"));
+            store.rename(
+                &proof(his, Own),
+                rename(proof(folder, Checkin), Some(proof_as("bob", hers, Delete))),
+                audit("rename")
+            );
+            store.remove(&proof_as("bob", hers, Delete), remove, audit("delete"));
+        }
+        assert_eq!(rig.seen(hers, "alice").await, before);
+    }
+}
+
+pub(super) async fn a_disabled_users_proofs_change_nothing(rig: Rig) {
+    let file = rig.file("a").await;
+    rig.store.set_disabled(&uid("alice"), true, audit("user-disable")).await.unwrap();
+    refused!(rig.commit(file, version(0, 1)).await, StoreError::Disabled(_));
+    rig.store.set_disabled(&uid("alice"), false, audit("user-enable")).await.unwrap();
+    rig.commit(file, version(0, 1)).await.unwrap();
+}
+
 /// What is made on the way to a document is the home's owner's.
 pub(super) async fn folders_of_the_home(rig: Rig) {
     let home = rig.home("alice").await;
+    rig.grant(home, "bob", Right::Checkin, LATER).await;
     let new = NewNode { of_home: true, ..new_node("d", Kind::Folder) };
     let made = rig.store.create(&proof_as("bob", home, Checkin), new, audit("create")).await.unwrap();
     assert_eq!(made.owner, uid("alice"));
@@ -216,6 +290,7 @@ pub(super) async fn guests_take_nothing_of_others_along(rig: Rig) {
     let his = rig.make_as("bob", from, "his", Kind::Folder).await.unwrap().id;
     let deeper = rig.make_as("bob", his, "deeper", Kind::Folder).await.unwrap().id;
     let hers = rig.make_as("carol", deeper, "hers", Kind::File).await.unwrap().id;
+    rig.grant(home, "bob", Right::Both, LATER).await;
     let rename = async |by: &str, from: NodeId, to: NodeId| {
         let into = proof_as(by, to, Checkin);
         let (name, new_name) = (name("his"), name("his"));
@@ -253,7 +328,7 @@ pub(super) async fn grants_go_with_the_node(rig: Rig) {
     let home = rig.home("alice").await;
     let file = rig.file("a").await;
     rig.grant(file, "bob", Right::Both, LATER).await;
-    rig.store.set_xattr(&proof(file, Own), "user.x", b"1", XattrMode::Any).await.unwrap();
+    rig.store.set_xattr(&proof(file, Own), "user.x", b"1", XattrMode::Any, NOW).await.unwrap();
     rig.remove(file, home, "a").await.unwrap();
     assert_eq!(rig.below(home, "bob").await, Below::Nothing);
     assert_eq!(rig.store.shared_homes(&uid("bob"), NOW).await.unwrap(), []);

@@ -6,6 +6,7 @@ pub(super) async fn creating(rig: Rig) {
     let home = rig.home("alice").await;
     let new = NewNode { mode: 0o100_640, ..new_node("a.txt", Kind::File) };
     let id = new.id;
+    rig.grant(home, "bob", Right::Checkin, LATER).await;
     let made = rig.store.create(&proof_as("bob", home, Checkin), new, audit("create")).await.unwrap();
     let expected = Node {
         id,
@@ -145,7 +146,9 @@ pub(super) async fn renaming_where_it_cannot_be(rig: Rig) {
     refused!(rig.rename(b, (home, "a"), (home, "x")).await, StoreError::NotFound);
     refused!(rig.rename(a, (home, "a"), (file, "x")).await, StoreError::NotFolder);
     refused!(rig.rename(a, (home, "a"), (NodeId::random(), "x")).await, StoreError::NotFound);
-    refused!(rig.rename(a, (home, "a"), (rig.home("bob").await, "x")).await, StoreError::NotFound);
+    let bobs = rig.home("bob").await;
+    rig.grant(bobs, "alice", Right::Both, LATER).await;
+    refused!(rig.rename(a, (home, "a"), (bobs, "x")).await, StoreError::NotFound);
 }
 
 pub(super) async fn renaming_measures_the_subtree(rig: Rig) {
@@ -180,6 +183,7 @@ pub(super) async fn removing(rig: Rig) {
 /// `a~` is the document, and comes back as `a`.
 async fn swapped(rig: &Rig, document: NodeId, version: u64, commit: bool) -> (Swap, Result<(Node, Node)>) {
     let home = rig.home("alice").await;
+    rig.grant(home, "carol", Right::Checkin, LATER).await;
     let swap = Swap {
         folder: proof_as("carol", home, Checkin),
         name: name("a"),
@@ -245,12 +249,12 @@ pub(super) async fn swapping_too_late(rig: Rig) {
 
 pub(super) async fn attributes(rig: Rig) {
     let file = rig.file("a").await;
-    let set = SetAttr { mode: Some(0o107_755), mtime_ns: None, now_ns: FileTime(20) };
+    let set = SetAttr { mode: Some(0o107_755), mtime_ns: None, now: NOW };
     let node = rig.store.set_attr(&proof(file, Own), set).await.unwrap();
-    assert_eq!((node.mode, node.mtime_ns, node.ctime_ns), (0o7755, FileTime(7), FileTime(20)));
-    let set = SetAttr { mode: None, mtime_ns: Some(FileTime(-3)), now_ns: FileTime(21) };
+    assert_eq!((node.mode, node.mtime_ns, node.ctime_ns), (0o7755, FileTime(7), NOW.nanos()));
+    let set = SetAttr { mode: None, mtime_ns: Some(FileTime(-3)), now: LATER };
     let node = rig.store.set_attr(&proof(file, Checkin), set).await.unwrap();
-    assert_eq!((node.mode, node.mtime_ns, node.ctime_ns), (0o7755, FileTime(-3), FileTime(21)));
+    assert_eq!((node.mode, node.mtime_ns, node.ctime_ns), (0o7755, FileTime(-3), LATER.nanos()));
     assert_eq!(rig.seen(file, "alice").await.node, node);
     refused!(rig.store.set_attr(&proof(NodeId::random(), Own), set).await, StoreError::NotFound);
 }
@@ -271,7 +275,8 @@ pub(super) async fn flags(rig: Rig) {
 pub(super) async fn extended_attributes(rig: Rig) {
     let file = rig.file("a").await;
     let allowed = proof(file, Checkin);
-    let set = async |name: &str, value: &[u8], mode| rig.store.set_xattr(&allowed, name, value, mode).await;
+    let set =
+        async |name: &str, value: &[u8], mode| rig.store.set_xattr(&allowed, name, value, mode, NOW).await;
     set("user.b", b"1", XattrMode::Any).await.unwrap();
     set("user.a", b"", XattrMode::Create).await.unwrap();
     refused!(set("user.a", b"2", XattrMode::Create).await, StoreError::Exists);
@@ -279,22 +284,22 @@ pub(super) async fn extended_attributes(rig: Rig) {
     refused!(set("user.c", b"", XattrMode::Replace).await, StoreError::NotFound);
     let all = rig.store.xattrs(file).await.unwrap();
     assert_eq!(all, [("user.a".into(), vec![]), ("user.b".into(), b"3".to_vec())]);
-    rig.store.remove_xattr(&allowed, "user.a").await.unwrap();
-    refused!(rig.store.remove_xattr(&allowed, "user.a").await, StoreError::NotFound);
+    rig.store.remove_xattr(&allowed, "user.a", NOW).await.unwrap();
+    refused!(rig.store.remove_xattr(&allowed, "user.a", NOW).await, StoreError::NotFound);
     let nowhere = proof(NodeId::random(), Own);
-    refused!(rig.store.set_xattr(&nowhere, "user.a", b"", XattrMode::Any).await, StoreError::NotFound);
-    refused!(rig.store.remove_xattr(&nowhere, "user.a").await, StoreError::NotFound);
+    refused!(rig.store.set_xattr(&nowhere, "user.a", b"", XattrMode::Any, NOW).await, StoreError::NotFound);
+    refused!(rig.store.remove_xattr(&nowhere, "user.a", NOW).await, StoreError::NotFound);
     refused!(rig.store.xattrs(NodeId::random()).await, StoreError::NotFound);
 }
 
 pub(super) async fn extended_attributes_are_limited(rig: Rig) {
     let allowed = proof(rig.file("a").await, Own);
     let set = async |name: &str, length: usize| {
-        rig.store.set_xattr(&allowed, name, &vec![1; length], XattrMode::Any).await
+        rig.store.set_xattr(&allowed, name, &vec![1; length], XattrMode::Any, NOW).await
     };
     set(&"n".repeat(XATTR_NAME_MAX), 0).await.unwrap();
     refused!(set(&"n".repeat(XATTR_NAME_MAX + 1), 0).await, StoreError::TooLarge);
-    rig.store.remove_xattr(&allowed, &"n".repeat(XATTR_NAME_MAX)).await.unwrap();
+    rig.store.remove_xattr(&allowed, &"n".repeat(XATTR_NAME_MAX), NOW).await.unwrap();
     refused!(set("1", XATTR_VALUE_MAX + 1).await, StoreError::TooLarge);
     let whole = XATTR_TOTAL_MAX / XATTR_VALUE_MAX;
     for number in 1..whole {

@@ -79,11 +79,11 @@ impl Run {
         let nodes = homes[..2].to_vec();
         let mut run = Run { rig, nodes, homes, packs: Vec::new(), leaf: 0, told: Vec::new() };
         // Two homes, three folders, files.
-        for (parent, name) in [(0, 0), (2, 0), (1, 0)] {
-            run.step(&Step::Create { parent, name, kind: Kind::Folder, user: 0 }).await;
+        for (parent, name, user) in [(0, 0, 0), (2, 0, 0), (1, 0, 1)] {
+            run.step(&Step::Create { parent, name, kind: Kind::Folder, user }).await;
         }
-        for (parent, name) in [(0, 1), (0, 2), (2, 1), (3, 1), (4, 1)] {
-            run.step(&Step::Create { parent, name, kind: Kind::File, user: 0 }).await;
+        for (parent, name, user) in [(0, 1, 0), (0, 2, 0), (2, 1, 0), (3, 1, 0), (4, 1, 1)] {
+            run.step(&Step::Create { parent, name, kind: Kind::File, user }).await;
         }
         run
     }
@@ -145,8 +145,13 @@ impl Run {
         commit
     }
 
+    /// A proof as the policy gives it to who has the home in which a node lies.
+    async fn proof<A: Act>(&self, number: usize, act: A) -> Allowed<A> {
+        let lord = self.present(number).await.map_or_else(|| uid("alice"), |node| node.home);
+        proof_as(lord.as_str(), self.node(number), act)
+    }
+
     async fn step(&mut self, step: &Step) {
-        let own = |node| proof(node, Own);
         match *step {
             Step::Create { parent, name: text, kind, user } => {
                 let parent = self.node(parent);
@@ -161,60 +166,66 @@ impl Run {
                 let source = match consumes {
                     Some(number) => {
                         let version = self.present(number).await.map_or(Version(0), |node| node.version);
-                        Some((own(self.node(number)), version))
+                        Some((self.proof(number, Own).await, version))
                     }
                     None => None,
                 };
                 let id = self.node(node);
                 let commit = self.commit(id, base, own_pack, shared);
-                let outcome = self.rig.commit(id, Commit { consumes: source, ..commit }).await;
+                let commit = Commit { consumes: source, ..commit };
+                let allowed = self.proof(node, Checkin).await;
+                let outcome = self.rig.store.commit(&allowed, commit, audit("checkin")).await;
                 self.tell(outcome);
             }
             Step::Rename { node, to, name: text, replace } => {
-                let ((parent, old), id) = (self.place(node).await, self.node(node));
+                let ((parent, old), own) = (self.place(node).await, self.proof(node, Own).await);
                 let (new_parent, new_name) = (self.node(to), name(&format!("n{text}")));
                 let there = self.rig.store.child(new_parent, &new_name, &uid("alice"), NOW).await.unwrap();
-                let replacing = there.filter(|_| replace).map(|seen| proof(seen.node.id, Delete));
-                let into = proof(new_parent, Checkin);
+                let replacing =
+                    there.filter(|_| replace).map(|seen| proof_as(own.user().as_str(), seen.node.id, Delete));
+                let into = proof_as(own.user().as_str(), new_parent, Checkin);
                 let rename = Rename { parent, name: old, into, new_name, replacing, now_ns: FileTime(8) };
-                let outcome = self.rig.store.rename(&own(id), rename, audit("rename")).await;
+                let outcome = self.rig.store.rename(&own, rename, audit("rename")).await;
                 self.tell(outcome);
             }
             Step::Swap { node, name: text, commit } => {
-                let ((folder, backup), id) = (self.place(node).await, self.node(node));
+                let ((folder, backup), own) = (self.place(node).await, self.proof(node, Own).await);
                 let version = self.present(node).await.map_or(Version(0), |node| node.version);
                 let copy = NewNode { id: self.fresh(), name: backup, ..new_node("copy", Kind::File) };
                 let commit = commit.then(|| self.commit(copy.id, Version(0), true, None));
-                let (folder, name) = (proof_as("carol", folder, Checkin), name(&format!("n{text}")));
+                let (folder, name) =
+                    (proof_as(own.user().as_str(), folder, Checkin), name(&format!("n{text}")));
                 let swap = Swap { folder, name, copy, commit, version };
-                let outcome = self.rig.store.swap(&own(id), swap, audit("restore-name")).await;
+                let outcome = self.rig.store.swap(&own, swap, audit("restore-name")).await;
                 self.tell(outcome);
             }
             Step::Remove { node } => {
-                let ((parent, name), node) = (self.place(node).await, self.node(node));
+                let ((parent, name), allowed) = (self.place(node).await, self.proof(node, Delete).await);
                 let remove = Remove { parent, name, version: None, now_ns: FileTime(9) };
-                let outcome = self.rig.store.remove(&proof(node, Delete), remove, audit("delete")).await;
+                let outcome = self.rig.store.remove(&allowed, remove, audit("delete")).await;
                 self.tell(outcome);
             }
             Step::Grant { node, grantee, until } => {
                 let until = Timestamp(NOW.0 + until - 1);
                 let grant = NewGrant { grantee: self::grantee(USERS[grantee]), right: Right::Both, until };
                 let outcome =
-                    self.rig.store.set_grant(&proof(self.node(node), Share), grant, audit("grant")).await;
+                    self.rig.store.set_grant(&self.proof(node, Share).await, grant, audit("grant")).await;
                 self.tell(outcome);
             }
             Step::Revoke { node, grantee } => {
-                let outcome = self.rig.revoke(self.node(node), USERS[grantee]).await;
+                let (allowed, from) = (self.proof(node, Share).await, self::grantee(USERS[grantee]));
+                let outcome = self.rig.store.revoke_grant(&allowed, &from, audit("revoke")).await;
                 self.tell(outcome);
             }
             Step::Flag { node } => {
-                let allowed = own(self.node(node));
+                let allowed = self.proof(node, Own).await;
                 let outcome = self.rig.store.set_flag(&allowed, Flag::Integrity, audit("flag")).await;
                 self.tell(outcome);
             }
             Step::Xattr { node, name, mode } => {
-                let allowed = own(self.node(node));
-                let outcome = self.rig.store.set_xattr(&allowed, &format!("user.{name}"), b"v", mode).await;
+                let allowed = self.proof(node, Own).await;
+                let outcome =
+                    self.rig.store.set_xattr(&allowed, &format!("user.{name}"), b"v", mode, NOW).await;
                 self.tell(outcome);
             }
             Step::DropVersions { upto } => {

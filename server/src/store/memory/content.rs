@@ -5,6 +5,7 @@ use async_trait::async_trait;
 use sss_common::{NodeId, PackId, Version};
 
 use super::MemoryStore;
+use crate::store::rules::Claim;
 use crate::store::{AuditRow, Commit, Content, Node, PackRow, Result, StoredVersion, Swap};
 use sss_policy::{Allowed, MayWrite, Own};
 
@@ -19,11 +20,25 @@ impl Content for MemoryStore {
     }
 
     async fn commit(&self, proof: &dyn MayWrite, commit: Commit, audit: AuditRow) -> Result<Node> {
-        let by_owner = proof.proves_ownership();
-        self.write_audited(audit, |state| state.commit(proof.node(), commit, by_owner))
+        let (claim, by_owner) = (Claim::of_writer(proof), proof.proves_ownership());
+        self.write_audited(audit, |state| {
+            match &commit.create {
+                Some(creation) => state.confirm(&Claim::of(&creation.folder), commit.now)?,
+                None => state.confirm(&claim, commit.now)?,
+            }
+            if let Some((source, _)) = &commit.consumes {
+                state.confirm(&Claim::of(source), commit.now)?;
+            }
+            state.commit(claim.node, commit, by_owner)
+        })
     }
 
     async fn swap(&self, proof: &Allowed<Own>, swap: Swap, audit: AuditRow) -> Result<(Node, Node)> {
-        self.write_audited(audit, |state| state.swap(proof.node(), swap))
+        let (claim, now) = (Claim::of(proof), audit.time);
+        self.write_audited(audit, |state| {
+            state.confirm(&claim, now)?;
+            state.confirm(&Claim::of(&swap.folder), now)?;
+            state.swap(claim.node, swap)
+        })
     }
 }

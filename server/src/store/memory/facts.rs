@@ -3,8 +3,8 @@
 use sss_common::{Grantee, NodeId, Timestamp, Uid};
 
 use super::state::State;
-use crate::store::rules::{self, asks_below, asks_maker};
-use crate::store::{Node, Seen};
+use crate::store::rules::{self, Claim, asks_below, asks_maker};
+use crate::store::{Node, Result, Seen};
 use sss_policy::{Below, Facts, Level, effective, maker_until};
 
 impl State {
@@ -21,6 +21,12 @@ impl State {
             facts.below = below.map(|other| self.bears(other, user, now)).max().unwrap_or_default();
         }
         Some(Seen { node, facts, path: self.path(id)? })
+    }
+
+    /// What a proof said, on what is there now.
+    pub(super) fn confirm(&self, claim: &Claim, now: Timestamp) -> Result<()> {
+        let disabled = self.users.get(&claim.user).is_none_or(|user| user.disabled);
+        claim.confirm(self.seen(claim.node, &claim.user, now), disabled, now)
     }
 
     fn level(&self, node: &Node, user: &Uid) -> Level {

@@ -10,7 +10,7 @@ use sss_common::{FileTime, Kind, Name, NodeId, Timestamp, Uid, Version};
 
 use super::MemoryStore;
 use super::state::State;
-use crate::store::rules::{self, MODE_MASK, RemovedBy};
+use crate::store::rules::{self, Claim, MODE_MASK, RemovedBy};
 use crate::store::{
     AuditRow, Commit, Deletion, Names, NewNode, Node, Remove, Rename, Result, Seen, StoreError,
     StoredVersion, Swap,
@@ -57,17 +57,21 @@ impl Names for MemoryStore {
     }
 
     async fn create(&self, folder: &Allowed<Checkin>, new: NewNode, audit: AuditRow) -> Result<Node> {
-        self.write_audited(audit, |state| state.create(folder, new))
+        let now = audit.time;
+        self.write_audited(audit, |state| {
+            state.confirm(&Claim::of(folder), now)?;
+            state.create(folder, new)
+        })
     }
 
     async fn rename(&self, proof: &Allowed<Own>, rename: Rename, audit: AuditRow) -> Result<Node> {
-        let by = RemovedBy::of(proof, &audit);
-        self.write_audited(audit, |state| state.rename(proof.node(), rename, &by))
+        let (claim, by) = (Claim::of(proof), RemovedBy::of(proof, &audit));
+        self.write_audited(audit, |state| state.rename(&claim, rename, &by))
     }
 
     async fn remove(&self, proof: &Allowed<Delete>, remove: Remove, audit: AuditRow) -> Result<Deletion> {
-        let by = RemovedBy::of(proof, &audit);
-        self.write_audited(audit, |state| state.remove(proof.node(), remove, &by))
+        let (claim, by) = (Claim::of(proof), RemovedBy::of(proof, &audit));
+        self.write_audited(audit, |state| state.remove(&claim, remove, &by))
     }
 }
 
@@ -170,9 +174,11 @@ impl State {
         Ok(node)
     }
 
-    pub(super) fn rename(&mut self, id: NodeId, rename: Rename, by: &RemovedBy) -> Result<Node> {
-        let node = self.placed(id, rename.parent, &rename.name)?;
+    pub(super) fn rename(&mut self, claim: &Claim, rename: Rename, by: &RemovedBy) -> Result<Node> {
+        let node = self.placed(claim.node, rename.parent, &rename.name)?;
+        self.confirm(claim, by.time)?;
         let target = self.folder(rename.into.node())?.clone();
+        self.confirm(&Claim::of(&rename.into), by.time)?;
         if target.home != node.home {
             return Err(StoreError::NotFound);
         }
@@ -189,9 +195,10 @@ impl State {
         }
         self.fits_below(target.id, 1 + self.height(node.id))?;
         if let Some(there) = self.at(target.id, &rename.new_name).cloned() {
-            if rename.replacing.as_ref().map(Allowed::node) != Some(there.id) {
+            let Some(replacing) = rename.replacing.as_ref().filter(|proof| proof.node() == there.id) else {
                 return Err(StoreError::Exists);
-            }
+            };
+            self.confirm(&Claim::of(replacing), by.time)?;
             match (node.kind == Kind::Folder, there.kind == Kind::Folder) {
                 (true, false) => return Err(StoreError::NotFolder),
                 (false, true) => return Err(StoreError::IsFolder),
@@ -221,8 +228,9 @@ impl State {
         Ok((document, copy))
     }
 
-    pub(super) fn remove(&mut self, id: NodeId, remove: Remove, by: &RemovedBy) -> Result<Deletion> {
-        let node = self.placed(id, remove.parent, &remove.name)?;
+    pub(super) fn remove(&mut self, claim: &Claim, remove: Remove, by: &RemovedBy) -> Result<Deletion> {
+        let node = self.placed(claim.node, remove.parent, &remove.name)?;
+        self.confirm(claim, by.time)?;
         rules::removable(&node, &remove)?;
         if self.children(node.id).next().is_some() {
             return Err(StoreError::NotEmpty);

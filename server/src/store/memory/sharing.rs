@@ -2,36 +2,37 @@
 
 use async_trait::async_trait;
 
-use sss_common::{Flag, Grantee, NodeId, Version, XattrMode};
+use sss_common::{Flag, Grantee, NodeId, Timestamp, Version, XattrMode};
 
 use super::MemoryStore;
-use crate::store::rules::MODE_MASK;
+use crate::store::rules::{Claim, MODE_MASK};
 use crate::store::{AuditRow, GrantRow, NewGrant, Node, Result, SetAttr, Sharing, StoreError};
 use sss_policy::{Allowed, MayWrite, Own, Share};
 
 #[async_trait]
 impl Sharing for MemoryStore {
     async fn set_attr(&self, proof: &dyn MayWrite, set: SetAttr) -> Result<Node> {
-        let id = proof.node();
+        let claim = Claim::of_writer(proof);
         self.write(|state| {
-            let node = state.existing_mut(id)?;
+            state.confirm(&claim, set.now)?;
+            let node = state.existing_mut(claim.node)?;
             node.mode = set.mode.map_or(node.mode, |mode| mode & MODE_MASK);
             node.mtime_ns = set.mtime_ns.unwrap_or(node.mtime_ns);
-            node.ctime_ns = set.now_ns;
+            node.ctime_ns = set.now.nanos();
             Ok(node.clone())
         })
     }
 
     async fn set_flag(&self, proof: &Allowed<Own>, flag: Flag, audit: AuditRow) -> Result<Node> {
-        let id = proof.node();
-        let now_ns = audit.time.nanos();
+        let (claim, now) = (Claim::of(proof), audit.time);
         self.write_audited(audit, |state| {
-            let node = state.existing_mut(id)?;
+            state.confirm(&claim, now)?;
+            let node = state.existing_mut(claim.node)?;
             if node.version != Version::NONE {
                 return Err(StoreError::VersionMoved(node.version));
             }
             node.flag = Some(flag);
-            node.ctime_ns = now_ns;
+            node.ctime_ns = now.nanos();
             Ok(node.clone())
         })
     }
@@ -44,14 +45,27 @@ impl Sharing for MemoryStore {
         })
     }
 
-    async fn set_xattr(&self, proof: &dyn MayWrite, name: &str, value: &[u8], mode: XattrMode) -> Result<()> {
-        let id = proof.node();
-        self.write(|state| state.set_xattr(id, name, value, mode))
+    async fn set_xattr(
+        &self,
+        proof: &dyn MayWrite,
+        name: &str,
+        value: &[u8],
+        mode: XattrMode,
+        now: Timestamp,
+    ) -> Result<()> {
+        let claim = Claim::of_writer(proof);
+        self.write(|state| {
+            state.confirm(&claim, now)?;
+            state.set_xattr(claim.node, name, value, mode)
+        })
     }
 
-    async fn remove_xattr(&self, proof: &dyn MayWrite, name: &str) -> Result<()> {
-        let id = proof.node();
-        self.write(|state| state.xattrs.remove(&(id, name.to_owned())).map(drop).ok_or(StoreError::NotFound))
+    async fn remove_xattr(&self, proof: &dyn MayWrite, name: &str, now: Timestamp) -> Result<()> {
+        let claim = Claim::of_writer(proof);
+        self.write(|state| {
+            state.confirm(&claim, now)?;
+            state.xattrs.remove(&(claim.node, name.to_owned())).map(drop).ok_or(StoreError::NotFound)
+        })
     }
 
     async fn grants(&self, id: NodeId) -> Result<Vec<GrantRow>> {
@@ -59,13 +73,18 @@ impl Sharing for MemoryStore {
     }
 
     async fn set_grant(&self, proof: &Allowed<Share>, grant: NewGrant, audit: AuditRow) -> Result<()> {
-        let id = proof.node();
-        let (by, since) = (proof.user().clone(), audit.time);
-        self.write_audited(audit, |state| state.set_grant(id, grant, &by, since))
+        let (claim, since) = (Claim::of(proof), audit.time);
+        self.write_audited(audit, |state| {
+            state.confirm(&claim, since)?;
+            state.set_grant(claim.node, grant, &claim.user, since)
+        })
     }
 
     async fn revoke_grant(&self, proof: &Allowed<Share>, grantee: &Grantee, audit: AuditRow) -> Result<()> {
-        let id = proof.node();
-        self.write_audited(audit, |state| state.revoke_grant(id, grantee))
+        let (claim, now) = (Claim::of(proof), audit.time);
+        self.write_audited(audit, |state| {
+            state.confirm(&claim, now)?;
+            state.revoke_grant(claim.node, grantee)
+        })
     }
 }

@@ -6,38 +6,59 @@ use rusqlite::{Connection, params};
 use sss_common::{FileTime, Flag, Grantee, Kind, NodeId, Timestamp, Uid, Version, XattrMode};
 
 use super::rows::{self, all, change, get, grantee, one, right_number, unsigned};
-use super::{SqliteStore, nodes};
-use crate::store::rules::{MODE_MASK, xattr_fits};
+use super::{SqliteStore, facts, nodes};
+use crate::store::rules::{Claim, MODE_MASK, xattr_fits};
 use crate::store::{AuditRow, GrantRow, NewGrant, Node, Result, SetAttr, Sharing, StoreError};
 use sss_policy::{Allowed, MayWrite, Own, Share};
 
 #[async_trait]
 impl Sharing for SqliteStore {
     async fn set_attr(&self, proof: &dyn MayWrite, set: SetAttr) -> Result<Node> {
-        let id = proof.node();
-        self.write(move |c| set_attr(c, id, &set)).await
+        let claim = Claim::of_writer(proof);
+        self.write(move |c| {
+            facts::confirm(c, &claim, set.now)?;
+            set_attr(c, claim.node, &set)
+        })
+        .await
     }
 
     async fn set_flag(&self, proof: &Allowed<Own>, flag: Flag, audit: AuditRow) -> Result<Node> {
-        let id = proof.node();
-        let now_ns = audit.time.nanos();
-        self.write_audited(audit, move |c| set_flag(c, id, flag, now_ns)).await
+        let (claim, now) = (Claim::of(proof), audit.time);
+        let confirmed = move |c: &Connection| {
+            facts::confirm(c, &claim, now)?;
+            set_flag(c, claim.node, flag, now.nanos())
+        };
+        self.write_audited(audit, confirmed).await
     }
 
     async fn xattrs(&self, id: NodeId) -> Result<Vec<(String, Vec<u8>)>> {
         self.read(move |c| xattrs(c, id)).await
     }
 
-    async fn set_xattr(&self, proof: &dyn MayWrite, name: &str, value: &[u8], mode: XattrMode) -> Result<()> {
-        let id = proof.node();
+    async fn set_xattr(
+        &self,
+        proof: &dyn MayWrite,
+        name: &str,
+        value: &[u8],
+        mode: XattrMode,
+        now: Timestamp,
+    ) -> Result<()> {
+        let claim = Claim::of_writer(proof);
         let (name, value) = (name.to_owned(), value.to_vec());
-        self.write(move |c| set_xattr(c, id, &name, &value, mode)).await
+        self.write(move |c| {
+            facts::confirm(c, &claim, now)?;
+            set_xattr(c, claim.node, &name, &value, mode)
+        })
+        .await
     }
 
-    async fn remove_xattr(&self, proof: &dyn MayWrite, name: &str) -> Result<()> {
-        let id = proof.node();
-        let name = name.to_owned();
-        self.write(move |c| remove_xattr(c, id, &name)).await
+    async fn remove_xattr(&self, proof: &dyn MayWrite, name: &str, now: Timestamp) -> Result<()> {
+        let (claim, name) = (Claim::of_writer(proof), name.to_owned());
+        self.write(move |c| {
+            facts::confirm(c, &claim, now)?;
+            remove_xattr(c, claim.node, &name)
+        })
+        .await
     }
 
     async fn grants(&self, id: NodeId) -> Result<Vec<GrantRow>> {
@@ -45,15 +66,21 @@ impl Sharing for SqliteStore {
     }
 
     async fn set_grant(&self, proof: &Allowed<Share>, grant: NewGrant, audit: AuditRow) -> Result<()> {
-        let id = proof.node();
-        let (by, since) = (proof.user().clone(), audit.time);
-        self.write_audited(audit, move |c| set_grant(c, id, &grant, &by, since)).await
+        let (claim, since) = (Claim::of(proof), audit.time);
+        let confirmed = move |c: &Connection| {
+            facts::confirm(c, &claim, since)?;
+            set_grant(c, claim.node, &grant, &claim.user, since)
+        };
+        self.write_audited(audit, confirmed).await
     }
 
     async fn revoke_grant(&self, proof: &Allowed<Share>, grantee: &Grantee, audit: AuditRow) -> Result<()> {
-        let id = proof.node();
-        let grantee = grantee.clone();
-        self.write_audited(audit, move |c| revoke_grant(c, id, &grantee)).await
+        let (claim, grantee, now) = (Claim::of(proof), grantee.clone(), audit.time);
+        let confirmed = move |c: &Connection| {
+            facts::confirm(c, &claim, now)?;
+            revoke_grant(c, claim.node, &grantee)
+        };
+        self.write_audited(audit, confirmed).await
     }
 }
 
@@ -61,7 +88,12 @@ pub(super) fn set_attr(c: &Connection, id: NodeId, set: &SetAttr) -> Result<Node
     change(
         c,
         "UPDATE nodes SET mode = coalesce(?, mode), mtime_ns = coalesce(?, mtime_ns), ctime_ns = ? WHERE id = ?",
-        params![set.mode.map(|mode| mode & MODE_MASK), set.mtime_ns.map(|mtime| mtime.0), set.now_ns.0, id.0],
+        params![
+            set.mode.map(|mode| mode & MODE_MASK),
+            set.mtime_ns.map(|mtime| mtime.0),
+            set.now.nanos().0,
+            id.0
+        ],
     )?;
     nodes::existing(c, id)
 }

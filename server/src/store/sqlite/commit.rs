@@ -7,8 +7,8 @@ use sss_common::{FileTime, Kind, NodeId, PackId, Version};
 
 use super::released::Released;
 use super::rows::{change, damaged, int};
-use super::{SqliteStore, content, keys, names, nodes};
-use crate::store::rules::{self, MODE_MASK};
+use super::{SqliteStore, content, facts, keys, names, nodes};
+use crate::store::rules::{self, Claim, MODE_MASK};
 use crate::store::{
     AuditRow, Commit, Content, Creation, Node, PackRow, Result, StoreError, StoredVersion, Swap,
 };
@@ -26,13 +26,34 @@ impl Content for SqliteStore {
     }
 
     async fn commit(&self, proof: &dyn MayWrite, commit: Commit, audit: AuditRow) -> Result<Node> {
-        let (id, by_owner) = (proof.node(), proof.proves_ownership());
-        self.write_audited(audit, move |c| self::commit(c, id, &commit, by_owner)).await
+        let (claim, by_owner) = (Claim::of_writer(proof), proof.proves_ownership());
+        let confirmed = move |c: &Connection| {
+            confirm(c, &claim, &commit)?;
+            self::commit(c, claim.node, &commit, by_owner)
+        };
+        self.write_audited(audit, confirmed).await
     }
 
     async fn swap(&self, proof: &Allowed<Own>, swap: Swap, audit: AuditRow) -> Result<(Node, Node)> {
-        let id = proof.node();
-        self.write_audited(audit, move |c| self::swap(c, id, &swap)).await
+        let (claim, now) = (Claim::of(proof), audit.time);
+        let confirmed = move |c: &Connection| {
+            facts::confirm(c, &claim, now)?;
+            facts::confirm(c, &Claim::of(&swap.folder), now)?;
+            self::swap(c, claim.node, &swap)
+        };
+        self.write_audited(audit, confirmed).await
+    }
+}
+
+/// The right to write the document, or to make it there; and to what goes for it.
+fn confirm(c: &Connection, claim: &Claim, commit: &Commit) -> Result<()> {
+    match &commit.create {
+        Some(creation) => facts::confirm(c, &Claim::of(&creation.folder), commit.now)?,
+        None => facts::confirm(c, claim, commit.now)?,
+    }
+    match &commit.consumes {
+        Some((source, _)) => facts::confirm(c, &Claim::of(source), commit.now),
+        None => Ok(()),
     }
 }
 

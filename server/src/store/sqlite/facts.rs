@@ -11,7 +11,7 @@ use sss_common::{Name, NodeId, Timestamp, Uid};
 
 use super::rows::{self, GRANT_COLUMNS, NODE_COLUMNS, all, get, limit, text};
 use super::{nodes, users};
-use crate::store::rules::{self, asks_below, asks_maker, has_live_right};
+use crate::store::rules::{self, Claim, asks_below, asks_maker, has_live_right};
 use crate::store::{Node, Result, Seen};
 use sss_policy::{self as policy, Below, Facts, Level};
 
@@ -103,6 +103,12 @@ pub(super) fn home(c: &Connection, owner: &Uid, user: &Uid, now: Timestamp) -> R
 
 pub(super) fn node(c: &Connection, id: NodeId, user: &Uid, now: Timestamp) -> Result<Option<Seen>> {
     nodes::find(c, id)?.map(|node| seen(c, node, user, now)).transpose()
+}
+
+/// What a proof said, on what is there now: one walk up, one row of the user.
+pub(super) fn confirm(c: &Connection, claim: &Claim, now: Timestamp) -> Result<()> {
+    let disabled = users::find(c, &claim.user)?.is_none_or(|user| user.disabled);
+    claim.confirm(node(c, claim.node, &claim.user, now)?, disabled, now)
 }
 
 /// A name that is hidden and one that is not there take the same queries, so that the time does not tell one from the other:

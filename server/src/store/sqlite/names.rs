@@ -6,7 +6,7 @@ use rusqlite::Connection;
 use sss_common::{Kind, Name, NodeId, Timestamp, Uid, Version};
 
 use super::{SqliteStore, deletions, facts, nodes};
-use crate::store::rules::{self, MODE_MASK, RemovedBy};
+use crate::store::rules::{self, Claim, MODE_MASK, RemovedBy};
 use crate::store::{AuditRow, Deletion, Names, NewNode, Node, Remove, Rename, Result, Seen, StoreError};
 use sss_policy::{Allowed, Checkin, Delete, Own, Refusal};
 
@@ -49,18 +49,22 @@ impl Names for SqliteStore {
     }
 
     async fn create(&self, folder: &Allowed<Checkin>, new: NewNode, audit: AuditRow) -> Result<Node> {
-        let folder = folder.clone();
-        self.write_audited(audit, move |c| create(c, &folder, &new)).await
+        let (folder, now) = (folder.clone(), audit.time);
+        let creation = move |c: &Connection| {
+            facts::confirm(c, &Claim::of(&folder), now)?;
+            create(c, &folder, &new)
+        };
+        self.write_audited(audit, creation).await
     }
 
     async fn rename(&self, proof: &Allowed<Own>, rename: Rename, audit: AuditRow) -> Result<Node> {
-        let (id, by) = (proof.node(), RemovedBy::of(proof, &audit));
-        self.write_audited(audit, move |c| self::rename(c, id, &rename, &by)).await
+        let (claim, by) = (Claim::of(proof), RemovedBy::of(proof, &audit));
+        self.write_audited(audit, move |c| self::rename(c, &claim, &rename, &by)).await
     }
 
     async fn remove(&self, proof: &Allowed<Delete>, remove: Remove, audit: AuditRow) -> Result<Deletion> {
-        let (id, by) = (proof.node(), RemovedBy::of(proof, &audit));
-        self.write_audited(audit, move |c| self::remove(c, id, &remove, &by)).await
+        let (claim, by) = (Claim::of(proof), RemovedBy::of(proof, &audit));
+        self.write_audited(audit, move |c| self::remove(c, &claim, &remove, &by)).await
     }
 }
 
@@ -102,9 +106,11 @@ fn unused(c: &Connection, id: NodeId) -> Result<()> {
     if nodes::find(c, id)?.is_some() { Err(StoreError::Exists) } else { Ok(()) }
 }
 
-pub(super) fn rename(c: &Connection, id: NodeId, rename: &Rename, by: &RemovedBy) -> Result<Node> {
-    let node = nodes::placed(c, id, rename.parent, &rename.name)?;
+pub(super) fn rename(c: &Connection, claim: &Claim, rename: &Rename, by: &RemovedBy) -> Result<Node> {
+    let node = nodes::placed(c, claim.node, rename.parent, &rename.name)?;
+    facts::confirm(c, claim, by.time)?;
     let target = nodes::folder(c, rename.into.node())?;
+    facts::confirm(c, &Claim::of(&rename.into), by.time)?;
     if target.home != node.home {
         return Err(StoreError::NotFound);
     }
@@ -119,9 +125,10 @@ pub(super) fn rename(c: &Connection, id: NodeId, rename: &Rename, by: &RemovedBy
     }
     fits(c, &node, &target)?;
     if let Some(there) = nodes::at(c, target.id, &rename.new_name)? {
-        if rename.replacing.as_ref().map(Allowed::node) != Some(there.id) {
+        let Some(replacing) = rename.replacing.as_ref().filter(|proof| proof.node() == there.id) else {
             return Err(StoreError::Exists);
-        }
+        };
+        facts::confirm(c, &Claim::of(replacing), by.time)?;
         replaceable(c, &node, &there)?;
         deletions::remove_logged(c, there.id, by)?;
     }
@@ -148,8 +155,9 @@ fn replaceable(c: &Connection, node: &Node, there: &Node) -> Result<()> {
     }
 }
 
-pub(super) fn remove(c: &Connection, id: NodeId, remove: &Remove, by: &RemovedBy) -> Result<Deletion> {
-    let node = nodes::placed(c, id, remove.parent, &remove.name)?;
+pub(super) fn remove(c: &Connection, claim: &Claim, remove: &Remove, by: &RemovedBy) -> Result<Deletion> {
+    let node = nodes::placed(c, claim.node, remove.parent, &remove.name)?;
+    facts::confirm(c, claim, by.time)?;
     rules::removable(&node, remove)?;
     if node.kind == Kind::Folder && !nodes::is_empty(c, node.id)? {
         return Err(StoreError::NotEmpty);
