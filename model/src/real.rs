@@ -94,7 +94,9 @@ impl Real {
         let service = Service::new(stores, Arc::new(vault), self.clock.clone(), settings);
         let listener = TcpListener::bind(("127.0.0.1", self.port)).await.expect("the port");
         self.port = listener.local_addr().expect("an address").port();
-        let tls = Arc::new(Tls::load(&pki().dir.path().join("tls")).expect("certificates"));
+        let tls_dir = pki().dir.path().join("tls");
+        let tls =
+            Arc::new(Tls::load(&tls_dir, &self.dir.path().join("revocation-lists")).expect("certificates"));
         let stop = CancellationToken::new();
         let app = routes::router(service.clone(), Running { stopping: stop.clone(), ..Running::default() });
         let task = tokio::spawn(tls::serve(listener, tls, app, Limits::default(), stop.clone()));

@@ -51,7 +51,7 @@ async fn serve(options: Options) -> anyhow::Result<()> {
     let Options { data_dir, tls_dir, listen, redirect, keyring, deletion_log, config } = options;
     let limits = config.connection_limits();
     let signals = Signals::listen()?;
-    let tls = Arc::new(Tls::load(&tls_dir)?);
+    let tls = Arc::new(Tls::load(&tls_dir, &data_dir.join("revocation-lists"))?);
     let opened = compose::open(&data_dir, keyring, config.settings()).await?;
     if let Some(path) = deletion_log {
         let kept = opened.service.upkeep.keep_deletion_log(&path).await;

@@ -1,6 +1,6 @@
 //! `TLS_DIR`'s files into a rustls configuration and the set of revoked certificates. All or nothing.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -11,6 +11,7 @@ use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
 use rustls::{RootCertStore, ServerConfig};
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer};
+use sha2::{Digest as _, Sha256};
 use sss_common::Timestamp;
 use sss_common::login::ServerKey;
 use x509_parser::prelude::{CertificateRevocationList, FromDer, X509Certificate};
@@ -18,6 +19,7 @@ use x509_parser::time::ASN1Time;
 
 use super::ends::End;
 use super::identity::CertificateId;
+use super::lists::{Authority, Edition, Lists};
 
 /// Why a file cannot be used. The second line says what to do.
 #[derive(Debug, thiserror::Error)]
@@ -29,7 +31,7 @@ pub struct TlsError {
 }
 
 const MAKE: &str = "`3s-ca issue-server CA_DIR --host NAME -o TLS_DIR` writes the files that are needed";
-const COPY_CRL: &str = "copy `ca.crl` from the CA's directory again; those in use stay until then";
+const COPY_CRL: &str = "copy the newest `ca.crl` from the CA's directory again; if the CA itself was set back, `3s-ca revoke` until its number is behind";
 
 const RENEW: &str = "`3s-ca issue-server … --renew` makes another; clients refuse it when it is over";
 const RENEW_CA: &str = "make another authority, and enroll everybody anew: nobody is let in when it is over";
@@ -43,7 +45,8 @@ pub(super) struct Material {
     pub(super) server_key: ServerKey,
     /// What ends, and when.
     pub(super) ends: Vec<End>,
-    has_crl: bool,
+    authorities: Vec<Authority>,
+    editions: BTreeMap<Authority, Edition>,
 }
 
 impl Material {
@@ -52,20 +55,30 @@ impl Material {
         let chain = certificates(&dir.join("server.crt"))?;
         let key = private_key(&dir.join("server.key"))?;
         let crls = revocation_lists(&dir.join("ca.crl"), &authorities)?;
-        let has_crl = !crls.is_empty();
+        let (known, editions) =
+            (authority_keys(&authorities), editions(&dir.join("ca.crl"), &crls, &authorities)?);
         let revoked = revoked(&dir.join("ca.crl"), &crls)?;
         let ends = ends(dir, &authorities, &chain, &crls);
         let server_key = server_key(&dir.join("server.crt"), &chain)?;
         let config = configure(dir, authorities, chain, key, crls)?;
-        Ok(Material { config: Arc::new(config), revoked, server_key, ends, has_crl })
+        Ok(Material { config: Arc::new(config), revoked, server_key, ends, authorities: known, editions })
     }
 
-    /// A CRL that was there and is gone would make its certificates good again.
-    pub(super) fn may_replace(&self, current: &Material, dir: &Path) -> Result<(), TlsError> {
-        if current.has_crl && !self.has_crl {
-            return Err(refused(&dir.join("ca.crl"), "was there and is gone", COPY_CRL));
-        }
-        Ok(())
+    /// Lets the lists of these files take over from those that were in force, if they may: an older list, or none, would make
+    /// certificates good again.
+    pub(super) fn take_over(&self, lists: &mut Lists, dir: &Path) -> Result<(), TlsError> {
+        lists
+            .admit(&self.authorities, &self.editions)
+            .map_err(|why| refused(&dir.join("ca.crl"), why, COPY_CRL))?;
+        let path = lists.path().to_owned();
+        lists.remember(self.editions.clone()).map_err(|error| TlsError::of_lists(&path, error))
+    }
+}
+
+impl TlsError {
+    /// The file of the lists that were in force fails.
+    pub(super) fn of_lists(path: &Path, error: std::io::Error) -> Self {
+        refused(path, error, "without it a revoked certificate could come back; mend or remove the file")
     }
 }
 
@@ -158,6 +171,40 @@ fn signed_by(crl: &CertificateRevocationList<'_>, authority: &CertificateDer<'_>
         authority.subject().as_raw() == crl.issuer().as_raw()
             && crl.verify_signature(authority.public_key()).is_ok()
     })
+}
+
+/// SHA-256 of each authority's key.
+fn authority_keys(authorities: &[CertificateDer<'_>]) -> Vec<Authority> {
+    let parsed = authorities.iter().filter_map(|der| X509Certificate::from_der(der).ok());
+    parsed.map(|(_, authority)| authority_key(&authority)).collect()
+}
+
+fn authority_key(authority: &X509Certificate<'_>) -> Authority {
+    hex::encode(Sha256::digest(authority.public_key().raw))
+}
+
+/// The newest list of each authority.
+fn editions(
+    path: &Path,
+    lists: &[CertificateRevocationListDer<'static>],
+    authorities: &[CertificateDer<'_>],
+) -> Result<BTreeMap<Authority, Edition>, TlsError> {
+    let mut editions: BTreeMap<Authority, Edition> = BTreeMap::new();
+    for list in lists {
+        let crl = parsed(path, list)?;
+        let edition = Edition {
+            number: crl.crl_number().map(|number| number.to_bytes_be()),
+            issued: crl.last_update().timestamp(),
+        };
+        let signers = authorities.iter().filter(|authority| signed_by(&crl, authority));
+        for signer in authority_keys(&signers.cloned().collect::<Vec<_>>()) {
+            editions
+                .entry(signer)
+                .and_modify(|known| known.renew(&edition))
+                .or_insert_with(|| edition.clone());
+        }
+    }
+    Ok(editions)
 }
 
 fn revoked(

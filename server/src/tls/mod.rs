@@ -8,7 +8,7 @@
 //!
 //! A CRL past its `nextUpdate` still counts, with a warning: it is a file that the operator puts there, so
 //! no attacker can hold back a newer one, and a forgotten renewal must not lock every machine out. Without `ca.crl` nothing
-//! is revoked; a reload that no longer finds it is refused.
+//! is revoked; but a list that was in force is remembered (`lists`), and an older one, or none, does not take its place.
 
 mod connection;
 mod ends;
@@ -16,6 +16,7 @@ mod files;
 mod guard;
 mod identity;
 mod listener;
+mod lists;
 mod patience;
 mod redirect;
 
@@ -23,7 +24,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
 use tokio::sync::watch;
 
 pub use ends::warn_in_time;
@@ -31,26 +32,32 @@ use files::Material;
 pub use files::TlsError;
 use identity::CertificateId;
 pub use listener::serve;
+use lists::Lists;
 pub use redirect::serve_redirect;
 
 /// The files of a `TLS_DIR`, as last read: `server.crt`, `server.key`, `ca.crt`, `ca.crl`.
 pub struct Tls {
     dir: PathBuf,
     current: RwLock<Arc<Material>>,
+    lists: Mutex<Lists>,
     reloads: watch::Sender<()>,
 }
 
 impl Tls {
-    /// Reads the files.
-    pub fn load(dir: &Path) -> Result<Self, TlsError> {
+    /// Reads the files. `lists` remembers which revocation lists were in force: an older one is refused, and a missing one
+    /// where there was one.
+    pub fn load(dir: &Path, lists: &Path) -> Result<Self, TlsError> {
+        let mut lists = Lists::load(lists).map_err(|error| TlsError::of_lists(lists, error))?;
         let material = Material::load(dir)?;
-        Ok(Tls { dir: dir.into(), current: RwLock::new(Arc::new(material)), reloads: watch::Sender::new(()) })
+        material.take_over(&mut lists, dir)?;
+        let (current, lists) = (RwLock::new(Arc::new(material)), Mutex::new(lists));
+        Ok(Tls { dir: dir.into(), current, lists, reloads: watch::Sender::new(()) })
     }
 
     /// Reads them again. When they cannot be used, those in use stay.
     pub fn reload(&self) -> Result<(), TlsError> {
         let material = Material::load(&self.dir)?;
-        material.may_replace(&self.current(), &self.dir)?;
+        material.take_over(&mut self.lists.lock(), &self.dir)?;
         *self.current.write() = Arc::new(material);
         self.reloads.send_replace(());
         Ok(())

@@ -53,6 +53,11 @@ impl Authority {
 
     /// A CRL with these serial numbers, valid until the end of that year.
     pub(super) fn crl(&self, revoked: &[u64], year: i32) -> String {
+        self.numbered_crl(1, revoked, year)
+    }
+
+    /// The same with a number of its own.
+    pub(super) fn numbered_crl(&self, number: u64, revoked: &[u64], year: i32) -> String {
         let entry = |serial: &u64| RevokedCertParams {
             serial_number: SerialNumber::from(*serial),
             revocation_time: date_time_ymd(2024, 1, 1),
@@ -62,7 +67,7 @@ impl Authority {
         let params = CertificateRevocationListParams {
             this_update: date_time_ymd(2024, 1, 1),
             next_update: date_time_ymd(year, 12, 31),
-            crl_number: SerialNumber::from(1),
+            crl_number: SerialNumber::from(number),
             issuing_distribution_point: None,
             revoked_certs: revoked.iter().map(entry).collect(),
             key_identifier_method: KeyIdMethod::Sha256,
