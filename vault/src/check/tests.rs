@@ -192,6 +192,20 @@ async fn blocks_are_held_to_every_versions_digests() {
     assert!(check.expected.is_empty(), "of this pack only");
 }
 
+/// Blocks that follow one another, in the document and in the pack, from the middle of both.
+#[tokio::test]
+async fn each_block_of_a_run_is_held_to_its_own_digest() {
+    let mut made = Made::new().await;
+    made.body.layout = Default::default();
+    made.body.layout.put(Extent { first: 1, count: 3, pack: made.pack, at: 5 });
+    made.body.record.size = 3 * BLOCK_SIZE as u64 + 9;
+    made.body.digests = (0..4).map(|block| BlockHash([block; 32])).collect();
+    let mut check = made.check_pack().await;
+    check.expect(&Outline { body: made.body.clone() });
+    let told = check.expected.iter().map(|expected| (expected.at, expected.length, expected.digest.0[0]));
+    assert_eq!(told.collect::<Vec<_>>(), [(5, BLOCK_SIZE, 1), (6, BLOCK_SIZE, 2), (7, 9, 3)]);
+}
+
 #[tokio::test]
 async fn opened_to_read_it_writes_nothing_and_reads_all() {
     let folder = tempfile::tempdir().unwrap();
