@@ -38,6 +38,18 @@ fn an_own_version_keeps_the_number() {
     assert_eq!(tree.inode(ino).unwrap().attr.version, Version(2));
 }
 
+/// A server that calls a document by the root's id takes nobody's root away.
+#[test]
+fn only_a_folder_is_the_root() {
+    let mut tree = tree();
+    let root = Attr { kind: Kind::Folder, ..attr(9, 0) };
+    tree.set_root(root.clone());
+    assert_eq!(tree.seen(at("again"), root.clone(), |_| false), ROOT);
+    let document = tree.seen(at("f"), Attr { kind: Kind::File, ..root }, |_| false);
+    assert_ne!(document, ROOT);
+    assert_eq!(tree.inode(ROOT).unwrap().attr.kind, Kind::Folder);
+}
+
 #[test]
 fn a_rename_over_a_document_takes_its_node_along() {
     let mut tree = tree();
