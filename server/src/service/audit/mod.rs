@@ -82,9 +82,16 @@ impl AuditLog {
     }
 
     /// Writes down that a right ended between the proof and the change; other errors are passed over.
-    pub(super) fn note_late(&self, caller: &Caller, row: &AuditRow, error: &StoreError) {
-        if let (StoreError::Refused(_) | StoreError::Disabled(_), Some(node)) = (error, row.document) {
-            self.note_at(caller, row.action, node, &row.path, AuditOutcome::Refused(error.to_string()));
+    pub(super) fn note_late(
+        &self,
+        caller: &Caller,
+        action: AuditAction,
+        node: NodeId,
+        path: &str,
+        error: &StoreError,
+    ) {
+        if matches!(error, StoreError::Refused(_) | StoreError::Disabled(_)) {
+            self.note_at(caller, action, node, path, AuditOutcome::Refused(error.to_string()));
         }
     }
 

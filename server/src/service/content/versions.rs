@@ -196,11 +196,10 @@ impl Contents {
             None => format!("version {}", new.base.next()),
         };
         let audit = self.audit.row(caller, action, proof.node(), path, detail);
-        let row = audit.clone();
         let commit = self.seal_version(caller, proof.node(), new, sealer).await?;
         let uses_pack = commit.pack.is_some();
         failpoint::at("checkin.pack-durable");
-        let late = |error: &_| self.audit.note_late(caller, &row, error);
+        let late = |error: &_| self.audit.note_late(caller, action, proof.node(), path, error);
         let node = self.meta.commit(proof, commit, audit).await.inspect_err(late)?;
         failpoint::at("checkin.committed");
         Ok((node, uses_pack))
