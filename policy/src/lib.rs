@@ -49,7 +49,7 @@ pub enum Below {
     Nothing,
     /// Something on which the user had a right.
     Had,
-    /// Something on which the user has a live right, or that the user owns.
+    /// Something on which the user has a live right, or that the user made and saved last.
     Live,
 }
 
@@ -175,11 +175,9 @@ fn standing(facts: &Facts, now: Timestamp) -> Standing {
 /// Until when the home's owner gives the user a right here: until then a guest owns what he made. What guests grant each
 /// other does not count, so that nobody keeps himself a right.
 pub fn maker_until(facts: &Facts, now: Timestamp) -> Option<Timestamp> {
-    let of_home = |level: &Level| {
-        let from_home = |grant: Option<Grant>| grant.filter(|grant| !grant.by_maker);
-        in_force(&Level { owner: level.owner.clone(), own: from_home(level.own), all: from_home(level.all) })
-    };
-    facts.levels.iter().filter_map(of_home).map(|grant| grant.until).find(|until| now < *until)
+    let of_home = |grant: Option<Grant>| grant.filter(|grant| !grant.by_maker);
+    let rule = |level: &Level| in_force(of_home(level.own), of_home(level.all));
+    facts.levels.iter().filter_map(rule).map(|grant| grant.until).find(|until| now < *until)
 }
 
 /// How far the user's right goes, if there is one.
@@ -247,17 +245,18 @@ fn ruling(facts: &Facts, now: Timestamp) -> Option<Grant> {
 
 /// The grants in force from the node up, each with its end: a guest's last no longer than his own right.
 fn rules(facts: &Facts) -> impl Iterator<Item = Grant> {
-    facts.levels.iter().filter_map(in_force).filter_map(|grant| match grant.by_maker {
-        false => Some(grant),
-        true => facts.maker_until.map(|end| Grant { until: grant.until.min(end), ..grant }),
+    facts.levels.iter().filter_map(|level| in_force(level.own, level.all)).filter_map(|grant| {
+        match grant.by_maker {
+            false => Some(grant),
+            true => facts.maker_until.map(|end| Grant { until: grant.until.min(end), ..grant }),
+        }
     })
 }
 
 /// The grant that rules at a level: ALL's replaces what came before it, the user's own goes before ALL's.
-fn in_force(level: &Level) -> Option<Grant> {
-    let all = level.all.filter(|grant| !grant.revoked);
-    let replaced_at = level.all.map_or(0, |grant| grant.seq);
-    level.own.filter(|own| !own.revoked && own.seq >= replaced_at).or(all)
+fn in_force(own: Option<Grant>, all: Option<Grant>) -> Option<Grant> {
+    let replaced_at = all.map_or(0, |grant| grant.seq);
+    own.filter(|own| !own.revoked && own.seq >= replaced_at).or(all.filter(|grant| !grant.revoked))
 }
 
 /// When the right asked for ended, if a grant in force once gave it.
