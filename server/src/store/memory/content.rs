@@ -35,8 +35,7 @@ impl Content for MemoryStore {
 
     async fn swap(&self, proof: &Allowed<Own>, swap: Swap, audit: AuditRow) -> Result<(Node, Node)> {
         let (claim, now) = (Claim::of(proof), audit.time);
-        self.write_audited(audit, |state| {
-            state.confirm(&claim, now)?;
+        self.write_audited_by(&claim, audit, |state| {
             state.confirm(&Claim::of(&swap.folder), now)?;
             state.swap(claim.node, swap)
         })

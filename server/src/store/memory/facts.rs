@@ -3,9 +3,9 @@
 use sss_common::{Grantee, NodeId, Timestamp, Uid};
 
 use super::state::State;
-use crate::store::rules::{self, Claim, asks_below, asks_maker};
+use crate::store::rules::{self, Claim, asks_below, asks_maker, has_live_right};
 use crate::store::{Node, Result, Seen};
-use sss_policy::{Below, Facts, Level, effective, maker_until};
+use sss_policy::{Below, Facts, Level, maker_until};
 
 impl State {
     pub(super) fn seen(&self, id: NodeId, user: &Uid, now: Timestamp) -> Option<Seen> {
@@ -45,8 +45,7 @@ impl State {
         let home = Level { owner: node.home.clone(), own: None, all: None };
         let facts =
             Facts { maker_until: Some(Timestamp(i64::MAX)), ..rules::facts(node, user, vec![level, home]) };
-        let right = effective(&facts, now);
-        match right.owner || right.checkout || right.checkin {
+        match has_live_right(&facts, now) {
             true => Below::Live,
             false if had => Below::Had,
             false => Below::Nothing,

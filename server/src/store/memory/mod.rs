@@ -19,6 +19,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use parking_lot::Mutex;
 
 use self::state::State;
+use super::rules::Claim;
 use super::*;
 
 /// Metadata in memory.
@@ -55,6 +56,33 @@ impl MemoryStore {
         *state = next;
         self.revision.fetch_add(1, Ordering::SeqCst);
         Ok(outcome)
+    }
+
+    /// A change by who has the right to it then.
+    fn write_by<T>(
+        &self,
+        claim: &Claim,
+        now: Timestamp,
+        change: impl FnOnce(&mut State) -> Result<T>,
+    ) -> Result<T> {
+        self.write(|state| {
+            state.confirm(claim, now)?;
+            change(state)
+        })
+    }
+
+    /// Both.
+    fn write_audited_by<T>(
+        &self,
+        claim: &Claim,
+        row: AuditRow,
+        change: impl FnOnce(&mut State) -> Result<T>,
+    ) -> Result<T> {
+        let now = row.time;
+        self.write_audited(row, |state| {
+            state.confirm(claim, now)?;
+            change(state)
+        })
     }
 
     fn write_audited<T>(&self, row: AuditRow, change: impl FnOnce(&mut State) -> Result<T>) -> Result<T> {

@@ -57,11 +57,7 @@ impl Names for MemoryStore {
     }
 
     async fn create(&self, folder: &Allowed<Checkin>, new: NewNode, audit: AuditRow) -> Result<Node> {
-        let now = audit.time;
-        self.write_audited(audit, |state| {
-            state.confirm(&Claim::of(folder), now)?;
-            state.create(folder, new)
-        })
+        self.write_audited_by(&Claim::of(folder), audit, |state| state.create(folder, new))
     }
 
     async fn rename(&self, proof: &Allowed<Own>, rename: Rename, audit: AuditRow) -> Result<Node> {

@@ -13,8 +13,7 @@ use sss_policy::{Allowed, MayWrite, Own, Share};
 impl Sharing for MemoryStore {
     async fn set_attr(&self, proof: &dyn MayWrite, set: SetAttr) -> Result<Node> {
         let claim = Claim::of_writer(proof);
-        self.write(|state| {
-            state.confirm(&claim, set.now)?;
+        self.write_by(&claim, set.now, |state| {
             let node = state.existing_mut(claim.node)?;
             node.mode = set.mode.map_or(node.mode, |mode| mode & MODE_MASK);
             node.mtime_ns = set.mtime_ns.unwrap_or(node.mtime_ns);
@@ -25,8 +24,7 @@ impl Sharing for MemoryStore {
 
     async fn set_flag(&self, proof: &Allowed<Own>, flag: Flag, audit: AuditRow) -> Result<Node> {
         let (claim, now) = (Claim::of(proof), audit.time);
-        self.write_audited(audit, |state| {
-            state.confirm(&claim, now)?;
+        self.write_audited_by(&claim, audit, |state| {
             let node = state.existing_mut(claim.node)?;
             if node.version != Version::NONE {
                 return Err(StoreError::VersionMoved(node.version));
@@ -54,16 +52,12 @@ impl Sharing for MemoryStore {
         now: Timestamp,
     ) -> Result<()> {
         let claim = Claim::of_writer(proof);
-        self.write(|state| {
-            state.confirm(&claim, now)?;
-            state.set_xattr(claim.node, name, value, mode)
-        })
+        self.write_by(&claim, now, |state| state.set_xattr(claim.node, name, value, mode))
     }
 
     async fn remove_xattr(&self, proof: &dyn MayWrite, name: &str, now: Timestamp) -> Result<()> {
         let claim = Claim::of_writer(proof);
-        self.write(|state| {
-            state.confirm(&claim, now)?;
+        self.write_by(&claim, now, |state| {
             state.xattrs.remove(&(claim.node, name.to_owned())).map(drop).ok_or(StoreError::NotFound)
         })
     }
@@ -74,17 +68,11 @@ impl Sharing for MemoryStore {
 
     async fn set_grant(&self, proof: &Allowed<Share>, grant: NewGrant, audit: AuditRow) -> Result<()> {
         let (claim, since) = (Claim::of(proof), audit.time);
-        self.write_audited(audit, |state| {
-            state.confirm(&claim, since)?;
-            state.set_grant(claim.node, grant, &claim.user, since)
-        })
+        self.write_audited_by(&claim, audit, |state| state.set_grant(claim.node, grant, &claim.user, since))
     }
 
     async fn revoke_grant(&self, proof: &Allowed<Share>, grantee: &Grantee, audit: AuditRow) -> Result<()> {
-        let (claim, now) = (Claim::of(proof), audit.time);
-        self.write_audited(audit, |state| {
-            state.confirm(&claim, now)?;
-            state.revoke_grant(claim.node, grantee)
-        })
+        let claim = Claim::of(proof);
+        self.write_audited_by(&claim, audit, |state| state.revoke_grant(claim.node, grantee))
     }
 }

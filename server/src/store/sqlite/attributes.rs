@@ -6,7 +6,7 @@ use rusqlite::{Connection, params};
 use sss_common::{FileTime, Flag, Grantee, Kind, NodeId, Timestamp, Uid, Version, XattrMode};
 
 use super::rows::{self, all, change, get, grantee, one, right_number, unsigned};
-use super::{SqliteStore, facts, nodes};
+use super::{SqliteStore, nodes};
 use crate::store::rules::{Claim, MODE_MASK, xattr_fits};
 use crate::store::{AuditRow, GrantRow, NewGrant, Node, Result, SetAttr, Sharing, StoreError};
 use sss_policy::{Allowed, MayWrite, Own, Share};
@@ -14,21 +14,13 @@ use sss_policy::{Allowed, MayWrite, Own, Share};
 #[async_trait]
 impl Sharing for SqliteStore {
     async fn set_attr(&self, proof: &dyn MayWrite, set: SetAttr) -> Result<Node> {
-        let claim = Claim::of_writer(proof);
-        self.write(move |c| {
-            facts::confirm(c, &claim, set.now)?;
-            set_attr(c, claim.node, &set)
-        })
-        .await
+        self.write_by(Claim::of_writer(proof), set.now, move |c, claim| set_attr(c, claim.node, &set)).await
     }
 
     async fn set_flag(&self, proof: &Allowed<Own>, flag: Flag, audit: AuditRow) -> Result<Node> {
-        let (claim, now) = (Claim::of(proof), audit.time);
-        let confirmed = move |c: &Connection| {
-            facts::confirm(c, &claim, now)?;
-            set_flag(c, claim.node, flag, now.nanos())
-        };
-        self.write_audited(audit, confirmed).await
+        let now_ns = audit.time.nanos();
+        let work = move |c: &Connection, claim: &Claim| set_flag(c, claim.node, flag, now_ns);
+        self.write_audited_by(Claim::of(proof), audit, work).await
     }
 
     async fn xattrs(&self, id: NodeId) -> Result<Vec<(String, Vec<u8>)>> {
@@ -43,22 +35,14 @@ impl Sharing for SqliteStore {
         mode: XattrMode,
         now: Timestamp,
     ) -> Result<()> {
-        let claim = Claim::of_writer(proof);
         let (name, value) = (name.to_owned(), value.to_vec());
-        self.write(move |c| {
-            facts::confirm(c, &claim, now)?;
-            set_xattr(c, claim.node, &name, &value, mode)
-        })
-        .await
+        let work = move |c: &Connection, claim: &Claim| set_xattr(c, claim.node, &name, &value, mode);
+        self.write_by(Claim::of_writer(proof), now, work).await
     }
 
     async fn remove_xattr(&self, proof: &dyn MayWrite, name: &str, now: Timestamp) -> Result<()> {
-        let (claim, name) = (Claim::of_writer(proof), name.to_owned());
-        self.write(move |c| {
-            facts::confirm(c, &claim, now)?;
-            remove_xattr(c, claim.node, &name)
-        })
-        .await
+        let name = name.to_owned();
+        self.write_by(Claim::of_writer(proof), now, move |c, claim| remove_xattr(c, claim.node, &name)).await
     }
 
     async fn grants(&self, id: NodeId) -> Result<Vec<GrantRow>> {
@@ -66,21 +50,15 @@ impl Sharing for SqliteStore {
     }
 
     async fn set_grant(&self, proof: &Allowed<Share>, grant: NewGrant, audit: AuditRow) -> Result<()> {
-        let (claim, since) = (Claim::of(proof), audit.time);
-        let confirmed = move |c: &Connection| {
-            facts::confirm(c, &claim, since)?;
-            set_grant(c, claim.node, &grant, &claim.user, since)
-        };
-        self.write_audited(audit, confirmed).await
+        let since = audit.time;
+        let work = move |c: &Connection, claim: &Claim| set_grant(c, claim.node, &grant, &claim.user, since);
+        self.write_audited_by(Claim::of(proof), audit, work).await
     }
 
     async fn revoke_grant(&self, proof: &Allowed<Share>, grantee: &Grantee, audit: AuditRow) -> Result<()> {
-        let (claim, grantee, now) = (Claim::of(proof), grantee.clone(), audit.time);
-        let confirmed = move |c: &Connection| {
-            facts::confirm(c, &claim, now)?;
-            revoke_grant(c, claim.node, &grantee)
-        };
-        self.write_audited(audit, confirmed).await
+        let grantee = grantee.clone();
+        let work = move |c: &Connection, claim: &Claim| revoke_grant(c, claim.node, &grantee);
+        self.write_audited_by(Claim::of(proof), audit, work).await
     }
 }
 

@@ -35,13 +35,12 @@ impl Content for SqliteStore {
     }
 
     async fn swap(&self, proof: &Allowed<Own>, swap: Swap, audit: AuditRow) -> Result<(Node, Node)> {
-        let (claim, now) = (Claim::of(proof), audit.time);
-        let confirmed = move |c: &Connection| {
-            facts::confirm(c, &claim, now)?;
+        let now = audit.time;
+        let work = move |c: &Connection, claim: &Claim| {
             facts::confirm(c, &Claim::of(&swap.folder), now)?;
             self::swap(c, claim.node, &swap)
         };
-        self.write_audited(audit, confirmed).await
+        self.write_audited_by(Claim::of(proof), audit, work).await
     }
 }
 

@@ -35,6 +35,7 @@ use self::readers::Readers;
 use self::revision::Revision;
 pub use self::snapshot::Snapshot;
 use self::writer::Writer;
+use super::rules::Claim;
 use super::*;
 
 /// Metadata in an SQLite file.
@@ -72,6 +73,27 @@ impl SqliteStore {
         self.writer.run(work).await
     }
 
+    /// A change by who has the right to it then: asked in the same transaction.
+    async fn write_by<T: Send + 'static>(
+        &self,
+        claim: Claim,
+        now: Timestamp,
+        work: impl FnOnce(&Connection, &Claim) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        self.write(confirmed(claim, now, work)).await
+    }
+
+    /// Both.
+    async fn write_audited_by<T: Send + 'static>(
+        &self,
+        claim: Claim,
+        row: AuditRow,
+        work: impl FnOnce(&Connection, &Claim) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        let now = row.time;
+        self.write_audited(row, confirmed(claim, now, work)).await
+    }
+
     /// A change with its line in the audit log: both or neither.
     async fn write_audited<T: Send + 'static>(
         &self,
@@ -85,6 +107,17 @@ impl SqliteStore {
                 Ok(outcome)
             })
             .await
+    }
+}
+
+fn confirmed<T>(
+    claim: Claim,
+    now: Timestamp,
+    work: impl FnOnce(&Connection, &Claim) -> Result<T>,
+) -> impl FnOnce(&Connection) -> Result<T> {
+    move |c| {
+        facts::confirm(c, &claim, now)?;
+        work(c, &claim)
     }
 }
 

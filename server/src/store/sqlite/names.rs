@@ -49,12 +49,8 @@ impl Names for SqliteStore {
     }
 
     async fn create(&self, folder: &Allowed<Checkin>, new: NewNode, audit: AuditRow) -> Result<Node> {
-        let (folder, now) = (folder.clone(), audit.time);
-        let creation = move |c: &Connection| {
-            facts::confirm(c, &Claim::of(&folder), now)?;
-            create(c, &folder, &new)
-        };
-        self.write_audited(audit, creation).await
+        let (claim, folder) = (Claim::of(folder), folder.clone());
+        self.write_audited_by(claim, audit, move |c, _| create(c, &folder, &new)).await
     }
 
     async fn rename(&self, proof: &Allowed<Own>, rename: Rename, audit: AuditRow) -> Result<Node> {
