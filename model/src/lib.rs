@@ -28,7 +28,7 @@
 //! | a version whose check-in was in doubt and is open, once somebody else has saved | the sequence ends where it is read or copied | whether the server holds that version is known to nobody until it is read (`Model::lost_track`) |
 //! | packs without a row | looked for only where no commit failed in doubt | the sweeper deletes those after an hour |
 //!
-//! The reference speaks of owners as `docs/SEMANTICS.md` does: who owns an enclosing folder owns what is below it.
+//! The reference speaks of owners as `docs/SEMANTICS.md` does: who has a home owns all in it, a guest what he made there, as long as he may.
 
 pub mod answer;
 pub mod compare;

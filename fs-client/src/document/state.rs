@@ -161,7 +161,7 @@ pub(super) struct ReadRight {
 }
 
 impl ReadRight {
-    /// Counted from when the question was sent: early rather than late. An owner's right does not end.
+    /// Counted from when the question was sent: early rather than late. The right of the home's owner does not end.
     pub(super) fn new(right: &Effective, asked_at: Instant) -> Self {
         ReadRight {
             // An `open` for writing says nothing for those who read.

@@ -31,7 +31,7 @@ pub trait Names: Send + Sync {
         user: &Uid,
         now: Timestamp,
     ) -> Result<Vec<Seen>>;
-    /// The other users in whose homes `user` has a live right on anything (or owns anything), in order.
+    /// The other users in whose homes `user` has a live right on anything, or made and saved last anything, in order.
     async fn shared_homes(&self, user: &Uid, now: Timestamp) -> Result<Vec<Uid>>;
     /// `@owner/a/b`, for people and the audit log.
     async fn path(&self, id: NodeId) -> Result<Option<String>>;
