@@ -95,8 +95,8 @@ impl Real {
         let listener = TcpListener::bind(("127.0.0.1", self.port)).await.expect("the port");
         self.port = listener.local_addr().expect("an address").port();
         let tls_dir = pki().dir.path().join("tls");
-        let tls =
-            Arc::new(Tls::load(&tls_dir, &self.dir.path().join("revocation-lists")).expect("certificates"));
+        let lists = self.dir.path().join("revocation-lists");
+        let tls = Arc::new(Tls::load(&tls_dir, &lists, Arc::new(SystemClock)).expect("certificates"));
         let stop = CancellationToken::new();
         let app = routes::router(service.clone(), Running { stopping: stop.clone(), ..Running::default() });
         let task = tokio::spawn(tls::serve(listener, tls, app, Limits::default(), stop.clone()));

@@ -2,6 +2,7 @@
 
 mod audit;
 mod backup;
+mod clock;
 mod drill;
 mod rotate;
 mod scrub;
@@ -14,6 +15,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use audit::AuditArgs;
 use backup::{BackupArgs, RestoreArgs};
+use clock::ClockArgs;
 use drill::DrillArgs;
 use rotate::RotateArgs;
 use scrub::ScrubArgs;
@@ -53,6 +55,9 @@ enum Command {
     /// Read the audit log, follow it, or check that it is whole. Works while the server runs.
     #[command(after_help = audit::EXAMPLES)]
     Audit(AuditArgs),
+    /// Show the time by which rights end, or take a mistaken one back.
+    #[command(after_help = clock::EXAMPLES)]
+    Clock(ClockArgs),
     /// Prove that what is removed stays closed: an attack on a scratch copy, with all that was ever on the disk.
     #[command(after_help = "Examples:
   3s-server drill /var/lib/3s
@@ -136,6 +141,7 @@ impl Cli {
             Command::Init { data_dir, keyring } => init(&data_dir, keyring),
             Command::User(command) => user::user(command),
             Command::Audit(args) => args.execute(),
+            Command::Clock(args) => args.execute(),
             Command::Drill(args) => args.execute(),
             #[cfg(debug_assertions)]
             Command::Failpoints => {

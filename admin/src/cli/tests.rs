@@ -19,6 +19,8 @@ fn the_commands_of_the_contract() {
         "3s-server audit data --user bob --path @alice/d --since 2h --until 2026-11-26T08:00:00Z --action checkin --json --follow",
         "3s-server audit data --verify",
         "3s-server audit data --verify --head head.txt",
+        "3s-server clock data",
+        "3s-server clock data --reset",
         "3s-server drill data",
         "3s-server drill data --keyring k --scratch s --search /dev/loop0",
         "3s-server scrub data",

@@ -4,10 +4,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::bail;
-use sss_common::SystemClock;
+use sss_common::{Clock, SystemClock};
 
 use super::Advice;
-use crate::service::{Service, Settings, StoredKeys};
+use crate::service::{Service, Settings, StoreClock, StoredKeys};
 use crate::store::blobs::LocalBlobs;
 use crate::store::sqlite::{Snapshot, SqliteStore};
 use crate::store::{self, BlobStore, MetaSnapshot, MetaStore, Stores};
@@ -19,6 +19,8 @@ pub struct Opened {
     pub meta: Arc<dyn MetaStore>,
     /// The service on it.
     pub service: Arc<Service>,
+    /// The clock that both go by.
+    pub clock: Arc<dyn Clock>,
 }
 
 /// A store as it is opened beside a server that may run on it: packs and keys only to read.
@@ -99,8 +101,10 @@ pub async fn open(data_dir: &Path, keyring: Option<PathBuf>, settings: Settings)
     let meta = open_meta(data_dir)?;
     let stores = Stores { meta: meta.clone(), blobs: open_blobs(&paths)? };
     let vault = Arc::new(open_vault(&paths, &meta).await?);
-    let service = Service::new(stores, vault, Arc::new(SystemClock), settings);
-    Ok(Opened { meta, service })
+    let latest = meta.latest_moment().await.advice("the log has the cause")?;
+    let clock: Arc<dyn Clock> = Arc::new(StoreClock::new(Arc::new(SystemClock), latest));
+    let service = Service::new(stores, vault, clock.clone(), settings);
+    Ok(Opened { meta, service, clock })
 }
 
 /// Opens a data directory's metadata, also while a server runs on it.

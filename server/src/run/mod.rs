@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use sss_common::{Advised, SystemClock};
+use sss_common::Advised;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::timeout;
@@ -20,6 +20,7 @@ use tracing_subscriber::EnvFilter;
 
 use crate::config::Config;
 use crate::routes::{self, Running};
+use crate::service::Timekeeper;
 use crate::tls::{self, Tls};
 
 /// What `run` was asked to do.
@@ -51,8 +52,8 @@ async fn serve(options: Options) -> anyhow::Result<()> {
     let Options { data_dir, tls_dir, listen, redirect, keyring, deletion_log, config } = options;
     let limits = config.connection_limits();
     let signals = Signals::listen()?;
-    let tls = Arc::new(Tls::load(&tls_dir, &data_dir.join("revocation-lists"))?);
     let opened = compose::open(&data_dir, keyring, config.settings()).await?;
+    let tls = Arc::new(Tls::load(&tls_dir, &data_dir.join("revocation-lists"), opened.clock.clone())?);
     if let Some(path) = deletion_log {
         let kept = opened.service.upkeep.keep_deletion_log(&path).await;
         kept.map_err(|failed| anyhow::anyhow!("{}: {failed}\n{}", path.display(), failed.way_on()))?;
@@ -69,12 +70,14 @@ async fn serve(options: Options) -> anyhow::Result<()> {
     let app = routes::router(opened.service.clone(), running.clone());
     let doors = TaskTracker::new();
     doors.spawn(tls::serve(listener, tls.clone(), app, limits, stop.clone()));
-    doors.spawn(tls::warn_in_time(tls.clone(), Arc::new(SystemClock), stop.clone()));
+    doors.spawn(tls::warn_in_time(tls.clone(), opened.clock.clone(), stop.clone()));
     // Maintenance goes on while requests finish, and stops behind them.
     let upkeep = CancellationToken::new();
     let (service, until) = (opened.service.clone(), upkeep.clone());
+    let timekeeper = Timekeeper::new(opened.meta.clone(), opened.clock.clone());
     let maintenance = tokio::spawn(async move {
-        tokio::join!(service.upkeep.run(until.clone()), service.logins.watch(until));
+        let (upkeep, logins) = (service.upkeep.run(until.clone()), service.logins.watch(until.clone()));
+        tokio::join!(upkeep, logins, timekeeper.run(until));
     });
     if let Some((listener, from)) = redirect {
         doors.spawn(tls::serve_redirect(listener, address.port(), stop.clone()));

@@ -15,6 +15,7 @@ mod rights;
 mod settings;
 mod sharing;
 mod signing;
+mod timekeeping;
 mod upkeep;
 mod waking;
 
@@ -40,6 +41,7 @@ use rights::Rights;
 pub use settings::Settings;
 pub use sharing::Sharing;
 use sss_vault::Vault;
+pub use timekeeping::{StoreClock, Timekeeper};
 pub use upkeep::{StoredKeys, Upkeep, deletion_log, erase_all};
 use waking::Waking;
 

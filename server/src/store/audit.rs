@@ -82,6 +82,8 @@ actions! {
     UserEnable = "user-enable",
     /// An administrator gave a user another key: the sessions end.
     UserRekey = "user-rekey",
+    /// An administrator set the store's clock back.
+    ClockReset = "clock-reset",
     /// The first row: the chain begins.
     Begin = "begin",
     /// The oldest rows were removed, as the configuration says; the chain begins behind them.

@@ -213,6 +213,13 @@ forward! {
     users_of(id: PackId) -> Vec<(NodeId, Version)>;
 }
 
+forward! {
+    Moments:
+    latest_moment() -> Timestamp;
+    remember_moment(now: Timestamp) -> ();
+    set_back(now: Timestamp, audit: AuditRow) -> SetBack;
+}
+
 #[async_trait]
 impl Audit for FaultyMeta {
     fn audit(&self, rows: Vec<AuditRow>) -> Result<()> {

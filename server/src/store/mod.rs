@@ -1,7 +1,7 @@
 //! Where metadata and sealed bytes are kept. This room sees sealed bytes only and decides nothing.
 //!
 //! [`MetaStore`] bundles traits of transactions, not of tables, one for each concern: [`Users`], [`Names`],
-//! [`Content`], [`Sharing`], [`Keys`], [`Reclaim`], [`Deletions`], [`Walk`] and [`Audit`]. `memory` and `sqlite`
+//! [`Content`], [`Sharing`], [`Keys`], [`Reclaim`], [`Deletions`], [`Walk`], [`Moments`] and [`Audit`]. `memory` and `sqlite`
 //! implement them all and run the same conformance suite (`conformance`).
 //! [`BlobStore`] keeps packs. The durable order is the service's to keep: pack first, then the row.
 
@@ -17,6 +17,7 @@ mod keys;
 #[cfg(any(test, feature = "twins"))]
 pub mod memory;
 pub mod model;
+mod moments;
 mod names;
 mod reclaim;
 mod rules;
@@ -39,6 +40,7 @@ pub use content::Content;
 pub use deletions::Deletions;
 pub use keys::Keys;
 pub use model::*;
+pub use moments::{Moments, SetBack};
 pub use names::Names;
 pub use reclaim::Reclaim;
 pub use sharing::Sharing;
@@ -114,9 +116,15 @@ pub type Result<T> = std::result::Result<T, StoreError>;
 /// between the proof and the change, `Disabled` where its user was disabled. So a change never stands behind the
 /// revocation that forbids it.
 /// Who needs one concern asks for that trait.
-pub trait MetaStore: Users + Names + Content + Sharing + Keys + Reclaim + Deletions + Walk + Audit {}
+pub trait MetaStore:
+    Users + Names + Content + Sharing + Keys + Reclaim + Deletions + Walk + Moments + Audit
+{
+}
 
-impl<S: Users + Names + Content + Sharing + Keys + Reclaim + Deletions + Walk + Audit> MetaStore for S {}
+impl<S: Users + Names + Content + Sharing + Keys + Reclaim + Deletions + Walk + Moments + Audit> MetaStore
+    for S
+{
+}
 
 /// Where packs are kept: sealed, immutable, each under its id.
 #[async_trait]

@@ -1,19 +1,22 @@
 //! `TLS_DIR`'s files into a rustls configuration and the set of revoked certificates. All or nothing.
 
 use std::collections::{BTreeMap, HashSet};
+use std::fmt;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use rustls::crypto::CryptoProvider;
 use rustls::crypto::aws_lc_rs::{self, kx_group};
 use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
+use rustls::time_provider::TimeProvider;
 use rustls::{RootCertStore, ServerConfig};
 use rustls_pki_types::pem::PemObject;
-use rustls_pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer};
+use rustls_pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer, UnixTime};
 use sha2::{Digest as _, Sha256};
-use sss_common::Timestamp;
 use sss_common::login::ServerKey;
+use sss_common::{Clock, Timestamp};
 use x509_parser::prelude::{CertificateRevocationList, FromDer, X509Certificate};
 use x509_parser::time::ASN1Time;
 
@@ -50,7 +53,7 @@ pub(super) struct Material {
 }
 
 impl Material {
-    pub(super) fn load(dir: &Path) -> Result<Self, TlsError> {
+    pub(super) fn load(dir: &Path, clock: &Arc<dyn Clock>) -> Result<Self, TlsError> {
         let authorities = certificates(&dir.join("ca.crt"))?;
         let chain = certificates(&dir.join("server.crt"))?;
         let key = private_key(&dir.join("server.key"))?;
@@ -60,7 +63,7 @@ impl Material {
         let revoked = revoked(&dir.join("ca.crl"), &crls)?;
         let ends = ends(dir, &authorities, &chain, &crls);
         let server_key = server_key(&dir.join("server.crt"), &chain)?;
-        let config = configure(dir, authorities, chain, key, crls)?;
+        let config = configure(dir, authorities, chain, key, crls, clock)?;
         Ok(Material { config: Arc::new(config), revoked, server_key, ends, authorities: known, editions })
     }
 
@@ -88,6 +91,7 @@ fn configure(
     chain: Vec<CertificateDer<'static>>,
     key: PrivateKeyDer<'static>,
     crls: Vec<CertificateRevocationListDer<'static>>,
+    clock: &Arc<dyn Clock>,
 ) -> Result<ServerConfig, TlsError> {
     let mut roots = RootCertStore::empty();
     for authority in authorities {
@@ -99,7 +103,7 @@ fn configure(
         .with_crls(crls)
         .build()
         .map_err(|error| refused(&dir.join("ca.crt"), error, MAKE))?;
-    let mut config = ServerConfig::builder_with_provider(provider)
+    let mut config = ServerConfig::builder_with_details(provider, Arc::new(ByClock(clock.clone())))
         .with_protocol_versions(&[&rustls::version::TLS13])
         .map_err(|error| refused(dir, error, MAKE))?
         .with_client_cert_verifier(verifier)
@@ -110,6 +114,22 @@ fn configure(
     config.send_tls13_tickets = 0;
     config.session_storage = Arc::new(NoServerSessionStorage {});
     Ok(config)
+}
+
+/// The clock that rights are decided by also says which certificates have ended: one that has does not come back.
+struct ByClock(Arc<dyn Clock>);
+
+impl fmt::Debug for ByClock {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ByClock")
+    }
+}
+
+impl TimeProvider for ByClock {
+    fn current_time(&self) -> Option<UnixTime> {
+        let millis = u64::try_from(self.0.now().millis()).ok()?;
+        Some(UnixTime::since_unix_epoch(Duration::from_millis(millis)))
+    }
 }
 
 /// aws-lc-rs with the hybrid post-quantum key exchange first.

@@ -25,6 +25,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::{Mutex, RwLock};
+use sss_common::Clock;
 use tokio::sync::watch;
 
 pub use ends::warn_in_time;
@@ -38,6 +39,7 @@ pub use redirect::serve_redirect;
 /// The files of a `TLS_DIR`, as last read: `server.crt`, `server.key`, `ca.crt`, `ca.crl`.
 pub struct Tls {
     dir: PathBuf,
+    clock: Arc<dyn Clock>,
     current: RwLock<Arc<Material>>,
     lists: Mutex<Lists>,
     reloads: watch::Sender<()>,
@@ -45,18 +47,18 @@ pub struct Tls {
 
 impl Tls {
     /// Reads the files. `lists` remembers which revocation lists were in force: an older one is refused, and a missing one
-    /// where there was one.
-    pub fn load(dir: &Path, lists: &Path) -> Result<Self, TlsError> {
+    /// where there was one. By `clock` certificates begin and end.
+    pub fn load(dir: &Path, lists: &Path, clock: Arc<dyn Clock>) -> Result<Self, TlsError> {
         let mut lists = Lists::load(lists).map_err(|error| TlsError::of_lists(lists, error))?;
-        let material = Material::load(dir)?;
+        let material = Material::load(dir, &clock)?;
         material.take_over(&mut lists, dir)?;
         let (current, lists) = (RwLock::new(Arc::new(material)), Mutex::new(lists));
-        Ok(Tls { dir: dir.into(), current, lists, reloads: watch::Sender::new(()) })
+        Ok(Tls { dir: dir.into(), clock, current, lists, reloads: watch::Sender::new(()) })
     }
 
     /// Reads them again. When they cannot be used, those in use stay.
     pub fn reload(&self) -> Result<(), TlsError> {
-        let material = Material::load(&self.dir)?;
+        let material = Material::load(&self.dir, &self.clock)?;
         material.take_over(&mut self.lists.lock(), &self.dir)?;
         *self.current.write() = Arc::new(material);
         self.reloads.send_replace(());

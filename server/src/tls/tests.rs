@@ -22,6 +22,9 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 use tokio_util::sync::CancellationToken;
 
+use sss_common::Timestamp;
+use sss_common::clock::{ManualClock, SystemClock};
+
 use super::*;
 use crate::routes::Machine;
 use pki::{Authority, Holder};
@@ -51,10 +54,14 @@ impl World {
     }
 
     async fn with(limits: Limits) -> Self {
+        World::at(limits, SystemClock).await
+    }
+
+    async fn at(limits: Limits, clock: impl Clock + 'static) -> Self {
         let authority = Authority::new("Test CA");
         let dir = tempfile::tempdir().unwrap();
         authority.write_tls_dir(dir.path(), &authority.issue("server", 100), &[99]);
-        let tls = Arc::new(load(&dir).unwrap());
+        let tls = Arc::new(load_at(&dir, clock).unwrap());
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (waiting, go_on) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
@@ -89,7 +96,11 @@ impl World {
 }
 
 fn load(dir: &TempDir) -> Result<Tls, TlsError> {
-    Tls::load(dir.path(), &dir.path().join("lists"))
+    load_at(dir, SystemClock)
+}
+
+fn load_at(dir: &TempDir, clock: impl Clock + 'static) -> Result<Tls, TlsError> {
+    Tls::load(dir.path(), &dir.path().join("lists"), Arc::new(clock))
 }
 
 fn app(fed: mpsc::UnboundedReceiver<Bytes>, waiting: Arc<Notify>, go_on: Arc<Notify>) -> Router {
@@ -402,6 +413,13 @@ async fn a_head_beyond_the_limit_is_refused() {
     assert!(answer.starts_with("HTTP/1.1 431"), "{answer}");
 }
 
+/// Whatever the machine's clock says: it may have been set back.
+#[tokio::test]
+async fn certificates_end_by_the_stores_clock() {
+    let world = World::at(Limits::default(), ManualClock::at(Timestamp::MAX)).await;
+    assert!(!world.serves(world.authority.client(Some(&world.client1), &[&TLS13])).await);
+}
+
 #[tokio::test]
 async fn who_does_not_read_is_hung_up_on() {
     let (server, _client) = tokio::io::duplex(16);
@@ -418,7 +436,7 @@ async fn who_does_not_read_is_handed_out_little() {
     let authority = Authority::new("Test CA");
     let dir = tempfile::tempdir().unwrap();
     authority.write_tls_dir(dir.path(), &authority.issue("server", 100), &[99]);
-    let tls = Arc::new(Tls::load(dir.path(), &dir.path().join("revocation-lists")).unwrap());
+    let tls = Arc::new(load(&dir).unwrap());
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let (handed_out, mut count) = watch::channel(0);

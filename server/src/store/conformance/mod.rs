@@ -5,6 +5,7 @@ mod audit;
 mod content;
 mod deletions;
 mod grants;
+mod moments;
 mod names;
 mod reclaim;
 mod sequences;
@@ -68,6 +69,7 @@ suites! {
         numbers_are_given_once;
     audit: the_chain_begins_and_goes_on, what_fails_leaves_no_row, handed_rows_come_in_order, pruning, pruning_all,
         sessions_and_users_are_logged;
+    moments: the_latest_is_remembered, a_mistaken_moment_is_taken_back;
     walk: documents_in_pages, versions_with_their_packs, packs_in_the_order_of_their_leaves, totals_follow;
 }
 

@@ -42,6 +42,7 @@ pub(super) struct State {
     pub(super) deletions: Vec<Deletion>,
     pub(super) last_deletion: DeletionSeq,
     pub(super) holds: BTreeMap<String, Timestamp>,
+    pub(super) latest: super::moments::Latest,
 }
 
 impl State {
@@ -117,6 +118,16 @@ impl State {
             kept.session.ended = Some(Ended::Logout);
             kept.ended_at = Some(now);
         }
+    }
+
+    /// As if all had logged out; says how many there were.
+    pub(super) fn end_all_sessions(&mut self, now: Timestamp) -> u64 {
+        let live = self.live_sessions();
+        live.iter().for_each(|token| self.end_session(token, now));
+        for kept in &mut self.sessions {
+            kept.ended_at = kept.ended_at.map(|at| at.min(now));
+        }
+        live.len() as u64
     }
 
     pub(super) fn set_xattr(&mut self, id: NodeId, name: &str, value: &[u8], mode: XattrMode) -> Result<()> {

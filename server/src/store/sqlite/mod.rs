@@ -13,6 +13,7 @@ mod deletions;
 mod error;
 mod facts;
 mod keys;
+mod moments;
 mod names;
 mod nodes;
 mod readers;
