@@ -164,7 +164,7 @@ impl Service {
         let (waking, opened) = (Arc::<Waking>::default(), Arc::<ContentCache>::default());
         Arc::new(Service {
             logins: Logins::new(&base, held.clone(), hub.clone()),
-            sharing: Sharing::new(&base, rights.clone(), hub.clone()),
+            sharing: Sharing::new(&base, rights.clone(), hub.clone(), waking.clone()),
             upkeep: Upkeep::new(&base, opened.clone(), held.clone(), waking.clone()),
             contents: Contents::new(&base, opened, held.clone(), waking.clone()),
             meta: base.stores.meta,

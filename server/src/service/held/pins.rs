@@ -13,6 +13,14 @@ pub(in crate::service) const PINS_MAX: usize = 65_536;
 
 type Held = BTreeMap<(NodeId, Version), u64>;
 
+/// A version that a session holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::service) struct Pin {
+    pub(in crate::service) session: TokenHash,
+    pub(in crate::service) node: NodeId,
+    pub(in crate::service) version: Version,
+}
+
 /// The pins of all sessions.
 #[derive(Default)]
 pub(in crate::service) struct Pins(Mutex<std::collections::HashMap<TokenHash, Held>>);
@@ -52,6 +60,23 @@ impl Pins {
         let Some(held) = all.get_mut(&session) else { return };
         if let Some(count) = held.remove(&(node, from)) {
             *held.entry((node, to)).or_default() += count;
+        }
+    }
+
+    /// Who holds the version.
+    pub(in crate::service) fn holders(&self, node: NodeId, version: Version) -> Vec<Pin> {
+        let all = self.0.lock();
+        let holding = all.iter().filter(|(_, held)| held.contains_key(&(node, version)));
+        holding.map(|(session, _)| Pin { session: *session, node, version }).collect()
+    }
+
+    /// Takes a version away from who held it, however often.
+    pub(in crate::service) fn take(&self, pin: &Pin) {
+        let mut all = self.0.lock();
+        let Some(held) = all.get_mut(&pin.session) else { return };
+        held.remove(&(pin.node, pin.version));
+        if held.is_empty() {
+            all.remove(&pin.session);
         }
     }
 
@@ -122,6 +147,21 @@ mod tests {
         pins.carry(SESSION, NODE, Version(2), Version(3));
         pins.release(SESSION, NODE, Version(2));
         assert!(pins.is_pinned(NODE, Version(1)) && !pins.is_pinned(NODE, Version(3)));
+    }
+
+    #[test]
+    fn what_is_taken_away_is_held_by_others_still() {
+        let pins = Pins::default();
+        let other = TokenHash([3; 32]);
+        for session in [SESSION, SESSION, other] {
+            pins.hold(session, NODE, Version(1));
+        }
+        let mut holders = pins.holders(NODE, Version(1));
+        holders.sort_by_key(|pin| pin.session.0);
+        assert_eq!(holders.iter().map(|pin| pin.session).collect::<Vec<_>>(), [SESSION, other]);
+        pins.take(&holders[0]);
+        assert_eq!(pins.holders(NODE, Version(1)), [holders[1]]);
+        assert_eq!(pins.sessions(), [other]);
     }
 
     #[test]

@@ -15,6 +15,7 @@ use crate::service::audit::{AuditAction, AuditLog};
 use crate::service::base::Base;
 use crate::service::hub::Hub;
 use crate::service::rights::Rights;
+use crate::service::waking::Waking;
 use crate::service::{Caller, Failure, Outcome, Service};
 use crate::store::{GrantRow, MetaStore, NewGrant, Seen, StoreError};
 use sss_policy::{Allowed, Share};
@@ -26,18 +27,20 @@ pub struct Sharing {
     audit: Arc<AuditLog>,
     rights: Arc<Rights>,
     hub: Arc<Hub>,
+    waking: Arc<Waking>,
     default_ttl: Duration,
     max_ttl: Duration,
 }
 
 impl Sharing {
-    pub(super) fn new(base: &Base, rights: Arc<Rights>, hub: Arc<Hub>) -> Self {
+    pub(super) fn new(base: &Base, rights: Arc<Rights>, hub: Arc<Hub>, waking: Arc<Waking>) -> Self {
         Sharing {
             meta: base.stores.meta.clone(),
             clock: base.clock.clone(),
             audit: base.audit.clone(),
             rights,
             hub,
+            waking,
             default_ttl: base.settings.default_ttl,
             max_ttl: base.settings.max_ttl,
         }
@@ -114,7 +117,7 @@ impl Sharing {
         let detail = format!("{grantee} {right} until {until}");
         let audit = self.audit.row(caller, AuditAction::Grant, seen.node.id, &seen.path, detail);
         self.meta.set_grant(allowed, grant, audit).await?;
-        self.hub.rights_changed(grantee.clone());
+        self.tell(&grantee);
         Ok(GrantInfo { grantee, right, until })
     }
 
@@ -144,8 +147,14 @@ impl Sharing {
             }
             Err(error) => return Err(error.into()),
         }
-        self.hub.rights_changed(grantee.clone());
+        self.tell(grantee);
         Ok(())
+    }
+
+    /// To mounts, and to who drops what nobody may read any more.
+    fn tell(&self, grantee: &Grantee) {
+        self.hub.rights_changed(grantee.clone());
+        self.waking.work.notify_one();
     }
 }
 

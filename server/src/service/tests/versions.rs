@@ -25,6 +25,8 @@ on_both_stores! {
     an_integrity_document_has_a_largest_size
     deleted_means_gone
     who_is_gone_pins_nothing
+    who_lost_the_right_pins_nothing
+    a_right_that_was_renewed_keeps_what_is_open
 }
 
 async fn a_put_makes_the_next_version(world: World) {
@@ -366,4 +368,43 @@ async fn who_is_gone_pins_nothing(world: World) {
     world.service.meta.set_disabled(&uid("bob"), true, by_administrator()).await.unwrap();
     world.service.upkeep.maintain().await.unwrap();
     assert_eq!(world.stores.blobs.list().await.unwrap().len(), 0);
+}
+
+/// However the right ended: what bob has open keeps no key from being erased, and is not his when he gets another right.
+async fn who_lost_the_right_pins_nothing(world: World) {
+    let ends: [fn(&World) -> futures::future::BoxFuture<'_, ()>; 3] = [
+        |world| Box::pin(async { world.revoke(&alice(), "@alice/f", "bob").await }),
+        |world| Box::pin(async { world.wait(9_000) }),
+        |world| Box::pin(async { world.grant(&alice(), "@alice/f", "bob", Right::Checkin, 10_000).await }),
+    ];
+    for end in ends {
+        world.put(&alice(), "@alice/f", &bytes(200_000, 1)).await.unwrap();
+        world.grant(&alice(), "@alice/f", "bob", Right::Checkout, 10_000).await;
+        let node = world.attr(&bob(), "@alice/f").await.unwrap().node;
+        let open = OpenRequest { node, want: Right::Checkout, version: None };
+        let opened = world.service.fs_open(&bob(), open).await.unwrap().version;
+        world.put(&alice(), "@alice/f", b"new").await.unwrap();
+        world.wait(1000);
+        world.service.upkeep.maintain().await.unwrap();
+        assert_eq!(world.stores.blobs.list().await.unwrap().len(), 1, "bob reads it");
+        end(&world).await;
+        world.service.upkeep.maintain().await.unwrap();
+        assert_eq!(world.stores.blobs.list().await.unwrap().len(), 0);
+        world.grant(&alice(), "@alice/f", "bob", Right::Checkout, 10_000).await;
+        assert_eq!(code(world.read(&bob(), node, opened).await), Code::VersionGone);
+    }
+}
+
+async fn a_right_that_was_renewed_keeps_what_is_open(world: World) {
+    let old = bytes(200_000, 1);
+    world.put(&alice(), "@alice/f", &old).await.unwrap();
+    world.grant(&alice(), "@alice/f", "bob", Right::Checkout, 10_000).await;
+    let node = world.attr(&bob(), "@alice/f").await.unwrap().node;
+    let open = OpenRequest { node, want: Right::Checkout, version: None };
+    let opened = world.service.fs_open(&bob(), open).await.unwrap().version;
+    world.put(&alice(), "@alice/f", b"new").await.unwrap();
+    world.wait(1000);
+    world.grant(&alice(), "@alice/f", "bob", Right::Both, 10_000).await;
+    world.service.upkeep.maintain().await.unwrap();
+    assert!(world.read(&bob(), node, opened).await.unwrap() == old);
 }

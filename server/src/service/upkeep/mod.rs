@@ -5,11 +5,13 @@ pub mod deletion_log;
 mod erasing;
 mod keys;
 mod receipt;
+mod unread;
 
+use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use sss_common::{Clock, NodeId, Version};
+use sss_common::Clock;
 use tokio_util::sync::CancellationToken;
 
 use crate::service::Outcome;
@@ -17,7 +19,6 @@ use crate::service::audit::AuditLog;
 use crate::service::base::Base;
 use crate::service::content::cache::ContentCache;
 use crate::service::held::Held;
-use crate::service::logins::over;
 use crate::service::waking::Waking;
 use crate::store::{BlobStore, MetaStore};
 use deletion_log::DeletionLog;
@@ -57,6 +58,8 @@ pub struct Upkeep {
     pub(super) erasing: tokio::sync::Mutex<()>,
     /// The deletion log's copy on another medium.
     deletion_log: OnceLock<DeletionLog>,
+    /// Whose turn it is to be asked for his right to what he holds.
+    turn: AtomicUsize,
 }
 
 impl Upkeep {
@@ -74,6 +77,7 @@ impl Upkeep {
             erase_delay: base.settings.erase_delay,
             erasing: tokio::sync::Mutex::new(()),
             deletion_log: OnceLock::new(),
+            turn: AtomicUsize::new(0),
         }
     }
 
@@ -123,10 +127,9 @@ impl Upkeep {
     /// One round: drop what is superseded, delete the packs that nothing uses any more. A step that fails does not keep the
     /// others from their work.
     async fn reclaim(&self) -> Outcome<()> {
-        let unpinned = self.drop_pins().await;
-        let dropped = self.drop_superseded().await;
+        let dropped = self.drop_unread().await;
         let emptied = self.empty_trash().await;
-        unpinned.and(dropped).and(emptied)
+        dropped.and(emptied)
     }
 
     /// All of it once, in an order that leaves nothing to do; for tests and tools, where nothing runs beside them.
@@ -134,44 +137,6 @@ impl Upkeep {
         let erased = self.erase_queued().await;
         let reclaimed = self.reclaim().await;
         erased.and(reclaimed).and(self.erase_queued().await)
-    }
-
-    async fn drop_superseded(&self) -> Outcome<()> {
-        let before = sss_common::Timestamp(
-            self.clock.now().millis().saturating_sub(self.keep_superseded.as_millis() as i64),
-        );
-        let mut limit = BATCH;
-        let unread: Vec<(NodeId, Version)> = loop {
-            let mut old = self.meta.superseded(before, limit).await?;
-            let last = old.len() < limit;
-            old.retain(|(node, version)| !self.held.pins.is_pinned(*node, *version));
-            if !old.is_empty() {
-                break old;
-            }
-            if last {
-                return Ok(());
-            }
-            // All of these are pinned: what lies behind them may not be.
-            limit *= 2;
-        };
-        self.meta.drop_versions(&unread).await?;
-        failpoint::at("versions.dropped");
-        self.waking.erase.notify_one();
-        for (node, _) in unread {
-            self.opened.forget(node);
-        }
-        Ok(())
-    }
-
-    /// Sessions that ran out, or that another process ended, hold nothing.
-    async fn drop_pins(&self) -> Outcome<()> {
-        for token in self.held.pins.sessions() {
-            let session = self.meta.session(&token).await?;
-            if session.is_none_or(|session| over(&session, self.clock.now()).is_some()) {
-                self.held.end_session(&token);
-            }
-        }
-        Ok(())
     }
 
     async fn empty_trash(&self) -> Outcome<()> {
