@@ -8,6 +8,7 @@
 mod proof;
 
 use std::fmt;
+use std::time::Duration;
 
 use sss_common::{Effective, NodeId, Right, Timestamp, Uid};
 
@@ -22,12 +23,23 @@ pub struct Grant {
     pub until: Timestamp,
     /// Later grants have larger numbers, over the whole store.
     pub seq: u64,
-    /// Taken back before its end: it rules nothing, but its holder knows of the document.
-    pub revoked: bool,
+    /// Taken back then, before its end: it rules nothing, but its holder knows of the document for a while.
+    pub revoked: Option<Timestamp>,
     /// When it was set: a version that was replaced by then is no part of what is shared.
     pub since: Timestamp,
     /// Set by who made the document as a guest in the home, not by the home's owner.
     pub by_maker: bool,
+}
+
+/// How long after the end of a right its holder is told that it ended, and on what. Then he learns as little as who never had one.
+pub const FADES: Duration = Duration::from_secs(24 * 3600);
+
+impl Grant {
+    /// Whether its holder knows of the document by it.
+    pub fn known(&self, now: Timestamp) -> bool {
+        let end = self.revoked.map_or(self.until, |revoked| revoked.min(self.until));
+        now < end.after(FADES)
+    }
 }
 
 /// A document or folder on the way to the home, with what bears on one user.
@@ -47,7 +59,7 @@ pub enum Below {
     /// Nothing does.
     #[default]
     Nothing,
-    /// Something on which the user had a right.
+    /// Something on which the user had a right, less than [`FADES`] ago.
     Had,
     /// Something on which the user has a live right, or that the user made and saved last.
     Live,
@@ -103,7 +115,8 @@ pub enum Action {
 pub enum Refusal {
     /// The user must not learn that the node exists.
     Hidden,
-    /// The user may see the node and never had, or no longer has by revocation, the right asked for.
+    /// The user may see the node and never had, or no longer has by revocation, the right asked for. Who asks later than
+    /// [`FADES`] after his last right ended gets `Hidden`.
     NoRight,
     /// A grant gave the right and ended at this moment.
     Ended(Timestamp),
@@ -234,7 +247,11 @@ pub fn receipt(user: &Uid, deleted_by: &Uid, home: &Uid) -> Result<(), Refusal> 
 
 fn visible(facts: &Facts, now: Timestamp) -> bool {
     facts.below > Below::Nothing
-        || facts.levels.iter().any(|level| level.own.is_some() || level.all.is_some())
+        || facts
+            .levels
+            .iter()
+            .flat_map(|level| level.own.iter().chain(&level.all))
+            .any(|grant| grant.known(now))
         || matches!(standing(facts, now), Standing::Left)
 }
 
@@ -256,7 +273,8 @@ fn rules(facts: &Facts) -> impl Iterator<Item = Grant> {
 /// The grant that rules at a level: ALL's replaces what came before it, the user's own goes before ALL's.
 fn in_force(own: Option<Grant>, all: Option<Grant>) -> Option<Grant> {
     let replaced_at = all.map_or(0, |grant| grant.seq);
-    own.filter(|own| !own.revoked && own.seq >= replaced_at).or(all.filter(|grant| !grant.revoked))
+    own.filter(|own| own.revoked.is_none() && own.seq >= replaced_at)
+        .or(all.filter(|grant| grant.revoked.is_none()))
 }
 
 /// When the right asked for ended, if a grant in force once gave it.

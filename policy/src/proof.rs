@@ -90,7 +90,7 @@ impl<A: Act> Allowed<A> {
         self.act
     }
 
-    /// Until when the right lasts; `None` for the home's owner, and for `See`: who had a grant once keeps knowing of the node.
+    /// Until when the right lasts; `None` for the home's owner, and for `See`: who had a grant knows of the node for a day after its end.
     pub fn until(&self) -> Option<Timestamp> {
         self.extent.until
     }

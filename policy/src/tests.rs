@@ -69,7 +69,7 @@ fn history(user: &str, levels: &[(&str, &[Event])]) -> Vec<Level> {
                 Event::Grant(grantee, right, seconds) | Event::GrantByMaker(grantee, right, seconds) => {
                     let by_maker = matches!(event, Event::GrantByMaker(..));
                     let (right, until) = (*right, at(*seconds));
-                    let grant = Grant { right, until, seq, revoked: false, since: START, by_maker };
+                    let grant = Grant { right, until, seq, revoked: None, since: START, by_maker };
                     match grantee {
                         Grantee::All => all = Some(grant),
                         Grantee::User(uid) if *uid == user => own = Some(grant),
@@ -83,7 +83,7 @@ fn history(user: &str, levels: &[(&str, &[Event])]) -> Vec<Level> {
                         Grantee::User(_) => continue,
                     };
                     if let Some(grant) = whose {
-                        grant.revoked = true;
+                        grant.revoked = Some(START);
                     }
                 }
             }
@@ -185,11 +185,11 @@ fn cases() -> Vec<(String, [Vec<Event>; 3])> {
 
 /// Who stands in the matrix, with whether the document as it is was saved by them, and when they ask.
 const ASKING: [(&str, bool, &[u64]); 6] = [
-    ("dora", false, &[49, 50, 99, 100]),
-    ("dora", true, &[49, 50, 99, 100]),
+    ("dora", false, &[49, 50, 99, 100, 86_500]),
+    ("dora", true, &[49, 50, 99, 100, 86_500]),
     ("frank", false, &[49, 100]),
     ("lord", false, &[100]),
-    ("gina", false, &[49, 50, 99, 100]),
+    ("gina", false, &[49, 50, 99, 100, 86_399, 86_499, 86_500]),
     ("sam", false, &[49, 50, 99, 100]),
 ];
 
@@ -200,7 +200,7 @@ fn the_matrix_is_golden() {
          # dora made the document and frank its folder, both as guests, lord has the home; gina is granted something, sam is nobody.\n\
          # dora+ is dora where she saved the document as it is; dora where somebody else did.\n\
          # A case's grants start at second 0 and are lord's unless it says otherwise; columns: user, second, see, checkout, checkin,\n\
-         # own, delete, share, shown right, listed.\n",
+         # own, delete, share, shown right, listed. A right that ended at 100 has faded at 86,500; one that was revoked, at 86,400.\n",
     );
     for (name, histories) in cases() {
         writeln!(found, "\n{name}").unwrap();
@@ -211,7 +211,7 @@ fn the_matrix_is_golden() {
                 let now = at(*now);
                 let facts = facts_at(user, &levels, saved, now);
                 let name = if saved { format!("{user}+") } else { user.to_owned() };
-                write!(found, "  {name:<6}{:<4}", seconds(now)).unwrap();
+                write!(found, "  {name:<6}{:<6}", seconds(now)).unwrap();
                 for action in ACTIONS {
                     write!(found, " {:<12}", word(ask(&facts, action, now))).unwrap();
                 }

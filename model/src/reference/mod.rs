@@ -65,8 +65,10 @@ struct Grant {
     /// `None`: everybody.
     to: Option<usize>,
     right: Right,
+    /// When it was set.
+    since: i64,
     until: i64,
-    revoked: bool,
+    revoked: Option<i64>,
     /// Set by a guest who made the document.
     by_maker: bool,
 }

@@ -246,7 +246,11 @@ impl Model {
             To::All => None,
             To::Nobody => return Err(libc::EINVAL),
         };
-        self.set_grant(seat.user(), id, Grant { to, right, until, revoked: false, by_maker: false })?;
+        self.set_grant(
+            seat.user(),
+            id,
+            Grant { to, right, since: self.now, until, revoked: None, by_maker: false },
+        )?;
         Ok(Answer::Done)
     }
 

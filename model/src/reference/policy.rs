@@ -64,7 +64,7 @@ impl Model {
                 Some(_) => {}
             }
         }
-        let live = |grant: Option<_>| grant.filter(|grant: &&Grant| !grant.revoked && counts(grant));
+        let live = |grant: Option<_>| grant.filter(|grant: &&Grant| grant.revoked.is_none() && counts(grant));
         live(own).or(live(all))
     }
 
@@ -87,8 +87,16 @@ impl Model {
         })
     }
 
+    /// Whether a grant here is, or was until a day ago: the last of the user's own, or ALL's. One to ALL takes the others back.
     fn had_here(&self, id: Id, user: usize) -> bool {
-        self.nodes[&id].grants.iter().any(|grant| grant.to.is_none_or(|to| to == user))
+        const DAY: i64 = 24 * 3600 * 1000;
+        let grants = &self.nodes[&id].grants;
+        let last = |to: Option<usize>| grants.iter().rposition(|grant| grant.to == to);
+        [last(None), last(Some(user))].into_iter().flatten().any(|at| {
+            let replaced = grants[at + 1..].iter().find(|grant| grant.to.is_none()).map(|grant| grant.since);
+            let ends = [Some(grants[at].until), grants[at].revoked, replaced];
+            ends.into_iter().flatten().min().is_some_and(|end| self.now < end + DAY)
+        })
     }
 
     fn below(&self, id: Id) -> impl Iterator<Item = Id> {

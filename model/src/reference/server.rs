@@ -263,11 +263,12 @@ impl Model {
     /// Takes the grant back that is listed for somebody.
     pub(super) fn revoke(&mut self, user: usize, id: Id, to: Option<usize>) -> Refused<()> {
         self.decide(id, user, Want::Share)?;
+        let now = self.now;
         let Some(node) = self.nodes.get_mut(&id) else { return Err(libc::ENOENT) };
         let last = node.grants.iter().rposition(|grant| grant.to.is_none()).unwrap_or(0);
         let found = node.grants.iter_mut().skip(last).rev().find(|grant| grant.to == to);
-        match found.filter(|grant| !grant.revoked) {
-            Some(grant) => grant.revoked = true,
+        match found.filter(|grant| grant.revoked.is_none()) {
+            Some(grant) => grant.revoked = Some(now),
             None => return Err(libc::ENODATA),
         }
         Ok(())
@@ -278,10 +279,17 @@ impl Model {
         let grants = &self.nodes[&id].grants;
         let since = grants.iter().rposition(|grant| grant.to.is_none()).unwrap_or(0);
         let everyone = [None].into_iter().chain((0..USERS.len()).map(Some));
-        let listed = everyone.filter(|to| to.is_none() || *to == Some(user) || self.owns(id, user));
         let last = |to: Option<usize>| grants.iter().skip(since).rev().find(move |grant| grant.to == to);
-        let kept = listed.filter_map(last).filter(|grant| !grant.revoked);
-        kept.map(|grant| (grant.to, grant.right, grant.until)).collect()
+        let kept: Vec<_> = everyone.filter_map(last).filter(|grant| grant.revoked.is_none()).collect();
+        // Others than the owner see what applies to them: their own, or ALL's while it lives.
+        let has_own = kept.iter().any(|grant| grant.to == Some(user));
+        let applies = |grant: &&&Grant| match grant.to {
+            None => !has_own && self.now < grant.until,
+            Some(to) => to == user,
+        };
+        let owns = self.owns(id, user);
+        let shown = kept.iter().filter(|grant| owns || applies(grant));
+        shown.map(|grant| (grant.to, grant.right, grant.until)).collect()
     }
 }
 

@@ -5,7 +5,7 @@ use sss_common::limits::{XATTR_NAME_MAX, XATTR_TOTAL_MAX, XATTR_VALUE_MAX};
 use sss_common::{FileTime, Kind, NodeId, Timestamp, Uid, Version};
 
 use super::{AuditRow, Commit, NewNode, Node, Remove, Result, Seen, StoreError};
-use sss_policy::{Act, Action, Allowed, Below, Facts, Level, MayWrite, confirm, effective};
+use sss_policy::{Act, Action, Allowed, Below, FADES, Facts, Level, MayWrite, confirm, effective};
 
 /// Permission bits that a node can have.
 pub(super) const MODE_MASK: u32 = 0o7777;
@@ -124,7 +124,7 @@ pub(super) fn facts(node: &Node, user: &Uid, levels: Vec<Level>) -> Facts {
 pub(super) fn asks_maker(facts: &Facts) -> bool {
     let by_maker = |level: &Level| {
         let grants = level.own.iter().chain(&level.all);
-        grants.into_iter().any(|grant| grant.by_maker && !grant.revoked)
+        grants.into_iter().any(|grant| grant.by_maker && grant.revoked.is_none())
     };
     facts.levels.first().is_some_and(by_maker)
 }
@@ -132,6 +132,11 @@ pub(super) fn asks_maker(facts: &Facts) -> bool {
 /// Whether a decision may depend on what lies below: not for files, and not where the levels give a live right.
 pub(super) fn asks_below(node: &Node, facts: &Facts, now: Timestamp) -> bool {
     node.kind == Kind::Folder && !has_live_right(facts, now)
+}
+
+/// What ended until this moment is told to nobody any more.
+pub(super) fn faded(now: Timestamp) -> Timestamp {
+    Timestamp(now.millis().saturating_sub(i64::try_from(FADES.as_millis()).unwrap_or(i64::MAX)))
 }
 
 /// Whether the levels give any right now.

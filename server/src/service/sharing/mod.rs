@@ -121,13 +121,16 @@ impl Sharing {
         Ok(GrantInfo { grantee, right, until })
     }
 
-    /// An owner sees all of a node's own grants; others their own and ALL's.
+    /// An owner sees all of a node's own grants; others what applies to them: their own or, where they have none, ALL's
+    /// while it lives.
     async fn list_grants(&self, caller: &Caller, seen: &Seen) -> Outcome<GrantList> {
         let owner = self.rights.attr_of(seen).right.owner;
         let mine = Grantee::User(caller.uid.clone());
-        let shown = |row: &GrantRow| owner || row.grantee == mine || row.grantee == Grantee::All;
         let info = |row: GrantRow| GrantInfo { grantee: row.grantee, right: row.right, until: row.until };
         let rows = self.meta.grants(seen.node.id).await?;
+        let (now, has_own) = (self.clock.now(), rows.iter().any(|row| row.grantee == mine));
+        let alls = |row: &GrantRow| row.grantee == Grantee::All && !has_own && now < row.until;
+        let shown = |row: &GrantRow| owner || row.grantee == mine || alls(row);
         Ok(GrantList { grants: rows.into_iter().filter(shown).map(info).collect() })
     }
 

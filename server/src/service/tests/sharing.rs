@@ -3,6 +3,8 @@
 use super::*;
 
 on_both_stores! {
+    what_a_lost_right_tells_fades_after_a_day
+    grants_are_listed_to_whom_they_concern
     a_stranger_learns_nothing
     a_grant_lasts_until_its_end
     the_worked_examples_of_the_contract
@@ -15,7 +17,6 @@ on_both_stores! {
     check_in_only_writes_without_reading
     an_ended_right_ends_a_stream
     impossible_grants_are_refused
-    grants_are_listed_to_whom_they_concern
     homes_are_listed_when_something_in_them_is_shared
 }
 
@@ -251,22 +252,6 @@ async fn impossible_grants_are_refused(world: World) {
     assert_eq!(stored.until, START.after(world.settings.default_ttl));
 }
 
-async fn grants_are_listed_to_whom_they_concern(world: World) {
-    world.put(&alice(), "@alice/f", b"text").await.unwrap();
-    world.grant(&alice(), "@alice/f", "ALL", Right::Checkout, 100).await;
-    world.grant(&alice(), "@alice/f", "bob", Right::Both, 100).await;
-    world.grant(&alice(), "@alice/f", "carol", Right::Checkin, 100).await;
-    let list = |who: Caller| {
-        let service = world.service.clone();
-        async move {
-            let grants = service.sharing.get_grants(&who, &"@alice/f".parse().unwrap()).await.unwrap().grants;
-            grants.into_iter().map(|grant| grant.grantee.to_string()).collect::<Vec<_>>()
-        }
-    };
-    assert_eq!(list(alice()).await, ["ALL", "bob", "carol"]);
-    assert_eq!(list(bob()).await, ["ALL", "bob"]);
-}
-
 async fn homes_are_listed_when_something_in_them_is_shared(world: World) {
     world.put(&alice(), "@alice/a/f", b"text").await.unwrap();
     world.put(&alice(), "@alice/other", b"text").await.unwrap();
@@ -285,4 +270,46 @@ async fn homes_are_listed_when_something_in_them_is_shared(world: World) {
     world.wait(100);
     assert!(homes(bob.clone()).await.is_empty());
     assert!(list().await.unwrap().entries.is_empty());
+}
+
+async fn what_a_lost_right_tells_fades_after_a_day(world: World) {
+    world.put(&alice(), "@alice/revoked", b"x").await.unwrap();
+    world.put(&alice(), "@alice/ended", b"x").await.unwrap();
+    world.grant(&alice(), "@alice/revoked", "bob", Right::Both, 3600).await;
+    world.grant(&alice(), "@alice/ended", "bob", Right::Both, 3600).await;
+    let node = async |path| world.attr(&alice(), path).await.unwrap().node;
+    let (revoked, ended) = (node("@alice/revoked").await, node("@alice/ended").await);
+    world.revoke(&alice(), "@alice/revoked", "bob").await;
+    let attr = async |node| world.service.fs_attr(&bob(), NodeRequest { node }).await;
+    let open = async |node| {
+        let request = OpenRequest { node, want: Right::Checkout, version: None };
+        code(world.service.fs_open(&bob(), request).await)
+    };
+    world.wait(24 * 3600 - 1);
+    assert!(attr(revoked).await.is_ok() && attr(ended).await.is_ok());
+    assert_eq!((open(revoked).await, open(ended).await), (Code::NoRight, Code::GrantEnded));
+    world.wait(1);
+    assert_eq!((code(attr(revoked).await), open(revoked).await), (Code::NotFound, Code::NotFound));
+    assert!(attr(ended).await.is_ok());
+    world.wait(3600);
+    assert_eq!((code(attr(ended).await), open(ended).await), (Code::NotFound, Code::NotFound));
+    assert_eq!(code(world.attr(&bob(), "@alice").await), Code::NotFound, "nor is there a home");
+}
+
+async fn grants_are_listed_to_whom_they_concern(world: World) {
+    world.put(&alice(), "@alice/f", b"x").await.unwrap();
+    world.grant(&alice(), "@alice/f", "ALL", Right::Checkin, 100).await;
+    world.grant(&alice(), "@alice/f", "bob", Right::Checkout, 50).await;
+    let seen = async |who: &Caller| {
+        let list = world.service.sharing.get_grants(who, &"@alice/f".parse().unwrap()).await.unwrap();
+        list.grants.into_iter().map(|grant| grant.grantee.to_string()).collect::<Vec<_>>()
+    };
+    assert_eq!(seen(&alice()).await, ["ALL", "bob"]);
+    assert_eq!(seen(&bob()).await, ["bob"], "ALL's is not for him");
+    assert_eq!(seen(&carol()).await, ["ALL"]);
+    world.wait(50);
+    assert_eq!(seen(&bob()).await, ["bob"], "also once it has run out");
+    world.wait(50);
+    assert_eq!(seen(&carol()).await, [""; 0]);
+    assert_eq!(seen(&alice()).await, ["ALL", "bob"]);
 }

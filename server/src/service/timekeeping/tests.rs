@@ -113,13 +113,16 @@ async fn the_time_is_kept_while_it_runs_and_when_it_stops() {
 }
 
 async fn what_ended_stays_ended_when_the_machines_clock_goes_back(world: World) {
+    // The log's first row is from today.
+    let today = world.stores.meta.latest_moment().await.unwrap();
+    world.clock.advance(today.since(START));
     world.put(&alice(), "@alice/f", b"x").await.unwrap();
     world.grant(&alice(), "@alice/f", "bob", Right::Checkout, 3600).await;
     world.wait(2 * 3600);
     assert_eq!(code(world.get(&bob(), "@alice/f").await), Code::GrantEnded);
     world.stores.meta.flush().await.unwrap();
 
-    let machine = Arc::new(ManualClock::at(START));
+    let machine = Arc::new(ManualClock::at(today));
     let latest = world.stores.meta.latest_moment().await.unwrap();
     let clock = Arc::new(StoreClock::new(machine, latest));
     let service = Service::new(world.stores.clone(), world.vault.clone(), clock, world.settings.clone());

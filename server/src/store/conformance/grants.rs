@@ -5,6 +5,7 @@ const ENDED: Timestamp = NOW; // a right allows nothing from its end on
 
 /// A grant of alice's until `LATER`.
 fn set(right: Right, seq: u64, revoked: bool) -> Grant {
+    let revoked = revoked.then_some(NOW);
     Grant { right, until: LATER, seq, revoked, since: NOW, by_maker: false }
 }
 
@@ -42,7 +43,7 @@ pub(super) async fn all_replaces(rig: Rig) {
     assert_eq!(level.all, Some(set(Right::Checkin, 3, false)));
     assert_eq!(rig.store.grants(other).await.unwrap().len(), 1, "on that document only");
     rig.grant(file, "bob", Right::Both, LATER).await;
-    assert!(!rig.seen(file, "bob").await.facts.levels[0].own.unwrap().revoked);
+    assert_eq!(rig.seen(file, "bob").await.facts.levels[0].own.unwrap().revoked, None);
 }
 
 pub(super) async fn revoking(rig: Rig) {
@@ -53,7 +54,8 @@ pub(super) async fn revoking(rig: Rig) {
     refused!(rig.revoke(file, "ALL").await, StoreError::NotFound);
     refused!(rig.revoke(NodeId::random(), "bob").await, StoreError::NotFound);
     assert_eq!(rig.store.grants(file).await.unwrap(), []);
-    assert!(rig.seen(file, "bob").await.facts.levels[0].own.unwrap().revoked, "that it had one stays known");
+    let own = rig.seen(file, "bob").await.facts.levels[0].own.unwrap();
+    assert_eq!(own.revoked, Some(NOW), "that it had one stays known");
     assert_eq!(rig.seen(file, "carol").await.facts.levels[0].own, None);
 }
 
@@ -103,6 +105,26 @@ pub(super) async fn below_shows_the_way(rig: Rig) {
     assert_eq!(rig.below(b, "carol").await, Below::Nothing, "a grant on the folder itself is not below it");
     rig.make_as("carol", b, "hers", Kind::File).await.unwrap();
     assert_eq!(rig.below(home, "carol").await, Below::Live, "who owns something finds the way to it");
+}
+
+/// What lies below is told of for a day after a right to it ended, by itself or by revocation.
+pub(super) async fn below_fades(rig: Rig) {
+    let home = rig.home("alice").await;
+    let (revoked, ended) = (rig.folder(home, "revoked").await, rig.folder(home, "ended").await);
+    let (a, b) = (rig.make(revoked, "a", Kind::File).await, rig.make(ended, "b", Kind::File).await);
+    rig.grant(a, "bob", Right::Both, LATER).await;
+    rig.revoke(a, "bob").await.unwrap();
+    rig.grant(b, "bob", Right::Both, LATER).await;
+    let below = async |folder, now| {
+        let seen = rig.store.node(folder, &uid("bob"), now).await.unwrap().unwrap();
+        seen.facts.below
+    };
+    let day = sss_policy::FADES;
+    for (folder, end) in [(revoked, NOW), (ended, LATER)] {
+        assert_eq!(below(folder, Timestamp(end.after(day).0 - 1)).await, Below::Had);
+        assert_eq!(below(folder, end.after(day)).await, Below::Nothing);
+    }
+    assert_eq!(below(home, Timestamp(LATER.after(day).0 - 1)).await, Below::Had);
 }
 
 /// Where the levels give a live right, nothing depends on what lies below.

@@ -40,7 +40,7 @@ impl State {
     /// What one node alone is to the user.
     fn bears(&self, node: &Node, user: &Uid, now: Timestamp) -> Below {
         let level = self.level(node, user);
-        let had = level.own.is_some() || level.all.is_some();
+        let had = level.own.iter().chain(&level.all).any(|grant| grant.known(now));
         // As something in a home: who is asked about is a guest there. What a maker granted is taken for live.
         let home = Level { owner: node.home.clone(), own: None, all: None };
         let facts =

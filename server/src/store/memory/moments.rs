@@ -44,6 +44,8 @@ impl Moments for MemoryStore {
                 (grant.since, grant.until) = (now, now.after(grant.until.since(grant.since)));
                 grants += 1;
             }
+            let revoked = state.grants.values_mut().filter_map(|grant| grant.revoked.as_mut());
+            revoked.for_each(|at| *at = now.min(*at));
             let versions = state.versions.values_mut().filter_map(|version| version.superseded.as_mut());
             versions.for_each(|superseded| *superseded = now.min(*superseded));
             state.holds.values_mut().for_each(|until| *until = now.after(HELD_STILL).min(*until));

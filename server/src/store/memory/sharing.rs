@@ -72,7 +72,7 @@ impl Sharing for MemoryStore {
     }
 
     async fn revoke_grant(&self, proof: &Allowed<Share>, grantee: &Grantee, audit: AuditRow) -> Result<()> {
-        let claim = Claim::of(proof);
-        self.write_audited_by(&claim, audit, |state| state.revoke_grant(claim.node, grantee))
+        let (claim, now) = (Claim::of(proof), audit.time);
+        self.write_audited_by(&claim, audit, |state| state.revoke_grant(claim.node, grantee, now))
     }
 }

@@ -146,7 +146,7 @@ impl State {
 
     pub(super) fn grants_on(&self, id: NodeId) -> Result<Vec<GrantRow>> {
         self.existing(id)?;
-        let rows = self.grants.iter().filter(|((node, _), grant)| *node == id && !grant.revoked);
+        let rows = self.grants.iter().filter(|((node, _), grant)| *node == id && grant.revoked.is_none());
         Ok(rows
             .map(|((_, grantee), grant)| GrantRow {
                 grantee: grantee.clone(),
@@ -161,18 +161,18 @@ impl State {
         let by_maker = self.existing(id)?.home != *by;
         if new.grantee == Grantee::All {
             let earlier = self.grants.iter_mut().filter(|((node, _), _)| *node == id);
-            earlier.for_each(|(_, grant)| grant.revoked = true);
+            earlier.for_each(|(_, grant)| grant.revoked = grant.revoked.or(Some(since)));
         }
         self.last_grant += 1;
         let (NewGrant { grantee, right, until }, seq) = (new, self.last_grant);
-        let grant = Grant { right, until, seq, revoked: false, since, by_maker };
+        let grant = Grant { right, until, seq, revoked: None, since, by_maker };
         self.grants.insert((id, grantee), grant);
         Ok(())
     }
 
-    pub(super) fn revoke_grant(&mut self, id: NodeId, grantee: &Grantee) -> Result<()> {
-        let grant = self.grants.get_mut(&(id, grantee.clone())).filter(|grant| !grant.revoked);
-        grant.ok_or(StoreError::NotFound)?.revoked = true;
+    pub(super) fn revoke_grant(&mut self, id: NodeId, grantee: &Grantee, now: Timestamp) -> Result<()> {
+        let grant = self.grants.get_mut(&(id, grantee.clone())).filter(|grant| grant.revoked.is_none());
+        grant.ok_or(StoreError::NotFound)?.revoked = Some(now);
         Ok(())
     }
 

@@ -57,7 +57,8 @@ impl Sharing for SqliteStore {
 
     async fn revoke_grant(&self, proof: &Allowed<Share>, grantee: &Grantee, audit: AuditRow) -> Result<()> {
         let grantee = grantee.clone();
-        let work = move |c: &Connection, claim: &Claim| revoke_grant(c, claim.node, &grantee);
+        let now = audit.time;
+        let work = move |c: &Connection, claim: &Claim| revoke_grant(c, claim.node, &grantee, now);
         self.write_audited_by(Claim::of(proof), audit, work).await
     }
 }
@@ -159,7 +160,11 @@ pub(super) fn set_grant(
         |row| get::<i64>(row, 0),
     )?;
     if grant.grantee == Grantee::All {
-        change(c, "UPDATE grants SET revoked = 1 WHERE node = ?", [id.0])?;
+        change(
+            c,
+            "UPDATE grants SET revoked = ? WHERE node = ? AND revoked = 0",
+            params![since.millis(), id.0],
+        )?;
     }
     change(
         c,
@@ -182,11 +187,11 @@ pub(super) fn set_grant(
     Ok(())
 }
 
-pub(super) fn revoke_grant(c: &Connection, id: NodeId, grantee: &Grantee) -> Result<()> {
+pub(super) fn revoke_grant(c: &Connection, id: NodeId, grantee: &Grantee, now: Timestamp) -> Result<()> {
     found(change(
         c,
-        "UPDATE grants SET revoked = 1 WHERE node = ? AND grantee = ? AND revoked = 0",
-        params![id.0, grantee.to_string()],
+        "UPDATE grants SET revoked = ? WHERE node = ? AND grantee = ? AND revoked = 0",
+        params![now.millis(), id.0, grantee.to_string()],
     )?)
 }
 

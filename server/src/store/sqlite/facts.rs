@@ -11,7 +11,7 @@ use sss_common::{Name, NodeId, Timestamp, Uid};
 
 use super::rows::{self, GRANT_COLUMNS, NODE_COLUMNS, all, get, limit, text};
 use super::{nodes, users};
-use crate::store::rules::{self, Claim, asks_below, asks_maker, has_live_right};
+use crate::store::rules::{self, Claim, asks_below, asks_maker, faded, has_live_right};
 use crate::store::{Node, Result, Seen};
 use sss_policy::{self as policy, Below, Facts, Level};
 
@@ -76,7 +76,8 @@ const BELOW: &str = concat!(
              SELECT n.parent, ",
     live!(),
     "        FROM grants g JOIN nodes n ON n.id = g.node
-             WHERE g.grantee IN (:user, 'ALL') AND g.home = :home AND n.parent IS NOT NULL)
+             WHERE g.grantee IN (:user, 'ALL') AND g.home = :home AND n.parent IS NOT NULL
+                 AND g.until > :faded AND (g.revoked = 0 OR g.revoked > :faded))
          UNION
          SELECT n.parent, up.live FROM up JOIN nodes n ON n.id = up.id WHERE n.parent IS NOT NULL
      )
@@ -240,7 +241,7 @@ fn below(
     };
     let values = rusqlite::named_params! {
         ":user": user.as_str(), ":home": home.as_str(), ":now": now.millis(),
-        ":folder": folder.0, ":itself": itself,
+        ":faded": faded(now).millis(), ":folder": folder.0, ":itself": itself,
     };
     let found = all(c, BELOW, values, |row| {
         Ok((NodeId(get(row, 0)?), if get(row, 1)? { Below::Live } else { Below::Had }))

@@ -52,6 +52,7 @@ fn set_back(c: &Connection, now: Timestamp) -> Result<SetBack> {
         "UPDATE grants SET until = ?1 + max(until - since, 0), since = ?1 WHERE since > ?1",
         [now_ms],
     )?;
+    change(c, "UPDATE grants SET revoked = ?1 WHERE revoked > ?1", [now_ms])?;
     let sessions =
         change(c, "UPDATE sessions SET ended = 'logout', ended_at = ? WHERE ended IS NULL", [now_ms])?;
     change(c, "UPDATE sessions SET ended_at = ?1 WHERE ended_at > ?1", [now_ms])?;

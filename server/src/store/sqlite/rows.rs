@@ -53,7 +53,7 @@ pub(super) fn grant(row: &Row<'_>, at: usize) -> Result<Option<Grant>> {
         right: right_from(access)?,
         until: Timestamp(get(row, at + 1)?),
         seq: unsigned(row, at + 2)?,
-        revoked: get(row, at + 3)?,
+        revoked: get::<Option<i64>>(row, at + 3)?.filter(|at| *at != 0).map(Timestamp),
         since: Timestamp(get(row, at + 4)?),
         by_maker: get(row, at + 5)?,
     }))
