@@ -7,7 +7,7 @@ use sss_common::wire::fs::Event;
 use sss_common::{Grantee, MachineName, Uid};
 use tokio::sync::{broadcast, watch};
 
-use crate::store::TokenHash;
+use crate::store::{Audience, TokenHash};
 
 /// The longest silence on an event stream.
 const ALIVE_EVERY: Duration = Duration::from_secs(5);
@@ -17,7 +17,7 @@ const BACKLOG: usize = 1024;
 
 #[derive(Clone, Debug)]
 enum News {
-    Rights(Grantee),
+    Rights(Audience),
     Replaced(TokenHash, MachineName),
     Ended(TokenHash, String),
     #[cfg(any(test, feature = "twins"))]
@@ -47,9 +47,14 @@ impl Hub {
         self.generation.subscribe()
     }
 
-    /// A grantee's rights changed, or something it could see went away.
+    /// A grantee's rights changed.
     pub(super) fn rights_changed(&self, grantee: Grantee) {
-        self.tell(News::Rights(grantee));
+        self.tell(News::Rights(Audience::of([grantee])));
+    }
+
+    /// Something that these could see moved or went away, and with it what they inherit.
+    pub(super) fn moved(&self, concerned: Audience) {
+        self.tell(News::Rights(concerned));
     }
 
     /// A login took a session's place.
@@ -115,8 +120,7 @@ impl Listener {
 
     fn concerns_me(&mut self, news: News) -> Option<Event> {
         match news {
-            News::Rights(Grantee::All) => Some(Event::RightsChanged),
-            News::Rights(Grantee::User(uid)) => (uid == self.user).then_some(Event::RightsChanged),
+            News::Rights(concerned) => concerned.includes(&self.user).then_some(Event::RightsChanged),
             News::Replaced(session, by_node) if session == self.session => {
                 self.over = true;
                 Some(Event::SessionReplaced { by_node })
@@ -144,7 +148,11 @@ mod tests {
         assert!(matches!(events.next().await, Some(Event::Alive { .. })));
         hub.rights_changed(Grantee::User("carol".parse().unwrap()));
         hub.replaced(TokenHash([2; 32]), "client9".parse().unwrap());
-        hub.rights_changed(Grantee::User("bob".parse().unwrap()));
+        hub.moved(Audience::of([Grantee::User("carol".parse().unwrap())]));
+        let both = ["carol", "bob"].map(|uid| Grantee::User(uid.parse().unwrap()));
+        hub.moved(Audience::of(both));
+        assert_eq!(events.next().await, Some(Event::RightsChanged));
+        hub.moved(Audience::of([Grantee::All]));
         hub.replaced(mine, "client2".parse().unwrap());
         assert_eq!(events.next().await, Some(Event::RightsChanged));
         assert_eq!(events.next().await, Some(Event::SessionReplaced { by_node: "client2".parse().unwrap() }));

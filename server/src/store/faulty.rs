@@ -146,6 +146,7 @@ forward! {
     children(folder: NodeId, after: Option<&Name>, limit: usize, user: &Uid, now: Timestamp) -> Vec<Seen>;
     shared_homes(user: &Uid, now: Timestamp) -> Vec<Uid>;
     path(id: NodeId) -> Option<String>;
+    audience(id: NodeId, now: Timestamp) -> Audience;
     create(folder: &Allowed<Checkin>, new: NewNode, audit: AuditRow) -> Node;
     rename(proof: &Allowed<Own>, rename: Rename, audit: AuditRow) -> Node;
     remove(proof: &Allowed<Delete>, remove: Remove, audit: AuditRow) -> Deletion;

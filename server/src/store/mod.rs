@@ -5,6 +5,7 @@
 //! implement them all and run the same conformance suite (`conformance`).
 //! [`BlobStore`] keeps packs. The durable order is the service's to keep: pack first, then the row.
 
+mod audience;
 pub mod audit;
 pub mod blobs;
 #[cfg(test)]
@@ -35,6 +36,7 @@ use bytes::Bytes;
 use sss_common::{PackId, Timestamp, Uid, Version};
 use sss_policy::Refusal;
 
+pub use audience::Audience;
 pub use audit::{Audit, AuditAction, AuditEntry, AuditHash, AuditHead, AuditOutcome, AuditRow, AuditSeq};
 pub use content::Content;
 pub use deletions::Deletions;

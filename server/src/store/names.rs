@@ -4,7 +4,7 @@ use async_trait::async_trait;
 
 use sss_common::{Name, NodeId, Timestamp, Uid};
 
-use super::{AuditRow, Deletion, NewNode, Node, Remove, Rename, Result, Seen};
+use super::{Audience, AuditRow, Deletion, NewNode, Node, Remove, Rename, Result, Seen};
 use sss_policy::{Allowed, Checkin, Delete, Own};
 
 /// Names: where a node lies, who sees it there, and how that changes. Every method is one transaction; see [`super::MetaStore`].
@@ -35,6 +35,8 @@ pub trait Names: Send + Sync {
     async fn shared_homes(&self, user: &Uid, now: Timestamp) -> Result<Vec<Uid>>;
     /// `@owner/a/b`, for people and the audit log.
     async fn path(&self, id: NodeId) -> Result<Option<String>>;
+    /// Whom it concerns when this node goes or moves; nobody, where it is not there.
+    async fn audience(&self, id: NodeId, now: Timestamp) -> Result<Audience>;
     /// A new node in that folder. `Exists` when the name is taken, `NotFound` or `NotFolder` for the folder, `TooDeep`.
     async fn create(&self, folder: &Allowed<Checkin>, new: NewNode, audit: AuditRow) -> Result<Node>;
     /// Moves a node. `NotFound` when it is not there any more or the new folder is in another home, `Exists` when the

@@ -93,8 +93,8 @@ struct Grant {
     grantee: Grantee,
     right: Right,
     until: Timestamp,
-    /// Taken back, or replaced by one to ALL: it rules nothing, but its holder knows of the document.
-    over: bool,
+    /// Taken back, or replaced, at that moment: it rules nothing, but its holder knows of the document for a day.
+    over: Option<Timestamp>,
     /// Set by who made the document as a guest, not by the home's owner.
     by_maker: bool,
 }
@@ -295,7 +295,7 @@ impl State {
 
     fn attr(&self, id: NodeId, user: &Uid, now: Timestamp) -> Result<Attr> {
         let node = self.node(id)?;
-        self.see(id, user)?;
+        self.see(id, user, now)?;
         let shown = self.listed(id, user, now);
         let size = self.content(id, node.version).map_or(0, |content| content.len() as u64);
         Ok(Attr {

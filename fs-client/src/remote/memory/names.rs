@@ -45,7 +45,7 @@ impl MemoryRemote {
 impl State {
     /// Whether something may be put into a folder.
     pub(super) fn may_fill(&self, folder: NodeId, user: &Uid, now: Timestamp) -> Result<()> {
-        self.see(folder, user)?;
+        self.see(folder, user, now)?;
         if self.node(folder)?.kind != Kind::Folder {
             return refuse(Code::NotFolder, "it is no folder");
         }

@@ -62,7 +62,7 @@ impl Calls for MemoryRemote {
 
     async fn list(&self, request: ListRequest) -> Result<ListResponse> {
         let (state, now) = self.enter()?;
-        state.see(request.folder, &self.uid)?;
+        state.see(request.folder, &self.uid, now)?;
         if state.node(request.folder)?.kind != Kind::Folder {
             return refuse(Code::NotFolder, "it is no folder");
         }
@@ -218,8 +218,10 @@ impl Calls for MemoryRemote {
         let own = Grantee::User(self.uid.clone());
         let owns = state.owns(node, &self.uid, now);
         let mut grants: Vec<&Grant> =
-            state.grants.iter().filter(|grant| grant.node == node && !grant.over).collect();
-        grants.retain(|grant| owns || grant.grantee == own || grant.grantee == Grantee::All);
+            state.grants.iter().filter(|grant| grant.node == node && grant.over.is_none()).collect();
+        let has_own = grants.iter().any(|grant| grant.grantee == own);
+        let alls = |grant: &Grant| grant.grantee == Grantee::All && !has_own && now < grant.until;
+        grants.retain(|grant| owns || grant.grantee == own || alls(grant));
         let info = |grant: &&Grant| GrantInfo {
             grantee: grant.grantee.clone(),
             right: grant.right,
@@ -242,12 +244,15 @@ impl Calls for MemoryRemote {
         {
             return refuse(Code::BadGrant, "there is no such user");
         }
-        for other in state.grants.iter_mut().filter(|other| other.node == node) {
-            other.over |= grantee == Grantee::All || other.grantee == grantee;
-        }
+        let replaced = |other: &&mut Grant| {
+            other.node == node
+                && other.over.is_none()
+                && (grantee == Grantee::All || other.grantee == grantee)
+        };
+        state.grants.iter_mut().filter(replaced).for_each(|other| other.over = Some(now));
         let info = GrantInfo { grantee: grantee.clone(), right, until };
         let by_maker = !state.has_home_of(node, &self.uid);
-        state.grants.push(Grant { node, grantee, right, until, over: false, by_maker });
+        state.grants.push(Grant { node, grantee, right, until, over: None, by_maker });
         drop(state);
         self.server.rights_changed();
         Ok(info)
@@ -256,9 +261,9 @@ impl Calls for MemoryRemote {
     async fn revoke(&self, RevokeRequest { node, grantee }: RevokeRequest) -> Result<Empty> {
         let (mut state, now) = self.enter()?;
         state.share(node, &self.uid, now)?;
-        let mut here = state.grants.iter_mut().filter(|grant| grant.node == node && !grant.over);
+        let mut here = state.grants.iter_mut().filter(|grant| grant.node == node && grant.over.is_none());
         match here.find(|grant| grant.grantee == grantee) {
-            Some(grant) => grant.over = true,
+            Some(grant) => grant.over = Some(now),
             None => return refuse(Code::NotFound, "no such grant"),
         }
         drop(state);

@@ -1,14 +1,19 @@
 //! Who may do what on the server in this process. The latest grant is the rule; the nearest level with a live one decides.
 
+use std::time::Duration;
+
 use sss_common::{Code, Effective, Grantee, Kind, NodeId, Right, Timestamp, Uid};
 
 use super::{Grant, Result, State, refuse};
 
 impl State {
-    fn bears_on(&self, node: NodeId, user: &Uid) -> bool {
+    /// Whether a grant to the user lives here, or ended less than a day ago.
+    fn bears_on(&self, node: NodeId, user: &Uid, now: Timestamp) -> bool {
+        const DAY: Duration = Duration::from_secs(24 * 3600);
         let is =
             |grantee: &Grantee| matches!(grantee, Grantee::All) || *grantee == Grantee::User(user.clone());
-        self.grants.iter().any(|grant| grant.node == node && is(&grant.grantee))
+        let known = |grant: &Grant| now < grant.over.unwrap_or(grant.until).min(grant.until).after(DAY);
+        self.grants.iter().any(|grant| grant.node == node && is(&grant.grantee) && known(grant))
     }
 
     fn is_of(&self, id: NodeId, user: &Uid) -> bool {
@@ -44,8 +49,10 @@ impl State {
     /// The grant that rules on one node, among those that count.
     fn rule_here(&self, node: NodeId, user: &Uid, counts: impl Fn(&Grant) -> bool) -> Option<&Grant> {
         let of = |grantee: Grantee| {
-            let mut here =
-                self.grants.iter().filter(|grant| grant.node == node && !grant.over && counts(grant));
+            let mut here = self
+                .grants
+                .iter()
+                .filter(|grant| grant.node == node && grant.over.is_none() && counts(grant));
             here.find(|grant| grant.grantee == grantee)
         };
         of(Grantee::User(user.clone())).or_else(|| of(Grantee::All))
@@ -88,11 +95,11 @@ impl State {
         self.nodes.keys().any(|other| *other != id && self.levels(*other).contains(&id) && found(*other))
     }
 
-    fn visible(&self, id: NodeId, user: &Uid) -> bool {
+    fn visible(&self, id: NodeId, user: &Uid, now: Timestamp) -> bool {
         self.has_home_of(id, user)
             || self.saved(id, user)
-            || self.levels(id).iter().any(|level| self.bears_on(*level, user))
-            || self.any_below(id, |other| self.bears_on(other, user) || self.saved(other, user))
+            || self.levels(id).iter().any(|level| self.bears_on(*level, user, now))
+            || self.any_below(id, |other| self.bears_on(other, user, now) || self.saved(other, user))
     }
 
     /// What a listing shows: what there is a live right on, and what leads there.
@@ -106,13 +113,13 @@ impl State {
     }
 
     /// What is not there and what is hidden look the same.
-    pub(super) fn see(&self, id: NodeId, user: &Uid) -> Result<()> {
+    pub(super) fn see(&self, id: NodeId, user: &Uid, now: Timestamp) -> Result<()> {
         self.node(id)?;
-        if self.visible(id, user) { Ok(()) } else { refuse(Code::NotFound, "no such document") }
+        if self.visible(id, user, now) { Ok(()) } else { refuse(Code::NotFound, "no such document") }
     }
 
     pub(super) fn allow(&self, id: NodeId, user: &Uid, now: Timestamp, want: Right) -> Result<()> {
-        self.see(id, user)?;
+        self.see(id, user, now)?;
         let right = self.effective(id, user, now);
         if (!want.reads() || right.checkout) && (!want.writes() || right.checkin) {
             return Ok(());
@@ -124,7 +131,7 @@ impl State {
     }
 
     pub(super) fn own(&self, id: NodeId, user: &Uid, now: Timestamp) -> Result<()> {
-        self.see(id, user)?;
+        self.see(id, user, now)?;
         if self.owns(id, user, now) { Ok(()) } else { refuse(Code::NoRight, "only the owner may do this") }
     }
 

@@ -1,9 +1,9 @@
 //! Deleting: unreachable when the call returns, its keys queued for erasure in the same transaction.
 //!
-//! Costs: one round trip; the facts; one transaction. With an erase delay of zero also its share of an erasure.
+//! Costs: one round trip; the facts; whom it concerns; one transaction. With an erase delay of zero also its share of an erasure.
 
 use sss_common::wire::fs::RemoveRequest;
-use sss_common::{Code, Grantee, Kind, Version};
+use sss_common::{Code, Kind, Version};
 
 use crate::service::audit::AuditAction;
 use crate::service::{Caller, Failure, Outcome, Service};
@@ -43,10 +43,11 @@ impl Service {
         let detail = format!("version {}", seen.node.version);
         let audit = self.audit.row(caller, AuditAction::Delete, seen.node.id, &seen.path, detail);
         let remove = Remove { parent, name, version, now_ns: self.now().nanos() };
+        let concerned = self.meta.audience(seen.node.id, audit.time).await?;
         let deletion = self.meta.remove(&allowed, remove, audit).await?;
         failpoint::at("remove.committed");
         self.contents.forget(seen.node.id);
-        self.hub.rights_changed(Grantee::All);
+        self.hub.moved(concerned);
         self.waking.wake();
         Ok(deletion)
     }

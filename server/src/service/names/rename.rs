@@ -1,15 +1,15 @@
 //! Renaming, within one home. A rename that replaces a document checks the new content into it.
 //!
-//! Costs: one round trip; the facts of both folders and both names; one transaction. No content moves, unless the
+//! Costs: one round trip; the facts of both folders and both names; whom it concerns, before and after; one transaction. No content moves, unless the
 //! replaced document is an `integrity` one and the new content has no digests yet: then it is read once.
 
 use sss_common::wire::fs::{Attr, Pin, RenameRequest, RenameResponse};
-use sss_common::{Code, Grantee, Kind};
+use sss_common::{Code, Kind};
 
 use crate::service::audit::AuditAction;
 use crate::service::content::versions::{NewVersion, VersionContent};
 use crate::service::{Caller, Failure, Outcome, Service};
-use crate::store::{Rename, Seen};
+use crate::store::{Audience, Rename, Seen};
 use sss_policy::{Allowed, Checkin, Delete, Own};
 
 impl Service {
@@ -94,6 +94,10 @@ impl Service {
             replacing,
             now_ns: self.now().nanos(),
         };
+        let mut concerned = self.meta.audience(source.node.id, self.now()).await?;
+        if let Some(target) = target {
+            concerned = concerned.and(self.meta.audience(target.node.id, self.now()).await?);
+        }
         let node = self.meta.rename(&owned, rename, audit).await?;
         if let Some(target) = target {
             self.contents.forget(target.node.id);
@@ -103,7 +107,8 @@ impl Service {
             self.note_vacated(caller, &node, from, to);
         }
         // What is inherited from folders changes with the place.
-        self.hub.rights_changed(Grantee::All);
+        let there = self.meta.audience(node.id, self.now()).await;
+        self.hub.moved(concerned.and(there.unwrap_or(Audience::Everyone)));
         self.waking.wake();
         Ok(self.rights.attr_of(&self.rights.seen(caller, node.id).await?))
     }
@@ -124,9 +129,11 @@ impl Service {
         new.consumes = Some((owned, source.node.version));
         let sealer = self.contents.begin(&allowed).await?;
         let place = (AuditAction::CheckinByRename, target.path.as_str());
+        let concerned = self.meta.audience(source.node.id, self.now()).await?;
+        let concerned = concerned.and(self.meta.audience(target.node.id, self.now()).await?);
         let made = self.contents.make_version(caller, &allowed, new, sealer, place).await;
         // Where the storage failed, the source may be gone all the same.
-        self.hub.rights_changed(Grantee::All);
+        self.hub.moved(concerned);
         let node = made?;
         self.contents.forget(source.node.id);
         Ok(self.rights.attr(&node, &target.facts))

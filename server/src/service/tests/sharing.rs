@@ -3,6 +3,7 @@
 use super::*;
 
 on_both_stores! {
+    a_removal_or_a_move_is_told_to_whom_it_concerns
     what_a_lost_right_tells_fades_after_a_day
     grants_are_listed_to_whom_they_concern
     a_stranger_learns_nothing
@@ -312,4 +313,42 @@ async fn grants_are_listed_to_whom_they_concern(world: World) {
     world.wait(50);
     assert_eq!(seen(&carol()).await, [""; 0]);
     assert_eq!(seen(&alice()).await, ["ALL", "bob"]);
+}
+
+async fn a_removal_or_a_move_is_told_to_whom_it_concerns(world: World) {
+    for path in ["@alice/private", "@alice/mine", "@alice/shared/f", "@alice/shared/g", "@alice/shared/h"] {
+        world.put(&alice(), path, b"x").await.unwrap();
+    }
+    world.grant(&alice(), "@alice/shared", "bob", Right::Checkout, 3600).await;
+    let mut hears = Vec::new();
+    for who in [alice(), bob(), carol()] {
+        let mut events = world.service.fs_events(&who).await.unwrap();
+        assert!(matches!(events.next().await, Some(Event::Alive { .. })), "the greeting");
+        hears.push(events);
+    }
+    // Whether alice, bob and carol have heard of it.
+    let mut heard = async || {
+        world.service.say_alive(7);
+        let mut heard = Vec::new();
+        for events in &mut hears {
+            let mut told = false;
+            while events.next().await != Some(Event::Alive { every_ms: 7 }) {
+                told = true;
+            }
+            heard.push(told);
+        }
+        heard
+    };
+    world.delete(&alice(), "@alice/private").await.unwrap();
+    assert_eq!(heard().await, [true, false, false]);
+    world.rename(&alice(), "@alice/mine", "@alice/still-mine").await.unwrap();
+    assert_eq!(heard().await, [true, false, false]);
+    world.delete(&alice(), "@alice/shared/f").await.unwrap();
+    assert_eq!(heard().await, [true, true, false]);
+    world.rename(&alice(), "@alice/shared/g", "@alice/g").await.unwrap();
+    assert_eq!(heard().await, [true, true, false], "what bob had is gone");
+    world.rename(&alice(), "@alice/still-mine", "@alice/shared/now").await.unwrap();
+    assert_eq!(heard().await, [true, true, false], "there is something for bob");
+    world.rename(&alice(), "@alice/g", "@alice/shared/h").await.unwrap();
+    assert_eq!(heard().await, [true, true, false], "another content for bob");
 }

@@ -56,7 +56,7 @@ suites! {
     users: adding, sessions_replace, sessions_are_kept, sessions_end, disabling, rekeying, revisions, forgetting_sessions;
     names: creating, creating_where_it_cannot_be, nesting_is_limited, looking_up, listing_pages, paths,
         renaming, renaming_onto, renaming_where_it_cannot_be, renaming_measures_the_subtree, removing,
-        removing_a_version, swapping, swapping_too_late, attributes, flags, extended_attributes, extended_attributes_are_limited;
+        removing_a_version, swapping, swapping_too_late, whom_a_node_concerns, attributes, flags, extended_attributes, extended_attributes_are_limited;
     content: first_version, versions_move, newer_versions_share_packs, commits_that_make_no_sense,
         created_with_content, a_flag_that_moved,
         older_keys_never_replace_newer, consuming, consuming_too_late, many_at_once;

@@ -312,3 +312,30 @@ pub(super) async fn extended_attributes_are_limited(rig: Rig) {
     refused!(set("9", 0).await, StoreError::TooLarge);
     set("1", XATTR_VALUE_MAX).await.unwrap(); // what it replaces does not count
 }
+
+/// Who has a grant on the way, or had one until a day ago; the home's owner and who made it. What lies beside or below is no
+/// matter.
+pub(super) async fn whom_a_node_concerns(rig: Rig) {
+    let home = rig.home("alice").await;
+    let (folder, beside) = (rig.folder(home, "d").await, rig.folder(home, "beside").await);
+    let file = rig.make(folder, "f", Kind::File).await;
+    let concerned = async |node, now| match rig.store.audience(node, now).await.unwrap() {
+        Audience::Everyone => vec!["ALL".to_owned()],
+        Audience::Users(users) => users.iter().map(ToString::to_string).collect(),
+    };
+    rig.grant(beside, "bob", Right::Both, LATER).await;
+    assert_eq!(concerned(file, NOW).await, ["alice"]);
+    rig.grant(folder, "carol", Right::Checkin, LATER).await;
+    rig.grant(file, "bob", Right::Checkout, LATER).await;
+    rig.revoke(file, "bob").await.unwrap();
+    assert_eq!(concerned(file, NOW).await, ["alice", "bob", "carol"]);
+    assert_eq!(concerned(folder, NOW).await, ["alice", "carol"]);
+    let day = sss_policy::FADES;
+    assert_eq!(concerned(file, NOW.after(day)).await, ["alice", "carol"]);
+    assert_eq!(concerned(file, LATER.after(day)).await, ["alice"]);
+    let hers = rig.make_as("carol", folder, "hers", Kind::File).await.unwrap().id;
+    assert_eq!(concerned(hers, LATER.after(day)).await, ["alice", "carol"]);
+    assert_eq!(concerned(NodeId::random(), NOW).await, [""; 0]);
+    rig.grant(folder, "ALL", Right::Checkout, LATER).await;
+    assert_eq!(concerned(file, NOW).await, ["ALL"]);
+}

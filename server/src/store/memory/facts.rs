@@ -4,7 +4,7 @@ use sss_common::{Grantee, NodeId, Timestamp, Uid};
 
 use super::state::State;
 use crate::store::rules::{self, Claim, asks_below, asks_maker, has_live_right};
-use crate::store::{Node, Result, Seen};
+use crate::store::{Audience, Node, Result, Seen};
 use sss_policy::{Below, Facts, Level, maker_until};
 
 impl State {
@@ -50,6 +50,16 @@ impl State {
             false if had => Below::Had,
             false => Below::Nothing,
         }
+    }
+
+    pub(super) fn audience(&self, id: NodeId, now: Timestamp) -> Audience {
+        let Some(node) = self.nodes.get(&id) else { return Audience::nobody() };
+        let known = |level: &Node| {
+            let grants = self.grants.iter().filter(|((on, _), grant)| *on == level.id && grant.known(now));
+            grants.map(|((_, grantee), _)| grantee.clone()).collect::<Vec<_>>()
+        };
+        let grantees = self.way_up(id).flat_map(known);
+        Audience::of(grantees.chain([&node.home, &node.owner].map(|uid| Grantee::User(uid.clone()))))
     }
 
     pub(super) fn shared_homes(&self, user: &Uid, now: Timestamp) -> Vec<Uid> {

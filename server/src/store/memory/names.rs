@@ -12,7 +12,7 @@ use super::MemoryStore;
 use super::state::State;
 use crate::store::rules::{self, Claim, MODE_MASK, RemovedBy};
 use crate::store::{
-    AuditRow, Commit, Deletion, Names, NewNode, Node, Remove, Rename, Result, Seen, StoreError,
+    Audience, AuditRow, Commit, Deletion, Names, NewNode, Node, Remove, Rename, Result, Seen, StoreError,
     StoredVersion, Swap,
 };
 use sss_policy::{Allowed, Checkin, Delete, Own, Refusal};
@@ -54,6 +54,10 @@ impl Names for MemoryStore {
 
     async fn path(&self, id: NodeId) -> Result<Option<String>> {
         Ok(self.read(|state| state.path(id)))
+    }
+
+    async fn audience(&self, id: NodeId, now: Timestamp) -> Result<Audience> {
+        Ok(self.read(|state| state.audience(id, now)))
     }
 
     async fn create(&self, folder: &Allowed<Checkin>, new: NewNode, audit: AuditRow) -> Result<Node> {

@@ -12,7 +12,7 @@ use sss_common::{Name, NodeId, Timestamp, Uid};
 use super::rows::{self, GRANT_COLUMNS, NODE_COLUMNS, all, get, limit, text};
 use super::{nodes, users};
 use crate::store::rules::{self, Claim, asks_below, asks_maker, faded, has_live_right};
-use crate::store::{Node, Result, Seen};
+use crate::store::{Audience, Node, Result, Seen};
 use sss_policy::{self as policy, Below, Facts, Level};
 
 /// The columns of both grants at a level, of the tables `own` and `everyone`.
@@ -253,6 +253,25 @@ pub(super) fn shared_homes(c: &Connection, user: &Uid, now: Timestamp) -> Result
     all(c, SHARED_HOMES, rusqlite::named_params! { ":user": user.as_str(), ":now": now.millis() }, |row| {
         text(row, 0)
     })
+}
+
+/// One walk up: who has, or had until a day ago, a grant on the node or above it; whose home it lies in, and who made it.
+pub(super) fn audience(c: &Connection, id: NodeId, now: Timestamp) -> Result<Audience> {
+    let grantees = all(
+        c,
+        "WITH RECURSIVE up (step, id, parent, owner, home) AS (
+             SELECT 0, id, parent, owner, home FROM nodes WHERE id = :id
+             UNION ALL
+             SELECT up.step + 1, f.id, f.parent, NULL, NULL FROM up JOIN nodes f ON f.id = up.parent WHERE up.step < 256
+         )
+         SELECT g.grantee FROM up JOIN grants g ON g.node = up.id
+         WHERE g.until > :faded AND (g.revoked = 0 OR g.revoked > :faded)
+         UNION SELECT owner FROM up WHERE step = 0
+         UNION SELECT home FROM up WHERE step = 0",
+        rusqlite::named_params! { ":id": id.0, ":faded": faded(now).millis() },
+        |row| rows::grantee(row, 0),
+    )?;
+    Ok(Audience::of(grantees))
 }
 
 /// `@owner/a/b`.

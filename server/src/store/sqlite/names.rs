@@ -7,7 +7,9 @@ use sss_common::{Kind, Name, NodeId, Timestamp, Uid, Version};
 
 use super::{SqliteStore, deletions, facts, nodes};
 use crate::store::rules::{self, Claim, MODE_MASK, RemovedBy};
-use crate::store::{AuditRow, Deletion, Names, NewNode, Node, Remove, Rename, Result, Seen, StoreError};
+use crate::store::{
+    Audience, AuditRow, Deletion, Names, NewNode, Node, Remove, Rename, Result, Seen, StoreError,
+};
 use sss_policy::{Allowed, Checkin, Delete, Own, Refusal};
 
 #[async_trait]
@@ -46,6 +48,10 @@ impl Names for SqliteStore {
 
     async fn path(&self, id: NodeId) -> Result<Option<String>> {
         self.read(move |c| facts::path(c, id)).await
+    }
+
+    async fn audience(&self, id: NodeId, now: Timestamp) -> Result<Audience> {
+        self.read(move |c| facts::audience(c, id, now)).await
     }
 
     async fn create(&self, folder: &Allowed<Checkin>, new: NewNode, audit: AuditRow) -> Result<Node> {
