@@ -29,6 +29,21 @@ pub struct Grant {
     pub since: Timestamp,
     /// Set by who made the document as a guest in the home, not by the home's owner.
     pub by_maker: bool,
+    /// Whether it gives the right, or keeps it from being more.
+    pub effect: Effect,
+}
+
+/// What a grant does. A copy that 3S makes by itself (an editor's backup, a conflict copy) takes the grants on its document
+/// along as limits, so that nobody reads through it what he could not read there.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Effect {
+    /// It gives its right.
+    #[default]
+    Gives,
+    /// It gives nothing, and of what levels above give its holder has no more than its right.
+    Limits,
+    /// It gives nothing, and of what levels above give its holder has nothing, whatever its right says.
+    Bars,
 }
 
 /// How long after the end of a right its holder is told that it ended, and on what. Then he learns as little as who never had one.
@@ -37,6 +52,9 @@ pub const FADES: Duration = Duration::from_secs(24 * 3600);
 impl Grant {
     /// Whether its holder knows of the document by it.
     pub fn known(&self, now: Timestamp) -> bool {
+        if self.effect != Effect::Gives {
+            return false;
+        }
         let end = self.revoked.map_or(self.until, |revoked| revoked.min(self.until));
         now < end.after(FADES)
     }
@@ -188,7 +206,8 @@ fn standing(facts: &Facts, now: Timestamp) -> Standing {
 /// Until when the home's owner gives the user a right here: until then a guest owns what he made. What guests grant each
 /// other does not count, so that nobody keeps himself a right.
 pub fn maker_until(facts: &Facts, now: Timestamp) -> Option<Timestamp> {
-    let of_home = |grant: Option<Grant>| grant.filter(|grant| !grant.by_maker);
+    let of_home =
+        |grant: Option<Grant>| grant.filter(|grant| !grant.by_maker && grant.effect == Effect::Gives);
     let rule = |level: &Level| in_force(of_home(level.own), of_home(level.all));
     facts.levels.iter().filter_map(rule).map(|grant| grant.until).find(|until| now < *until)
 }
@@ -255,9 +274,25 @@ fn visible(facts: &Facts, now: Timestamp) -> bool {
         || matches!(standing(facts, now), Standing::Left)
 }
 
-/// The grant that decides: the nearest level's that is live.
+/// The grant that decides: the nearest level's that is live, cut down to what limits on the way leave of it.
 fn ruling(facts: &Facts, now: Timestamp) -> Option<Grant> {
-    rules(facts).find(|grant| now < grant.until)
+    let mut most = Right::Both;
+    for grant in rules(facts).filter(|grant| now < grant.until) {
+        match grant.effect {
+            Effect::Gives => return common(most, grant.right).map(|right| Grant { right, ..grant }),
+            Effect::Limits => most = common(most, grant.right)?,
+            Effect::Bars => return None,
+        }
+    }
+    None
+}
+
+/// What is in both rights.
+fn common(one: Right, other: Right) -> Option<Right> {
+    match (one, other) {
+        (Right::Both, right) | (right, Right::Both) => Some(right),
+        (one, other) => (one == other).then_some(one),
+    }
 }
 
 /// The grants in force from the node up, each with its end: a guest's last no longer than his own right.
@@ -280,6 +315,7 @@ fn in_force(own: Option<Grant>, all: Option<Grant>) -> Option<Grant> {
 /// When the right asked for ended, if a grant in force once gave it.
 fn last_end(facts: &Facts, action: Action, now: Timestamp) -> Option<Timestamp> {
     let gave = |grant: &Grant| match action {
+        _ if grant.effect != Effect::Gives => false,
         Action::Checkout => grant.right.reads(),
         Action::Checkin => grant.right.writes(),
         Action::See | Action::Own | Action::Delete | Action::Share => false,

@@ -31,6 +31,10 @@ enum Event {
     /// The same, set by who made the document.
     GrantByMaker(Grantee, Right, u64),
     Revoke(Grantee),
+    /// A limit that a copy took along.
+    Limit(Grantee, Right, u64),
+    /// What keeps a copy from somebody for ever.
+    Bar(Grantee),
 }
 
 fn to(name: &str, right: Right, seconds: u64) -> Event {
@@ -39,6 +43,14 @@ fn to(name: &str, right: Right, seconds: u64) -> Event {
 
 fn by_maker(name: &str, right: Right, seconds: u64) -> Event {
     Event::GrantByMaker(name.parse().unwrap(), right, seconds)
+}
+
+fn limit(name: &str, right: Right, seconds: u64) -> Event {
+    Event::Limit(name.parse().unwrap(), right, seconds)
+}
+
+fn bar(name: &str) -> Event {
+    Event::Bar(name.parse().unwrap())
 }
 
 fn revoke(name: &str) -> Event {
@@ -65,17 +77,25 @@ fn history(user: &str, levels: &[(&str, &[Event])]) -> Vec<Level> {
         let (mut own, mut all): (Option<Grant>, Option<Grant>) = (None, None);
         for event in *events {
             seq += 1;
-            match event {
-                Event::Grant(grantee, right, seconds) | Event::GrantByMaker(grantee, right, seconds) => {
-                    let by_maker = matches!(event, Event::GrantByMaker(..));
-                    let (right, until) = (*right, at(*seconds));
-                    let grant = Grant { right, until, seq, revoked: None, since: START, by_maker };
-                    match grantee {
-                        Grantee::All => all = Some(grant),
-                        Grantee::User(uid) if *uid == user => own = Some(grant),
-                        Grantee::User(_) => {}
-                    }
+            let (by_maker, effect) = match event {
+                Event::GrantByMaker(..) => (true, Effect::Gives),
+                Event::Limit(..) => (false, Effect::Limits),
+                Event::Bar(_) => (false, Effect::Bars),
+                Event::Grant(..) | Event::Revoke(_) => (false, Effect::Gives),
+            };
+            let mut set = |grantee: &Grantee, right, until| {
+                let grant = Grant { right, until, seq, revoked: None, since: START, by_maker, effect };
+                match grantee {
+                    Grantee::All => all = Some(grant),
+                    Grantee::User(uid) if *uid == user => own = Some(grant),
+                    Grantee::User(_) => {}
                 }
+            };
+            match event {
+                Event::Grant(grantee, right, seconds)
+                | Event::GrantByMaker(grantee, right, seconds)
+                | Event::Limit(grantee, right, seconds) => set(grantee, *right, at(*seconds)),
+                Event::Bar(grantee) => set(grantee, Right::Both, Timestamp::MAX),
                 Event::Revoke(grantee) => {
                     let whose = match grantee {
                         Grantee::All => &mut all,
@@ -178,6 +198,24 @@ fn cases() -> Vec<(String, [Vec<Event>; 3])> {
         vec![by_maker("gina", Both, 50)],
         vec![to("dora", Checkin, 100)],
     ));
+    // Copies that 3S made.
+    cases.push(over(
+        "document: limits gina checkin 50; folder: gina checkout 100",
+        vec![limit("gina", Checkin, 50)],
+        vec![to("gina", Checkout, 100)],
+    ));
+    cases.push(over(
+        "document: limits ALL checkout 100, gina both 50; folder: ALL both 100",
+        vec![limit("ALL", Checkout, 100), limit("gina", Both, 50)],
+        vec![to("ALL", Both, 100)],
+    ));
+    cases.push(over(
+        "document: limits gina checkout 100, then gina both 50; folder: ALL both 100",
+        vec![limit("gina", Checkout, 100), to("gina", Both, 50)],
+        vec![to("ALL", Both, 100)],
+    ));
+    cases.push(over("document: barred; folder: ALL both 100", vec![bar("ALL")], vec![to("ALL", Both, 100)]));
+    cases.push(("document: limits gina both 100".into(), [vec![limit("gina", Both, 100)], none(), none()]));
     cases.push(over("document: dora grants herself 100", vec![by_maker("dora", Both, 100)], none()));
     cases.push(over("document: dora grants ALL 100", vec![by_maker("ALL", Both, 100)], none()));
     cases

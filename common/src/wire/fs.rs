@@ -127,6 +127,10 @@ pub struct CreateRequest {
     /// A symbolic link's target.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub target: Option<String>,
+    /// The document whose draft is kept in this new one: the grants on it are the copy's limits, so that nobody reads in the
+    /// copy what was not his to read. Where it is gone, hidden or in another home, the copy is for its owners alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub copy_of: Option<NodeId>,
 }
 
 /// The editors' rule at work: the document that was renamed to a backup name a moment ago is back under its

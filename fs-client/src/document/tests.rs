@@ -53,6 +53,7 @@ impl World {
             mode: 0o644,
             flag: None,
             target: None,
+            copy_of: None,
         };
         self.shared.remote.create(request).await.unwrap().attr
     }

@@ -106,6 +106,7 @@ impl Fs {
                 mode: attr.mode & 0o777 | 0o600,
                 flag: attr.flag,
                 target: None,
+                copy_of: Some(attr.node),
             };
             match self.remote.create(request).await {
                 Ok(created) => {

@@ -138,6 +138,7 @@ impl Fs {
             mode: mode & 0o7777,
             flag: if kind == Kind::Folder { None } else { self.options.flag },
             target,
+            copy_of: None,
         };
         let made = self.remote.create(request).await.map_err(|error| self.refused(error))?;
         if let Some(swapped) = made.swapped {

@@ -24,7 +24,15 @@ async fn what_cannot_be_repeated_is_not() {
         let error = match path {
             "/v1/fs/create" => {
                 let kind = Kind::File;
-                let request = CreateRequest { parent, name, kind, mode: 0o644, flag: None, target: None };
+                let request = CreateRequest {
+                    parent,
+                    name,
+                    kind,
+                    mode: 0o644,
+                    flag: None,
+                    target: None,
+                    copy_of: None,
+                };
                 remote.create(request).await.unwrap_err()
             }
             "/v1/fs/rename" => {

@@ -58,6 +58,8 @@ struct Node {
     attributes: BTreeMap<&'static str, Vec<u8>>,
     /// In the order in which they were set.
     grants: Vec<Grant>,
+    /// Of a copy that was made of a document: to whom (`None`: everybody), at most what (`None`: nothing), until when.
+    limits: Vec<(Option<usize>, Option<Right>, i64)>,
 }
 
 #[derive(Clone)]
@@ -104,6 +106,7 @@ impl Model {
             content: Rc::default(),
             attributes: BTreeMap::new(),
             grants: Vec::new(),
+            limits: Vec::new(),
         };
         Model {
             nodes: (0..USERS.len()).map(|user| (user, home(user))).collect(),

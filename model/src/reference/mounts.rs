@@ -322,6 +322,8 @@ impl Model {
             made => made,
         };
         let kept = made.and_then(|(copy, _)| {
+            let seen = self.nodes.contains_key(&doc.node) && self.visible(doc.node, user);
+            self.limit(copy, seen.then_some(doc.node));
             self.commit(user, copy, Rc::new(content), doc.time, None).inspect_err(|_| {
                 self.nodes.remove(&copy);
             })

@@ -75,16 +75,35 @@ impl Model {
 
     /// The nearest level that gives a live right decides; what a guest grants lasts no longer than his own right.
     pub(super) fn ruling(&self, id: Id, user: usize) -> Option<(Right, i64)> {
-        self.levels(id).into_iter().find_map(|level| {
-            let grant = self.live_here(level, user)?;
-            match grant.by_maker {
-                false => Some((grant.right, grant.until)),
-                true => {
-                    let end = self.let_until(level, self.nodes[&level].owner)?;
-                    Some((grant.right, grant.until.min(end)))
+        let (mut reads, mut writes) = (true, true);
+        for level in self.levels(id) {
+            let Some(grant) = self.in_force(level, user, |_| true) else {
+                // A limit counts where no grant took its place: the user's own, else everybody's.
+                let of =
+                    |to: Option<usize>| self.nodes[&level].limits.iter().find(move |limit| limit.0 == to);
+                if let Some((_, most, until)) = of(Some(user)).or_else(|| of(None))
+                    && self.now < *until
+                {
+                    reads &= most.is_some_and(|right| right.reads());
+                    writes &= most.is_some_and(|right| right.writes());
                 }
+                continue;
+            };
+            let until = match grant.by_maker {
+                false => Some(grant.until),
+                true => self.let_until(level, self.nodes[&level].owner).map(|end| grant.until.min(end)),
+            };
+            if let Some(until) = until.filter(|until| self.now < *until) {
+                let right = match (reads && grant.right.reads(), writes && grant.right.writes()) {
+                    (true, true) => Right::Both,
+                    (true, false) => Right::Checkout,
+                    (false, true) => Right::Checkin,
+                    (false, false) => return None,
+                };
+                return Some((right, until));
             }
-        })
+        }
+        None
     }
 
     /// Whether a grant here is, or was until a day ago: the last of the user's own, or ALL's. One to ALL takes the others back.

@@ -57,6 +57,7 @@ impl Model {
             content: Rc::default(),
             attributes: BTreeMap::new(),
             grants: Vec::new(),
+            limits: Vec::new(),
         };
         self.nodes.insert(id, node);
         id
@@ -128,6 +129,7 @@ impl Model {
         }
         let (mode, was) = (self.nodes[&document].mode, self.nodes[&document].version);
         let copy = self.add((folder, vacated.backup.clone()), Kind::File, user, mode);
+        self.limit(copy, Some(document));
         let (author, integrity, content, time) = {
             let node = &self.nodes[&document];
             (node.author, node.integrity, node.content.clone(), node.time)
@@ -255,9 +257,27 @@ impl Model {
         self.decide(id, user, Want::Share)?;
         let by_maker = self.nodes[&self.home_of(id)].owner != user;
         if let Some(node) = self.nodes.get_mut(&id) {
+            node.limits.retain(|(to, ..)| grant.to.is_some() && *to != grant.to);
             node.grants.push(Grant { by_maker, ..grant });
         }
         Ok(())
+    }
+
+    /// A copy has the grants on its document as limits; only owners have one of a document that is gone or in another home.
+    pub(super) fn limit(&mut self, copy: Id, document: Option<Id>) {
+        let same_home = |id: &Id| self.home_of(*id) == self.home_of(copy);
+        let document = document.filter(|id| self.nodes.contains_key(id)).filter(same_home);
+        let limits = match document {
+            None => vec![(None, None, i64::MAX)],
+            Some(id) => {
+                let grants = self.grants_kept(id).into_iter();
+                let of_grants = grants.map(|grant| (grant.to, Some(grant.right), grant.until));
+                of_grants.chain(self.nodes[&id].limits.iter().copied()).collect()
+            }
+        };
+        if let Some(node) = self.nodes.get_mut(&copy) {
+            node.limits = limits;
+        }
     }
 
     /// Takes the grant back that is listed for somebody.
@@ -274,13 +294,18 @@ impl Model {
         Ok(())
     }
 
-    /// The grants on a node as its owner sees them, or one of those whom they concern.
-    pub(super) fn grants_shown(&self, user: usize, id: Id) -> Vec<(Option<usize>, Right, i64)> {
+    /// The grants on a node that nobody took back: ALL's, then by user.
+    fn grants_kept(&self, id: Id) -> Vec<&Grant> {
         let grants = &self.nodes[&id].grants;
         let since = grants.iter().rposition(|grant| grant.to.is_none()).unwrap_or(0);
         let everyone = [None].into_iter().chain((0..USERS.len()).map(Some));
         let last = |to: Option<usize>| grants.iter().skip(since).rev().find(move |grant| grant.to == to);
-        let kept: Vec<_> = everyone.filter_map(last).filter(|grant| grant.revoked.is_none()).collect();
+        everyone.filter_map(last).filter(|grant| grant.revoked.is_none()).collect()
+    }
+
+    /// The grants on a node as its owner sees them, or one of those whom they concern.
+    pub(super) fn grants_shown(&self, user: usize, id: Id) -> Vec<(Option<usize>, Right, i64)> {
+        let kept = self.grants_kept(id);
         // Others than the owner see what applies to them: their own, or ALL's while it lives.
         let has_own = kept.iter().any(|grant| grant.to == Some(user));
         let applies = |grant: &&&Grant| match grant.to {

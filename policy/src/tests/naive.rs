@@ -12,12 +12,15 @@ fn naive(
     now: u64,
     counts: impl Fn(u64) -> Option<u64>,
 ) -> Option<(bool, bool)> {
+    let (mut may_read, mut may_write) = (true, true);
     for (_, events) in levels {
-        let mut rules: Vec<(Grantee, Right, Option<u64>)> = Vec::new();
+        let mut rules: Vec<(Grantee, Option<Right>, Option<u64>, bool)> = Vec::new();
         for event in events {
-            let (grantee, right, end) = match event {
-                Event::Grant(grantee, right, end) => (grantee, *right, Some(*end)),
-                Event::GrantByMaker(grantee, right, end) => (grantee, *right, counts(*end)),
+            let (grantee, right, end, gives) = match event {
+                Event::Grant(grantee, right, end) => (grantee, Some(*right), Some(*end), true),
+                Event::GrantByMaker(grantee, right, end) => (grantee, Some(*right), counts(*end), true),
+                Event::Limit(grantee, right, end) => (grantee, Some(*right), Some(*end), false),
+                Event::Bar(grantee) => (grantee, None, Some(u64::MAX), false),
                 Event::Revoke(grantee) => {
                     rules.retain(|(other, ..)| other != grantee);
                     continue;
@@ -25,11 +28,11 @@ fn naive(
             };
             match grantee {
                 // "A grant to ALL replaces every earlier grant on that document or folder."
-                Grantee::All => rules = vec![(Grantee::All, right, end)],
+                Grantee::All => rules = vec![(Grantee::All, right, end, gives)],
                 // "A grant to a user replaces that user's earlier one…
                 Grantee::User(_) => {
                     rules.retain(|(other, ..)| other != grantee);
-                    rules.push((grantee.clone(), right, end));
+                    rules.push((grantee.clone(), right, end, gives));
                 }
             }
         }
@@ -37,10 +40,15 @@ fn naive(
         let own = rules.iter().find(|(grantee, ..)| *grantee == Grantee::User(uid(user)));
         let rule = own.or_else(|| rules.iter().find(|(grantee, ..)| *grantee == Grantee::All));
         // "The nearest level that gives the user a live right decides."
-        if let Some((_, right, Some(end))) = rule
+        if let Some((_, right, Some(end), gives)) = rule
             && now < *end
         {
-            return Some((right.reads(), right.writes()));
+            // A limit takes away, for as long as it lives, from what levels above give.
+            may_read &= right.is_some_and(|right| right.reads());
+            may_write &= right.is_some_and(|right| right.writes());
+            if *gives {
+                return (may_read || may_write).then_some((may_read, may_write));
+            }
         }
     }
     None
@@ -54,6 +62,8 @@ fn of_lord(events: &[Event]) -> Vec<Event> {
             Event::GrantByMaker(grantee, ..) => {
                 left.retain(|other| !matches!(other, Event::Grant(to, ..) if to == grantee));
             }
+            // What keeps others out is no matter for who made it.
+            Event::Limit(..) | Event::Bar(_) => {}
             event => left.push(event.clone()),
         }
     }
@@ -105,7 +115,16 @@ fn document_events() -> impl Strategy<Value = Vec<Event>> {
     let shared = (grantee(), proptest::sample::select(RIGHTS.to_vec()), 1..100u64);
     let lords = proptest::collection::vec(event(), 0..5);
     let makers = proptest::collection::vec(shared.prop_map(|(g, r, s)| by_maker(g, r, s)), 0..2);
-    (lords, makers).prop_map(|(lords, makers)| [lords, makers].concat())
+    (limits(), lords, makers).prop_map(|(limits, lords, makers)| [limits, lords, makers].concat())
+}
+
+/// What a copy took along, or that it is kept from everybody; mostly nothing.
+fn limits() -> impl Strategy<Value = Vec<Event>> {
+    let grantee = proptest::sample::select(vec!["gina", "sam"]);
+    let right = || proptest::sample::select(RIGHTS.to_vec());
+    let some = (right(), 1..100u64, grantee, right(), 1..100u64)
+        .prop_map(|(all, end, who, own, ends)| vec![limit("ALL", all, end), limit(who, own, ends)]);
+    prop_oneof![3 => Just(Vec::new()), 2 => some, 1 => Just(vec![bar("ALL")])]
 }
 
 /// Whether some grant of a level is known of: of each grantee the last counts, for a day from its end, or from second 0 where it

@@ -12,7 +12,7 @@ use sss_common::{Code, DocPath, Flag, Kind, Name, Version};
 use crate::service::documents::checkin::Body;
 use crate::service::documents::create::NewEntry;
 use crate::service::{ByteStream, Caller, Checkout, Failure, Outcome, Precondition, RangeRequest, Service};
-use crate::store::Seen;
+use crate::store::{Limited, Seen};
 use sss_policy::{Allowed, Checkin, Own};
 
 impl Service {
@@ -47,8 +47,14 @@ impl Service {
                 let folder = self.may_create(caller, &parent, missing.first().unwrap_or(name))?;
                 let (parent, folder) = self.make_folders(caller, parent, folder, missing).await?;
                 let flag = flag.or(parent.node.flag);
-                let new =
-                    NewEntry { name: name.clone(), kind: Kind::File, mode: 0o644, flag, of_home: false };
+                let new = NewEntry {
+                    name: name.clone(),
+                    kind: Kind::File,
+                    mode: 0o644,
+                    flag,
+                    of_home: false,
+                    limited: Limited::No,
+                };
                 let attr = self.create_with(caller, &parent, &folder, new, Body::Whole(body)).await?;
                 Ok((CheckedIn { version: attr.version }, true))
             }
@@ -151,7 +157,8 @@ impl Service {
         for name in names {
             let (name, flag) = (name.clone(), parent.node.flag);
             // What a guest makes on the way to his document is not his: others will put theirs there too.
-            let new = NewEntry { name, kind: Kind::Folder, mode: 0o755, flag, of_home: true };
+            let new =
+                NewEntry { name, kind: Kind::Folder, mode: 0o755, flag, of_home: true, limited: Limited::No };
             let made = self.create_empty(caller, &parent, &folder, new).await?;
             (parent, folder) = self.rights.permit(caller, made.node, Checkin).await?;
         }

@@ -34,6 +34,19 @@ impl Fingerprint {
     }
 }
 
+/// What keeps others from a new node, beside what its folder does not give them: grants on it of another kind
+/// ([`sss_policy::Effect`]), which last until the owner sets others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Limited {
+    /// Nothing does.
+    No,
+    /// The grants on this document are its limits, each until its end. As [`Limited::ToOwners`] when that document is not there any more, or
+    /// lies in another home.
+    As(NodeId),
+    /// It is for the home's owner and for who makes it.
+    ToOwners,
+}
+
 /// A user to be added.
 #[derive(Clone, Debug)]
 pub struct NewUser {
@@ -167,6 +180,8 @@ pub struct NewNode {
     pub flag: Option<Flag>,
     /// Whether it belongs to the home's owner, and not to the proof's user who makes it.
     pub of_home: bool,
+    /// Who may not have it, whatever its folder gives.
+    pub limited: Limited,
     /// When, for both times.
     pub now_ns: FileTime,
 }

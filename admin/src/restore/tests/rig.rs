@@ -18,7 +18,7 @@ use super::super::*;
 use crate::backup;
 use sss_policy::{Act, Allowed, Checkin, Checkout, Delete, Facts, decide};
 use sss_server::run::compose::{self, Paths};
-use sss_server::store::{AuditAction, AuditRow, Commit, NewNode, NewUser, PackRow, Remove};
+use sss_server::store::{AuditAction, AuditRow, Commit, Limited, NewNode, NewUser, PackRow, Remove};
 use sss_vault::sealed::Leaf;
 use sss_vault::{RecordBody, Vault, VaultError, sealed_block};
 
@@ -105,6 +105,7 @@ impl Store {
             mode: 0o600,
             flag,
             of_home: false,
+            limited: Limited::No,
             now_ns: FileTime(1),
         };
         let id = new.id;

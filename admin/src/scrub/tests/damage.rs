@@ -32,7 +32,15 @@ async fn a_clean_store_has_no_damage() {
         ("unborn", sss_common::Kind::File, None),
     ] {
         let (name, mode) = (name.parse().unwrap(), 0o644);
-        let request = sss_common::wire::fs::CreateRequest { parent, name, kind, mode, flag: None, target };
+        let request = sss_common::wire::fs::CreateRequest {
+            parent,
+            name,
+            kind,
+            mode,
+            flag: None,
+            target,
+            copy_of: None,
+        };
         world.service.fs_create(&world.alice, request).await.unwrap();
     }
     let orphan = world.dir.path().join("packs/00").join("0".repeat(32));

@@ -88,6 +88,7 @@ struct Node {
     xattrs: BTreeMap<String, Base64>,
 }
 
+#[derive(Clone)]
 struct Grant {
     node: NodeId,
     grantee: Grantee,
@@ -97,6 +98,17 @@ struct Grant {
     over: Option<Timestamp>,
     /// Set by who made the document as a guest, not by the home's owner.
     by_maker: bool,
+    effect: Effect,
+}
+
+/// What a grant does: those on a document are limits on a copy that was made of it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Effect {
+    Gives,
+    /// Of what folders give there is no more than its right.
+    Limits,
+    /// There is nothing of it.
+    Bars,
 }
 
 fn refuse<T>(code: Code, detail: &str) -> Result<T> {

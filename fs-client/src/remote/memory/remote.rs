@@ -95,7 +95,11 @@ impl Calls for MemoryRemote {
         }
         let inherited = state.node(request.parent)?.flag;
         let now_ns = self.server.now_ns();
+        let limits = request.copy_of.map(|of| state.see(of, &self.uid, now).ok().map(|()| of));
         let id = state.add(Some(place), request.kind, self.uid.clone(), request.mode, now_ns);
+        if let Some(document) = limits {
+            state.limit(id, document);
+        }
         state.node_mut(id)?.flag = match request.kind {
             Kind::Folder => inherited,
             _ => Some(inherited.or(request.flag).unwrap_or_default()),
@@ -218,7 +222,7 @@ impl Calls for MemoryRemote {
         let own = Grantee::User(self.uid.clone());
         let owns = state.owns(node, &self.uid, now);
         let mut grants: Vec<&Grant> =
-            state.grants.iter().filter(|grant| grant.node == node && grant.over.is_none()).collect();
+            state.grants.iter().filter(|grant| grant.node == node && grant.gives()).collect();
         let has_own = grants.iter().any(|grant| grant.grantee == own);
         let alls = |grant: &Grant| grant.grantee == Grantee::All && !has_own && now < grant.until;
         grants.retain(|grant| owns || grant.grantee == own || alls(grant));
@@ -252,7 +256,7 @@ impl Calls for MemoryRemote {
         state.grants.iter_mut().filter(replaced).for_each(|other| other.over = Some(now));
         let info = GrantInfo { grantee: grantee.clone(), right, until };
         let by_maker = !state.has_home_of(node, &self.uid);
-        state.grants.push(Grant { node, grantee, right, until, over: None, by_maker });
+        state.grants.push(Grant { node, grantee, right, until, over: None, by_maker, effect: Effect::Gives });
         drop(state);
         self.server.rights_changed();
         Ok(info)
@@ -261,7 +265,7 @@ impl Calls for MemoryRemote {
     async fn revoke(&self, RevokeRequest { node, grantee }: RevokeRequest) -> Result<Empty> {
         let (mut state, now) = self.enter()?;
         state.share(node, &self.uid, now)?;
-        let mut here = state.grants.iter_mut().filter(|grant| grant.node == node && grant.over.is_none());
+        let mut here = state.grants.iter_mut().filter(|grant| grant.node == node && grant.gives());
         match here.find(|grant| grant.grantee == grantee) {
             Some(grant) => grant.over = Some(now),
             None => return refuse(Code::NotFound, "no such grant"),

@@ -4,16 +4,54 @@ use std::time::Duration;
 
 use sss_common::{Code, Effective, Grantee, Kind, NodeId, Right, Timestamp, Uid};
 
-use super::{Grant, Result, State, refuse};
+use super::{Effect, Grant, Result, State, refuse};
+
+impl Grant {
+    /// Whether it is one, and no limit; and nobody took it back.
+    pub(super) fn gives(&self) -> bool {
+        self.over.is_none() && self.effect == Effect::Gives
+    }
+}
 
 impl State {
+    /// A copy has the grants on its document as limits; only owners have one of a document that is gone, hidden or in another
+    /// home.
+    pub(super) fn limit(&mut self, copy: NodeId, document: Option<NodeId>) {
+        let home = |id| self.levels(id).last().copied();
+        match document.filter(|document| home(*document) == home(copy)) {
+            None => self.grants.push(Grant {
+                node: copy,
+                grantee: Grantee::All,
+                right: Right::Both,
+                until: Timestamp::MAX,
+                over: None,
+                by_maker: false,
+                effect: Effect::Bars,
+            }),
+            Some(document) => {
+                let there = self.grants.iter().filter(|grant| grant.node == document && grant.over.is_none());
+                let limits: Vec<Grant> = there
+                    .map(|grant| Grant {
+                        node: copy,
+                        by_maker: false,
+                        effect: if grant.effect == Effect::Bars { Effect::Bars } else { Effect::Limits },
+                        ..grant.clone()
+                    })
+                    .collect();
+                self.grants.extend(limits);
+            }
+        }
+    }
+
     /// Whether a grant to the user lives here, or ended less than a day ago.
     fn bears_on(&self, node: NodeId, user: &Uid, now: Timestamp) -> bool {
         const DAY: Duration = Duration::from_secs(24 * 3600);
         let is =
             |grantee: &Grantee| matches!(grantee, Grantee::All) || *grantee == Grantee::User(user.clone());
         let known = |grant: &Grant| now < grant.over.unwrap_or(grant.until).min(grant.until).after(DAY);
-        self.grants.iter().any(|grant| grant.node == node && is(&grant.grantee) && known(grant))
+        self.grants.iter().any(|grant| {
+            grant.node == node && is(&grant.grantee) && grant.effect == Effect::Gives && known(grant)
+        })
     }
 
     fn is_of(&self, id: NodeId, user: &Uid) -> bool {
@@ -32,7 +70,10 @@ impl State {
 
     /// Until when the home's owner gives the user a right.
     fn let_until(&self, id: NodeId, user: &Uid, now: Timestamp) -> Option<Timestamp> {
-        let live = |level| self.rule_here(level, user, |grant| !grant.by_maker).map(|grant| grant.until);
+        let live = |level| {
+            self.rule_here(level, user, |grant| !grant.by_maker && grant.effect == Effect::Gives)
+                .map(|grant| grant.until)
+        };
         self.levels(id).into_iter().filter_map(live).find(|until| now < *until)
     }
 
@@ -66,9 +107,17 @@ impl State {
                 true => self.let_until(level, &self.nodes[&level].owner, now)?.min(grant.until),
                 false => grant.until,
             };
-            (now < until).then_some((grant.right, until))
+            (now < until).then_some((grant, until))
         };
-        self.levels(id).into_iter().find_map(live)
+        let mut most = Right::Both;
+        for (grant, until) in self.levels(id).into_iter().filter_map(live) {
+            match grant.effect {
+                Effect::Gives => return common(most, grant.right).map(|right| (right, until)),
+                Effect::Limits => most = common(most, grant.right)?,
+                Effect::Bars => return None,
+            }
+        }
+        None
     }
 
     pub(super) fn effective(&self, id: NodeId, user: &Uid, now: Timestamp) -> Effective {
@@ -104,7 +153,8 @@ impl State {
 
     /// What a listing shows: what there is a live right on, and what leads there.
     pub(super) fn listed(&self, id: NodeId, user: &Uid, now: Timestamp) -> bool {
-        let live = |other| self.rule_here(other, user, |_| true).is_some_and(|grant| now < grant.until);
+        let gives = |grant: &Grant| grant.effect == Effect::Gives;
+        let live = |other| self.rule_here(other, user, gives).is_some_and(|grant| now < grant.until);
         let right = self.effective(id, user, now);
         right.owner
             || right.checkout
@@ -145,5 +195,13 @@ impl State {
         self.own(id, user, now)?;
         let whole = self.has_home_of(id, user) || self.node(id)?.kind != Kind::Folder;
         if whole { Ok(()) } else { refuse(Code::NoRight, "only the home's owner may do this") }
+    }
+}
+
+/// What is in both rights.
+fn common(one: Right, other: Right) -> Option<Right> {
+    match (one, other) {
+        (Right::Both, right) | (right, Right::Both) => Some(right),
+        (one, other) => (one == other).then_some(one),
     }
 }

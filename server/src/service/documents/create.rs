@@ -14,7 +14,7 @@ use crate::service::content::versions::NewVersion;
 use crate::service::documents::checkin::{Body, Received};
 use crate::service::rights::facts_of_new;
 use crate::service::{Caller, Failure, Outcome, Service};
-use crate::store::{Creation, NewNode, Seen};
+use crate::store::{Creation, Limited, NewNode, Seen};
 use sss_policy::{Allowed, Checkin};
 
 impl Service {
@@ -23,6 +23,7 @@ impl Service {
         let parent = self.rights.seen(caller, request.parent).await?;
         let folder = self.may_create(caller, &parent, &request.name)?;
         let flag = parent.node.flag.or(request.flag);
+        let limited = self.limits_of_copy(caller, request.copy_of).await?;
         let attr = match (request.kind, request.target) {
             (Kind::File, None) => {
                 if let Some((attr, swapped)) =
@@ -37,6 +38,7 @@ impl Service {
                     mode: request.mode,
                     flag,
                     of_home: false,
+                    limited,
                 };
                 self.create_empty(caller, &parent, &folder, new).await?
             }
@@ -48,14 +50,21 @@ impl Service {
                     mode: request.mode,
                     flag,
                     of_home: false,
+                    limited: Limited::No,
                 };
                 self.create_empty(caller, &parent, &folder, new).await?
             }
             (Kind::Symlink, Some(target)) if (1..=SYMLINK_MAX).contains(&target.len()) => {
                 let body = futures::stream::once(async move { Ok(Bytes::from(target)) });
                 let flag = Some(flag.unwrap_or_default());
-                let new =
-                    NewEntry { name: request.name, kind: Kind::Symlink, mode: 0o777, flag, of_home: false };
+                let new = NewEntry {
+                    name: request.name,
+                    kind: Kind::Symlink,
+                    mode: 0o777,
+                    flag,
+                    of_home: false,
+                    limited: Limited::No,
+                };
                 self.create_with(caller, &parent, &folder, new, Body::Whole(Box::pin(body))).await?
             }
             (Kind::Symlink, Some(_)) => {
@@ -72,6 +81,17 @@ impl Service {
             }
         };
         Ok(CreateResponse { attr, swapped: None })
+    }
+
+    /// Who may not have what was read in a document, and is kept in a copy of it. What the caller may not see keeps its limits for
+    /// itself: the copy is for owners only, as where it is gone.
+    async fn limits_of_copy(&self, caller: &Caller, copy_of: Option<NodeId>) -> Outcome<Limited> {
+        let Some(document) = copy_of else { return Ok(Limited::No) };
+        match self.rights.seen(caller, document).await {
+            Ok(_) => Ok(Limited::As(document)),
+            Err(failure) if failure.code == Code::NotFound => Ok(Limited::ToOwners),
+            Err(failure) => Err(failure),
+        }
     }
 
     /// Whether the caller may put this name into this folder.
@@ -149,11 +169,13 @@ pub(in crate::service) struct NewEntry {
     pub(in crate::service) flag: Option<Flag>,
     /// Whether it is the home's owner's, and not who makes it.
     pub(in crate::service) of_home: bool,
+    /// Who may not have it, whatever its folder gives.
+    pub(in crate::service) limited: Limited,
 }
 
 impl NewEntry {
     fn node(self, id: NodeId, now_ns: FileTime) -> NewNode {
-        let NewEntry { name, kind, mode, flag, of_home } = self;
-        NewNode { id, name, kind, mode: mode & 0o7777, flag, of_home, now_ns }
+        let NewEntry { name, kind, mode, flag, of_home, limited } = self;
+        NewNode { id, name, kind, mode: mode & 0o7777, flag, of_home, limited, now_ns }
     }
 }

@@ -11,7 +11,7 @@ use crate::service::documents::create::path_in;
 use crate::service::held::vacated::Vacated;
 use crate::service::rights::facts_of_new;
 use crate::service::{Caller, Failure, Outcome, Service};
-use crate::store::{Commit, NewNode, Node, Seen, Swap};
+use crate::store::{Commit, Limited, NewNode, Node, Seen, Swap};
 use sss_policy::{Allowed, Checkin, Own};
 use sss_vault::Sealer;
 
@@ -83,6 +83,7 @@ impl Service {
             mode: document.mode,
             flag: document.flag,
             of_home: false,
+            limited: Limited::As(document.id),
             now_ns: self.now().nanos(),
         };
         let (commit, sealer) = match document.version {

@@ -3,6 +3,8 @@
 use super::*;
 
 on_both_stores! {
+    a_backup_shows_nobody_what_the_document_did_not
+    a_copy_of_a_draft_shows_nobody_what_the_document_did_not
     a_save_that_moves_the_old_file_away_keeps_the_document
     a_save_with_a_backup_that_is_renamed_into_place
     a_backup_that_is_made_again
@@ -95,4 +97,71 @@ async fn a_document_that_is_moved_back_is_itself(world: World) {
     assert!(back.swapped.is_none());
     assert_eq!((back.attr.node, back.attr.version), (before.node, before.version));
     assert_eq!(code(world.get(&alice(), "@alice/f~").await), Code::NotFound, "no copy stays behind");
+}
+
+/// carol may read the folder, and only write this document in it.
+async fn narrowed(world: &World) {
+    world.mkdir(&alice(), "@alice/d").await;
+    world.put(&alice(), "@alice/d/salaries", b"old").await.unwrap();
+    world.put(&alice(), "@alice/d/menu", b"old").await.unwrap();
+    world.grant(&alice(), "@alice/d", "carol", Right::Checkout, 100).await;
+    world.grant(&alice(), "@alice/d", "bob", Right::Both, 100).await;
+    world.grant(&alice(), "@alice/d/salaries", "carol", Right::Checkin, 50).await;
+    assert_eq!(code(world.get(&carol(), "@alice/d/salaries").await), Code::NoRight);
+}
+
+async fn a_backup_shows_nobody_what_the_document_did_not(world: World) {
+    narrowed(&world).await;
+    for name in ["salaries", "menu"] {
+        let (path, backup) = (format!("@alice/d/{name}"), format!("@alice/d/{name}~"));
+        world.rename(&alice(), &path, &backup).await.unwrap();
+        let made = world.create(&alice(), &path, Kind::File).await.unwrap();
+        assert!(made.swapped.is_some());
+    }
+    assert_eq!(code(world.get(&carol(), "@alice/d/salaries~").await), Code::NoRight);
+    assert_eq!(
+        world.get(&carol(), "@alice/d/menu~").await.unwrap(),
+        b"old",
+        "what limits nobody there limits nobody here"
+    );
+    assert_eq!(world.get(&bob(), "@alice/d/salaries~").await.unwrap(), b"old");
+    world.wait(50);
+    assert_eq!(
+        world.get(&carol(), "@alice/d/salaries").await.unwrap(),
+        b"old",
+        "the narrower grant has ended"
+    );
+    assert_eq!(world.get(&carol(), "@alice/d/salaries~").await.unwrap(), b"old");
+}
+
+async fn a_copy_of_a_draft_shows_nobody_what_the_document_did_not(world: World) {
+    narrowed(&world).await;
+    let folder = world.attr(&bob(), "@alice/d").await.unwrap().node;
+    let home = world.home(&bob()).await;
+    world.grant(&bob(), "@bob", "carol", Right::Both, 100).await;
+    let document = world.attr(&bob(), "@alice/d/salaries").await.unwrap().node;
+    let private = world.mkdir(&alice(), "@alice/private").await;
+    let copy = async |parent, name: &str, of| {
+        let request = CreateRequest {
+            parent,
+            name: name.parse().unwrap(),
+            kind: Kind::File,
+            mode: 0o600,
+            flag: None,
+            target: None,
+            copy_of: Some(of),
+        };
+        let made = world.service.fs_create(&bob(), request).await.unwrap().attr;
+        world.checkin(&bob(), made.node, made.version, &[(0, b"draft")], 5).await.unwrap();
+    };
+    copy(folder, "beside", document).await;
+    copy(folder, "of-what-is-hidden", private).await;
+    copy(folder, "of-what-is-gone", NodeId::random()).await;
+    copy(home, "at-home", document).await;
+    for path in ["@alice/d/beside", "@alice/d/of-what-is-hidden", "@alice/d/of-what-is-gone", "@bob/at-home"]
+    {
+        assert_eq!(code(world.get(&carol(), path).await), Code::NoRight, "{path}");
+        assert_eq!(world.get(&bob(), path).await.unwrap(), b"draft", "{path}");
+    }
+    assert_eq!(world.get(&alice(), "@alice/d/beside").await.unwrap(), b"draft");
 }

@@ -304,8 +304,15 @@ async fn a_grantees_check_in_sets_no_mode(world: World, _: Arc<FaultyMeta>) {
     world.grant(&alice(), "@alice/d", "bob", Right::Both, 100).await;
     let kept = world.attr(&alice(), "@alice/d/f").await.unwrap().mode;
     let name = "new".parse().unwrap();
-    let request =
-        CreateRequest { parent: folder, name, kind: Kind::File, mode: 0o777, flag: None, target: None };
+    let request = CreateRequest {
+        parent: folder,
+        name,
+        kind: Kind::File,
+        mode: 0o777,
+        flag: None,
+        target: None,
+        copy_of: None,
+    };
     world.service.fs_create(&bob(), request).await.unwrap();
     let renamed = world.rename(&bob(), "@alice/d/new", "@alice/d/f").await.unwrap();
     assert_eq!((renamed.attr.mode, renamed.attr.version), (kept, Version(2)));

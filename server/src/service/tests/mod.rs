@@ -168,7 +168,8 @@ impl World {
         let mut path: DocPath = path.parse().unwrap();
         let name = path.names.pop().unwrap();
         let parent = self.service.rights.seen_path(who, &path).await?.node.id;
-        let request = CreateRequest { parent, name, kind, mode: 0o644, flag: None, target: None };
+        let request =
+            CreateRequest { parent, name, kind, mode: 0o644, flag: None, target: None, copy_of: None };
         self.service.fs_create(who, request).await
     }
 

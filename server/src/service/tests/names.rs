@@ -48,8 +48,15 @@ async fn creating_and_listing(world: World) {
 async fn owners_names_cannot_be_created_in_a_home(world: World) {
     let parent = world.home(&alice()).await;
     let name: sss_common::Name = "@bob".parse().unwrap();
-    let request =
-        CreateRequest { parent, name: name.clone(), kind: Kind::File, mode: 0, flag: None, target: None };
+    let request = CreateRequest {
+        parent,
+        name: name.clone(),
+        kind: Kind::File,
+        mode: 0,
+        flag: None,
+        target: None,
+        copy_of: None,
+    };
     assert_eq!(code(world.service.fs_create(&alice(), request.clone()).await), Code::BadName);
     let folder = world.mkdir(&alice(), "@alice/d").await;
     world.service.fs_create(&alice(), CreateRequest { parent: folder, ..request }).await.unwrap();
@@ -149,6 +156,7 @@ async fn links(world: World) {
         mode: 0o777,
         flag: None,
         target,
+        copy_of: None,
     };
     assert_eq!(code(world.service.fs_create(&alice(), request(None)).await), Code::BadRequest);
     let long = "x".repeat(sss_common::limits::SYMLINK_MAX + 1);

@@ -1,12 +1,12 @@
 use super::*;
-use sss_policy::Grant;
+use sss_policy::{Effect, Grant};
 
 const ENDED: Timestamp = NOW; // a right allows nothing from its end on
 
 /// A grant of alice's until `LATER`.
 fn set(right: Right, seq: u64, revoked: bool) -> Grant {
     let revoked = revoked.then_some(NOW);
-    Grant { right, until: LATER, seq, revoked, since: NOW, by_maker: false }
+    Grant { right, until: LATER, seq, revoked, since: NOW, by_maker: false, effect: Effect::Gives }
 }
 
 pub(super) async fn setting(rig: Rig) {
@@ -358,4 +358,51 @@ pub(super) async fn grants_go_with_the_node(rig: Rig) {
     rig.store.create(&proof(home, Checkin), again, audit("create")).await.unwrap();
     assert_eq!(rig.store.grants(file).await.unwrap(), []);
     assert_eq!(rig.store.xattrs(file).await.unwrap(), []);
+}
+
+/// A copy has the document's grants as limits, and gives nobody anything by itself.
+pub(super) async fn copies_are_limited(rig: Rig) {
+    let home = rig.home("alice").await;
+    let (folder, file) = (rig.folder(home, "d").await, rig.file("a").await);
+    rig.grant(file, "carol", Right::Checkin, LATER).await;
+    rig.grant(file, "bob", Right::Both, LATER).await;
+    rig.revoke(file, "bob").await.unwrap();
+    let copy = async |name: &str, limited| {
+        let new = NewNode { limited, ..new_node(name, Kind::File) };
+        rig.store.create(&proof(folder, Checkin), new, audit("create")).await.unwrap().id
+    };
+    let own = async |node, user| rig.seen(node, user).await.facts.levels[0].own;
+    let all = async |node| rig.seen(node, "bob").await.facts.levels[0].all.map(|grant| grant.effect);
+
+    let limited = copy("limited", Limited::As(file)).await;
+    let limit = Grant { effect: Effect::Limits, ..set(Right::Checkin, 1, false) };
+    assert_eq!((own(limited, "carol").await, own(limited, "bob").await), (Some(limit), None));
+    assert_eq!(all(limited).await, None);
+    assert_eq!(rig.store.grants(limited).await.unwrap(), [], "it is not shared");
+    assert_eq!(rig.below(folder, "carol").await, Below::Nothing, "and leads nowhere");
+    refused!(rig.revoke(limited, "carol").await, StoreError::NotFound);
+    let again = copy("again", Limited::As(limited)).await;
+    assert_eq!(own(again, "carol").await, Some(limit), "a copy's copy");
+    rig.grant(limited, "carol", Right::Both, LATER).await;
+    assert_eq!(own(limited, "carol").await.map(|grant| grant.effect), Some(Effect::Gives));
+
+    let bobs = rig.make_as("bob", rig.home("bob").await, "b", Kind::File).await.unwrap().id;
+    for limits in [Limited::ToOwners, Limited::As(NodeId::random()), Limited::As(bobs)] {
+        let barred = copy(&format!("{limits:?}")[..6], limits).await;
+        assert_eq!(all(barred).await, Some(Effect::Bars));
+        assert_eq!(rig.store.audience(barred, NOW).await.unwrap(), Audience::of([grantee("alice")]));
+        let name = rig.seen(barred, "alice").await.node.name.unwrap();
+        rig.remove(barred, folder, name.as_str()).await.unwrap();
+    }
+    let new = NewNode { limited: Limited::As(file), ..new_node("a~", Kind::File) };
+    rig.rename(file, (home, "a"), (home, "a~")).await.unwrap();
+    let swap = Swap {
+        folder: proof(home, Checkin),
+        name: name("a"),
+        copy: new,
+        commit: None,
+        version: Version::NONE,
+    };
+    let (_, backup) = rig.store.swap(&proof(file, Own), swap, audit("restore-name")).await.unwrap();
+    assert_eq!(own(backup.id, "carol").await, Some(limit));
 }

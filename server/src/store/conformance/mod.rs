@@ -62,7 +62,7 @@ suites! {
         older_keys_never_replace_newer, consuming, consuming_too_late, many_at_once;
     grants: setting, all_replaces, revoking, facts_have_all_levels, below_shows_the_way, below_fades, below_is_asked_when_needed,
         a_later_own_grant_shadows_all, listings_have_the_same_facts, shared_homes, grants_go_with_the_node,
-        guests_own, stale_proofs_change_nothing, a_disabled_users_proofs_change_nothing, guests_grants_are_known_as_such, folders_of_the_home, guests_take_nothing_of_others_along;
+        guests_own, stale_proofs_change_nothing, a_disabled_users_proofs_change_nothing, guests_grants_are_known_as_such, folders_of_the_home, guests_take_nothing_of_others_along, copies_are_limited;
     reclaim: removing_queues, inline_packs_are_no_trash, shared_packs_stay, dropping_versions,
         superseded_in_order, erasing, abandoning, holding, key_nodes_in_order;
     deletions: logging, shared_keys_are_told, erased_when_the_last_key_is, replaced_ones_are_logged, removing_again,
@@ -214,6 +214,7 @@ pub(super) fn new_node(text: &str, kind: Kind) -> NewNode {
         mode: 0o640,
         flag,
         of_home: false,
+        limited: Limited::No,
         now_ns: FileTime(7),
     }
 }

@@ -160,6 +160,7 @@ impl State {
             author: None,
         };
         self.nodes.insert(node.id, node.clone());
+        self.limit(&node, new.limited);
         self.touch(parent, new.now_ns);
         Ok(node)
     }

@@ -2,14 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use sss_common::{Grantee, NodeId, PackId, Timestamp, Uid, Version, XattrMode};
+use sss_common::{Grantee, NodeId, PackId, Right, Timestamp, Uid, Version, XattrMode};
 
 use crate::store::rules;
 use crate::store::{
-    Deletion, DeletionSeq, Ended, GrantRow, NewGrant, NewSession, NewUser, Node, PackRow, Result, Session,
-    StoreError, StoredVersion, TokenHash, User,
+    Deletion, DeletionSeq, Ended, GrantRow, Limited, NewGrant, NewSession, NewUser, Node, PackRow, Result,
+    Session, StoreError, StoredVersion, TokenHash, User,
 };
-use sss_policy::Grant;
+use sss_policy::{Effect, Grant};
 use sss_vault::sealed::{KeyImage, KeyPosition, Leaf};
 
 /// A session with what its row holds besides.
@@ -146,7 +146,9 @@ impl State {
 
     pub(super) fn grants_on(&self, id: NodeId) -> Result<Vec<GrantRow>> {
         self.existing(id)?;
-        let rows = self.grants.iter().filter(|((node, _), grant)| *node == id && grant.revoked.is_none());
+        let rows = self.grants.iter().filter(|((node, _), grant)| {
+            *node == id && grant.revoked.is_none() && grant.effect == Effect::Gives
+        });
         Ok(rows
             .map(|((_, grantee), grant)| GrantRow {
                 grantee: grantee.clone(),
@@ -165,13 +167,42 @@ impl State {
         }
         self.last_grant += 1;
         let (NewGrant { grantee, right, until }, seq) = (new, self.last_grant);
-        let grant = Grant { right, until, seq, revoked: None, since, by_maker };
+        let grant = Grant { right, until, seq, revoked: None, since, by_maker, effect: Effect::Gives };
         self.grants.insert((id, grantee), grant);
         Ok(())
     }
 
+    /// What keeps others from a new node.
+    pub(super) fn limit(&mut self, node: &Node, limited: Limited) {
+        let document = match limited {
+            Limited::No => return,
+            Limited::As(document) => self.nodes.get(&document).filter(|there| there.home == node.home),
+            Limited::ToOwners => None,
+        };
+        let Some(document) = document else {
+            let (right, until) = (Right::Both, Timestamp::MAX);
+            let (seq, since, effect) = (0, Timestamp(0), Effect::Bars);
+            let bar = Grant { right, until, seq, revoked: None, since, by_maker: false, effect };
+            self.grants.insert((node.id, Grantee::All), bar);
+            return;
+        };
+        let there =
+            |(on, _): &(NodeId, Grantee), grant: &Grant| *on == document.id && grant.revoked.is_none();
+        let limits: Vec<_> = self
+            .grants
+            .iter()
+            .filter(|(key, grant)| there(key, grant))
+            .map(|((_, grantee), grant)| {
+                let effect = if grant.effect == Effect::Bars { Effect::Bars } else { Effect::Limits };
+                ((node.id, grantee.clone()), Grant { by_maker: false, effect, ..*grant })
+            })
+            .collect();
+        self.grants.extend(limits);
+    }
+
     pub(super) fn revoke_grant(&mut self, id: NodeId, grantee: &Grantee, now: Timestamp) -> Result<()> {
-        let grant = self.grants.get_mut(&(id, grantee.clone())).filter(|grant| grant.revoked.is_none());
+        let given = |grant: &&mut Grant| grant.revoked.is_none() && grant.effect == Effect::Gives;
+        let grant = self.grants.get_mut(&(id, grantee.clone())).filter(given);
         grant.ok_or(StoreError::NotFound)?.revoked = Some(now);
         Ok(())
     }

@@ -3,12 +3,12 @@
 use async_trait::async_trait;
 use rusqlite::{Connection, params};
 
-use sss_common::{FileTime, Flag, Grantee, Kind, NodeId, Timestamp, Uid, Version, XattrMode};
+use sss_common::{FileTime, Flag, Grantee, Kind, NodeId, Right, Timestamp, Uid, Version, XattrMode};
 
 use super::rows::{self, all, change, get, grantee, one, right_number, unsigned};
 use super::{SqliteStore, nodes};
 use crate::store::rules::{Claim, MODE_MASK, xattr_fits};
-use crate::store::{AuditRow, GrantRow, NewGrant, Node, Result, SetAttr, Sharing, StoreError};
+use crate::store::{AuditRow, GrantRow, Limited, NewGrant, Node, Result, SetAttr, Sharing, StoreError};
 use sss_policy::{Allowed, MayWrite, Own, Share};
 
 #[async_trait]
@@ -129,7 +129,7 @@ pub(super) fn grants(c: &Connection, id: NodeId) -> Result<Vec<GrantRow>> {
     nodes::existing(c, id)?;
     all(
         c,
-        "SELECT grantee, access, until, seq FROM grants WHERE node = ? AND revoked = 0
+        "SELECT grantee, access, until, seq FROM grants WHERE node = ? AND revoked = 0 AND effect = 0
          ORDER BY grantee <> 'ALL', grantee",
         [id.0],
         |row| {
@@ -172,7 +172,7 @@ pub(super) fn set_grant(
          VALUES (?, ?, ?, ?, ?, ?, 0, ?, ?)
          ON CONFLICT (node, grantee) DO UPDATE
          SET access = excluded.access, until = excluded.until, seq = excluded.seq, revoked = 0,
-             since = excluded.since, by_maker = excluded.by_maker",
+             since = excluded.since, by_maker = excluded.by_maker, effect = 0",
         params![
             id.0,
             grant.grantee.to_string(),
@@ -190,9 +190,35 @@ pub(super) fn set_grant(
 pub(super) fn revoke_grant(c: &Connection, id: NodeId, grantee: &Grantee, now: Timestamp) -> Result<()> {
     found(change(
         c,
-        "UPDATE grants SET revoked = ? WHERE node = ? AND grantee = ? AND revoked = 0",
+        "UPDATE grants SET revoked = ? WHERE node = ? AND grantee = ? AND revoked = 0 AND effect = 0",
         params![now.millis(), id.0, grantee.to_string()],
     )?)
+}
+
+/// What keeps others from a new node.
+pub(super) fn limit(c: &Connection, node: NodeId, home: &Uid, limited: Limited) -> Result<()> {
+    match limited {
+        Limited::No => {}
+        Limited::As(document) if nodes::find(c, document)?.is_some_and(|there| there.home == *home) => {
+            change(
+                c,
+                "INSERT INTO grants (node, grantee, home, access, until, seq, revoked, since, by_maker, effect)
+                 SELECT ?, grantee, home, access, until, seq, 0, since, 0, max(effect, 1) FROM grants
+                 WHERE node = ? AND revoked = 0",
+                params![node.0, document.0],
+            )?;
+        }
+        // Who could read it before is not known any more, or knows another home.
+        Limited::As(_) | Limited::ToOwners => {
+            change(
+                c,
+                "INSERT INTO grants (node, grantee, home, access, until, seq, revoked, since, by_maker, effect)
+                 VALUES (?, 'ALL', ?, ?, ?, 0, 0, 0, 0, 2)",
+                params![node.0, home.as_str(), right_number(Right::Both), Timestamp::MAX.millis()],
+            )?;
+        }
+    }
+    Ok(())
 }
 
 fn found(changed: usize) -> Result<()> {

@@ -18,8 +18,8 @@ use sss_policy::{self as policy, Below, Facts, Level};
 /// The columns of both grants at a level, of the tables `own` and `everyone`.
 macro_rules! grant_columns {
     () => {
-        "own.access, own.until, own.seq, own.revoked, own.since, own.by_maker, everyone.access, \
-         everyone.until, everyone.seq, everyone.revoked, everyone.since, everyone.by_maker"
+        "own.access, own.until, own.seq, own.revoked, own.since, own.by_maker, own.effect, \
+         everyone.access, everyone.until, everyone.seq, everyone.revoked, everyone.since, everyone.by_maker, everyone.effect"
     };
 }
 
@@ -35,7 +35,7 @@ macro_rules! grant_joins {
 /// no later one of the user's own goes before it, ended or not.
 macro_rules! live {
     () => {
-        "(g.revoked = 0 AND g.until > :now AND NOT (g.grantee = 'ALL' AND EXISTS (
+        "(g.effect = 0 AND g.revoked = 0 AND g.until > :now AND NOT (g.grantee = 'ALL' AND EXISTS (
              SELECT 1 FROM grants o
              WHERE o.node = g.node AND o.grantee = :user AND o.revoked = 0 AND o.seq > g.seq)))"
     };
@@ -77,7 +77,7 @@ const BELOW: &str = concat!(
     live!(),
     "        FROM grants g JOIN nodes n ON n.id = g.node
              WHERE g.grantee IN (:user, 'ALL') AND g.home = :home AND n.parent IS NOT NULL
-                 AND g.until > :faded AND (g.revoked = 0 OR g.revoked > :faded))
+                 AND g.effect = 0 AND g.until > :faded AND (g.revoked = 0 OR g.revoked > :faded))
          UNION
          SELECT n.parent, up.live FROM up JOIN nodes n ON n.id = up.id WHERE n.parent IS NOT NULL
      )
@@ -265,7 +265,7 @@ pub(super) fn audience(c: &Connection, id: NodeId, now: Timestamp) -> Result<Aud
              SELECT up.step + 1, f.id, f.parent, NULL, NULL FROM up JOIN nodes f ON f.id = up.parent WHERE up.step < 256
          )
          SELECT g.grantee FROM up JOIN grants g ON g.node = up.id
-         WHERE g.until > :faded AND (g.revoked = 0 OR g.revoked > :faded)
+         WHERE g.effect = 0 AND g.until > :faded AND (g.revoked = 0 OR g.revoked > :faded)
          UNION SELECT owner FROM up WHERE step = 0
          UNION SELECT home FROM up WHERE step = 0",
         rusqlite::named_params! { ":id": id.0, ":faded": faded(now).millis() },

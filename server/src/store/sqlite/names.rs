@@ -5,7 +5,7 @@ use rusqlite::Connection;
 
 use sss_common::{Kind, Name, NodeId, Timestamp, Uid, Version};
 
-use super::{SqliteStore, deletions, facts, nodes};
+use super::{SqliteStore, attributes, deletions, facts, nodes};
 use crate::store::rules::{self, Claim, MODE_MASK, RemovedBy};
 use crate::store::{
     Audience, AuditRow, Deletion, Names, NewNode, Node, Remove, Rename, Result, Seen, StoreError,
@@ -78,6 +78,7 @@ pub(super) fn create(c: &Connection, folder: &Allowed<Checkin>, new: &NewNode) -
     let owner = if new.of_home { &parent.home } else { folder.user() };
     let node = fresh(new, &parent, owner);
     nodes::insert(c, &node)?;
+    attributes::limit(c, node.id, &node.home, new.limited)?;
     nodes::touch(c, parent.id, new.now_ns)?;
     Ok(node)
 }

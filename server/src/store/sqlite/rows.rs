@@ -9,7 +9,7 @@ use rusqlite::{Connection, OptionalExtension, Params, Row};
 use sss_common::{FileTime, Flag, Grantee, Kind, NodeId, PackId, Right, Timestamp, Version};
 
 use crate::store::{Node, Result, StoreError};
-use sss_policy::Grant;
+use sss_policy::{Effect, Grant};
 use sss_vault::sealed::Leaf;
 
 /// The columns that [`node`] reads, of a table called `n`.
@@ -44,9 +44,9 @@ pub(super) fn node(row: &Row<'_>) -> Result<Node> {
 }
 
 /// How many columns [`grant`] reads.
-pub(super) const GRANT_COLUMNS: usize = 6;
+pub(super) const GRANT_COLUMNS: usize = 7;
 
-/// A grant from six columns (access, until, seq, revoked, since, by_maker) that are NULL when there is none.
+/// A grant from seven columns (access, until, seq, revoked, since, by_maker, effect) that are NULL when there is none.
 pub(super) fn grant(row: &Row<'_>, at: usize) -> Result<Option<Grant>> {
     let Some(access) = get::<Option<u8>>(row, at)? else { return Ok(None) };
     Ok(Some(Grant {
@@ -56,6 +56,7 @@ pub(super) fn grant(row: &Row<'_>, at: usize) -> Result<Option<Grant>> {
         revoked: get::<Option<i64>>(row, at + 3)?.filter(|at| *at != 0).map(Timestamp),
         since: Timestamp(get(row, at + 4)?),
         by_maker: get(row, at + 5)?,
+        effect: effect_from(get(row, at + 6)?)?,
     }))
 }
 
@@ -166,6 +167,15 @@ fn kind_from(number: u8) -> Result<Kind> {
         2 => Ok(Kind::Folder),
         3 => Ok(Kind::Symlink),
         _ => Err(damaged("a kind that does not exist")),
+    }
+}
+
+fn effect_from(number: u8) -> Result<Effect> {
+    match number {
+        0 => Ok(Effect::Gives),
+        1 => Ok(Effect::Limits),
+        2 => Ok(Effect::Bars),
+        _ => Err(damaged("a grant's effect that does not exist")),
     }
 }
 
