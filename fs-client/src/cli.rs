@@ -42,6 +42,7 @@ Options of -o, between commas:
   flag=confidentiality|integrity  what new documents get where their folder does not say
   ro                              nothing can be changed through this mount
   allow_other                     other users of this machine may use it, as the mounting user
+  follow_symlinks                 links that others made may lead out of the mount
   timeout=SECONDS                 how long the server may take to answer (1 to 600; 10)
   memory=MIB                      memory for what is being written (16 to 65536)
   log=FILE|none                   where the log goes; ~/.local/state/3s/UID@HOST:PORT.log without -f

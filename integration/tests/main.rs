@@ -16,6 +16,7 @@ mod ends;
 mod grants;
 mod harness;
 mod integrity;
+mod links;
 mod logins;
 mod man;
 mod powercuts;

@@ -9,7 +9,7 @@ use sss_common::{Advised, Flag};
 use crate::remote::https::TIMEOUT;
 
 /// The options that a refused one is answered with.
-pub const KNOWN: &str = "identity=ID_DIR, flag=confidentiality|integrity, ro, rw, allow_other, timeout=SECONDS (1 to 600), \
+pub const KNOWN: &str = "identity=ID_DIR, flag=confidentiality|integrity, ro, rw, allow_other, follow_symlinks, timeout=SECONDS (1 to 600), \
      log=FILE|none, memory=MIB (16 to 65536), noexec, noatime";
 
 /// A mount's options. Later ones replace earlier ones.
@@ -23,6 +23,8 @@ pub struct Options {
     pub read_only: bool,
     /// Other users of this machine may use the mount, as the mounting user.
     pub allow_other: bool,
+    /// Symbolic links that others made lead out of the mount, too.
+    pub follow_symlinks: bool,
     /// No program runs from the mount.
     pub no_exec: bool,
     /// Access times are not kept (they never are; the kernel is told).
@@ -72,6 +74,7 @@ impl Options {
             ("ro", None) => self.read_only = true,
             ("rw", None) => self.read_only = false,
             ("allow_other", None) => self.allow_other = true,
+            ("follow_symlinks", None) => self.follow_symlinks = true,
             ("noexec", None) => self.no_exec = true,
             ("exec", None) => self.no_exec = false,
             ("noatime", None) => self.no_atime = true,
@@ -160,6 +163,7 @@ impl fmt::Display for Options {
         parts.extend(self.identity.iter().map(|dir| format!("identity={}", escape(&dir.to_string_lossy()))));
         parts.extend(self.flag.iter().map(|flag| format!("flag={flag}")));
         parts.extend(self.allow_other.then(|| "allow_other".to_owned()));
+        parts.extend(self.follow_symlinks.then(|| "follow_symlinks".to_owned()));
         parts.extend(self.no_exec.then(|| "noexec".to_owned()));
         parts.extend(self.no_atime.then(|| "noatime".to_owned()));
         parts.extend(self.timeout.iter().map(|timeout| format!("timeout={}", timeout.as_secs())));
@@ -247,17 +251,18 @@ mod tests {
             identity in proptest::option::of("/[a-z,\\\\= ü]{0,20}"),
             log in proptest::option::of("/[a-z,\\\\=]{0,20}"),
             integrity in proptest::option::of(any::<bool>()),
-            flags in any::<[bool; 4]>(),
+            flags in any::<[bool; 5]>(),
             timeout in proptest::option::of(1u64..=600),
             memory_mib in proptest::option::of(16u64..=65_536),
         ) {
             let flag = integrity.map(|yes| if yes { Flag::Integrity } else { Flag::Confidentiality });
-            let [read_only, allow_other, no_exec, no_atime] = flags;
+            let [read_only, allow_other, follow_symlinks, no_exec, no_atime] = flags;
             let options = Options {
                 identity: identity.map(Into::into),
                 flag,
                 read_only,
                 allow_other,
+                follow_symlinks,
                 no_exec,
                 no_atime,
                 timeout: timeout.map(Duration::from_secs),

@@ -20,8 +20,8 @@ use crate::document::reader::Reader;
 use crate::document::{self, Document, is_same_content};
 use crate::remote::RemoteError;
 use crate::remote::retries::OVERTAKEN_OPEN;
+use crate::tree::ROOT;
 use crate::tree::mode::own_bits_allow;
-use crate::tree::{ROOT, SELF};
 
 /// An open file handle.
 pub struct OpenFile {
@@ -352,26 +352,6 @@ impl Fs {
             true => tree.rebind(ino, attr),
             false => tree.retire(ino),
         }
-    }
-
-    /// A symbolic link's target: its content. Two round trips.
-    pub async fn readlink(&self, ino: INodeNo) -> Answer<Bytes> {
-        let answer = self.target(ino).await;
-        self.noted(ino, "readlink", answer)
-    }
-
-    async fn target(&self, ino: INodeNo) -> Answer<Bytes> {
-        if ino == SELF {
-            return Ok(Bytes::from_static(b"."));
-        }
-        self.live()?;
-        let node = self.node(ino).await?;
-        let request = OpenRequest { node, want: Right::Checkout, version: None };
-        let attr = self.remote.open(request).await.map_err(|error| self.refused(error))?;
-        let pin = Pin { node, version: attr.version };
-        let target = self.remote.read(pin, 0, attr.size as usize).await;
-        self.shared.closer.give_back(pin);
-        target.map_err(|error| self.refused(error))
     }
 
     /// The path that a document was last seen under, for messages.

@@ -10,6 +10,7 @@ pub mod conflict;
 pub mod dir;
 pub mod errno;
 pub mod io;
+mod links;
 pub mod lookup;
 pub mod names;
 mod refusals;
@@ -55,6 +56,8 @@ pub struct MountOptions {
     pub flag: Option<Flag>,
     /// Nothing can be changed.
     pub read_only: bool,
+    /// Links of others lead out of the mount, too.
+    pub follow_symlinks: bool,
     /// Bytes of unsaved data in memory; what is more goes into a sealed spool file.
     pub memory_budget: usize,
     /// Where the spool file is made and unlinked.
@@ -72,6 +75,7 @@ impl Default for MountOptions {
         MountOptions {
             flag: None,
             read_only: false,
+            follow_symlinks: false,
             memory_budget: 256 * 1024 * 1024,
             spool_folder: spool_folder(),
             owner: Owner { uid: rustix::process::getuid().as_raw(), gid: rustix::process::getgid().as_raw() },

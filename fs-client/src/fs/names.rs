@@ -116,6 +116,9 @@ impl Fs {
             if target.len() > SYMLINK_MAX {
                 return Err(Failure::new(Errno::ENAMETOOLONG, "the link's target is too long"));
             }
+            if target.is_empty() {
+                return Err(Failure::new(Errno::ENOENT, "the link's target is empty"));
+            }
             let ino = self.make(parent, &name, Kind::Symlink, 0o777, Some(target.into())).await?;
             self.shown(ino)
         };

@@ -2,6 +2,7 @@
 //! The file system without a kernel, against the server in this process.
 
 mod conflicts;
+mod links;
 mod rights;
 mod sharing;
 mod xattrs;

@@ -104,6 +104,7 @@ fn fs_options(plan: &Plan, machine: MachineName) -> MountOptions {
     MountOptions {
         flag: plan.options.flag,
         read_only: plan.options.read_only,
+        follow_symlinks: plan.options.follow_symlinks,
         memory_budget: plan.options.memory_mib.map_or(default.memory_budget, bytes),
         machine: Some(machine),
         ..default

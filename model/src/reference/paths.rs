@@ -5,7 +5,7 @@ use std::rc::Rc;
 use sss_common::{Kind, Right, Timestamp};
 
 use super::policy::Want;
-use super::{Grant, Model, Refused};
+use super::{Grant, Id, Model, Refused};
 use crate::answer::{Answer, Expected};
 use crate::step::{End, Mode, Path, READ, REDIRECT, Seat, To, USERS};
 
@@ -78,7 +78,55 @@ impl Model {
             return Err(libc::EINVAL);
         }
         self.decide(id, seat.user(), Want::Read)?;
+        let node = &self.nodes[&id];
+        let own = node.owner == seat.user() && node.author.is_none_or(|author| author == seat.user());
+        if !own && !self.stays_inside(seat.user(), id)? {
+            return Err(libc::EACCES);
+        }
         Ok(Answer::Bytes(self.nodes[&id].content.to_vec()))
+    }
+
+    /// Whether a link leads to something in the mount, by the way that the kernel goes: over further links, whosever.
+    fn stays_inside(&self, user: usize, link: Id) -> Refused<bool> {
+        let parts = |id: Id| {
+            let target = String::from_utf8_lossy(&self.nodes[&id].content).into_owned();
+            target.split('/').rev().map(str::to_owned).collect::<Vec<_>>()
+        };
+        // From the user's own home, which is the root, through somebody else's; `None`: nobody knows what is there.
+        let mut way: Vec<Option<Id>> = self.levels(link).into_iter().skip(1).rev().map(Some).collect();
+        if !self.has_home_of(link, user) {
+            way.insert(0, Some(user));
+        }
+        let (mut ahead, mut links) = (parts(link), 0);
+        while let Some(name) = ahead.pop() {
+            let owner = name.strip_prefix('@').filter(|_| way.len() == 1);
+            let next = match (name.as_str(), owner, way.last().copied().flatten()) {
+                ("..", ..) if way.len() <= 1 => return Ok(false),
+                ("..", ..) => {
+                    way.pop();
+                    continue;
+                }
+                (_, Some(owner), _) => USERS.iter().position(|known| *known == owner),
+                (_, None, Some(folder)) => self.child(folder, &name),
+                (_, None, None) => None,
+            };
+            let next = next.filter(|id| self.visible(*id, user));
+            match next {
+                Some(home) if home == user => way.truncate(1),
+                Some(id) if self.nodes[&id].kind == Kind::Symlink => {
+                    links += 1;
+                    if links > 40 {
+                        return Err(libc::ELOOP);
+                    }
+                    match self.decide(id, user, Want::Read) {
+                        Ok(()) => ahead.extend(parts(id)),
+                        Err(_) => way.push(None),
+                    }
+                }
+                next => way.push(next.filter(|id| self.nodes[id].is_folder())),
+            }
+        }
+        Ok(true)
     }
 
     pub(super) fn unlink(&mut self, seat: Seat, path: &Path, folder: bool) -> Refused<Answer> {

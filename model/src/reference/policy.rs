@@ -31,7 +31,7 @@ impl Model {
         self.levels(id).last().copied().unwrap_or(id)
     }
 
-    fn has_home_of(&self, id: Id, user: usize) -> bool {
+    pub(super) fn has_home_of(&self, id: Id, user: usize) -> bool {
         self.nodes[&self.home_of(id)].owner == user
     }
 

@@ -349,6 +349,9 @@ impl Remote for MemoryRemote {
         };
         let (mut state, now) = self.enter()?;
         state.allow(node, &self.uid, now, Right::Checkin)?;
+        if state.node(node)?.kind == Kind::Symlink {
+            return refuse(Code::BadRequest, "a symbolic link takes no check-in");
+        }
         if state.node(node)?.version != base {
             return refuse(Code::VersionMoved, "someone else checked in since");
         }

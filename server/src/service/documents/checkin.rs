@@ -200,7 +200,11 @@ pub(in crate::service) enum Body {
 
 fn must_be_document(node: &Node) -> Outcome<()> {
     match node.kind {
-        Kind::File | Kind::Symlink => Ok(()),
+        Kind::File => Ok(()),
+        // Its target is what it was made with: nobody leads others elsewhere.
+        Kind::Symlink => {
+            Err(Failure::new(Code::BadRequest, "a symbolic link takes no check-in; remove it first"))
+        }
         Kind::Folder => Err(Failure::new(Code::IsFolder, "it is a folder")),
     }
 }

@@ -54,6 +54,9 @@ impl Service {
                 };
                 self.create_empty(caller, &parent, &folder, new).await?
             }
+            (Kind::Symlink, Some(target)) if target.contains('\0') => {
+                return Err(Failure::new(Code::BadName, "a link's target has no zero byte"));
+            }
             (Kind::Symlink, Some(target)) if (1..=SYMLINK_MAX).contains(&target.len()) => {
                 let body = futures::stream::once(async move { Ok(Bytes::from(target)) });
                 let flag = Some(flag.unwrap_or_default());

@@ -164,6 +164,14 @@ async fn links(world: World) {
     let attr = world.service.fs_create(&alice(), request(Some("some/where".into()))).await.unwrap().attr;
     assert_eq!((attr.kind, attr.size), (Kind::Symlink, 10));
     assert_eq!(world.read(&alice(), attr.node, attr.version).await.unwrap(), b"some/where");
+    for target in ["", "a\0b"] {
+        assert!(world.service.fs_create(&alice(), request(Some(target.into()))).await.is_err(), "{target:?}");
+    }
+    let onto = world.checkin(&alice(), attr.node, attr.version, &[(0, b"else")], 4).await;
+    assert_eq!(
+        (code(onto), code(world.put(&alice(), "@alice/l", b"else").await)),
+        (Code::BadRequest, Code::BadRequest)
+    );
 }
 
 async fn attributes_of_others_are_kept(world: World) {
