@@ -41,7 +41,7 @@ Options of -o, between commas:
   identity=ID_DIR                 same as --identity
   flag=confidentiality|integrity  what new documents get where their folder does not say
   ro                              nothing can be changed through this mount
-  allow_other                     other users of this machine may use it, as the mounting user
+  allow_other                     other users of this machine may use it as far as mode bits go; grants stay the mounting user's
   follow_symlinks                 links that others made may lead out of the mount
   timeout=SECONDS                 how long the server may take to answer (1 to 600; 10)
   memory=MIB                      memory for what is being written (16 to 65536)

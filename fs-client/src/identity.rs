@@ -5,13 +5,16 @@
 //! them. Everything is read and checked once, before anything is asked of the server.
 //!
 //! The user's key stays in memory as long as the mount, because a session that ran out is answered by a new
-//! login; it is wiped when it is dropped, and file contents are wiped after parsing.
+//! login; it lies on locked pages, is wiped when it is dropped, and file contents are wiped after parsing. Files that others of this machine could
+//! read or change are refused (`keeping`).
 
+mod keeping;
+mod locked;
+mod stamp;
 mod user_key;
 
 use std::fs::File;
 use std::io::{ErrorKind, Read};
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -25,6 +28,9 @@ use sss_common::{Advised, Clock, MachineName, Timestamp};
 use x509_parser::prelude::{FromDer, X509Certificate};
 use zeroize::Zeroizing;
 
+pub use keeping::{Keeping, check as check_keeping};
+pub use locked::Locked;
+pub use stamp::Stamp;
 pub use user_key::UserKey;
 
 /// Largest file that is read from an ID_DIR, in bytes.
@@ -37,6 +43,10 @@ const KEY_BITS_MIN: usize = 2048;
 pub struct Identity {
     /// Where it was read from.
     pub dir: PathBuf,
+    /// What the files were like when they were about to be read.
+    pub stamp: Stamp,
+    /// The end of `client.crt`.
+    pub ends: Timestamp,
     /// The node's name: the common name in `client.crt`.
     pub machine: MachineName,
     /// The certificates in `ca.crt`.
@@ -56,14 +66,49 @@ impl Identity {
                 "give the ID_DIR that `3s-ca enroll … -o ID_DIR` made, with --identity ID_DIR",
             ));
         }
+        let stamp = Stamp::of(dir);
+        check_folder(dir)?;
         let roots = certificates(&dir.join("ca.crt"))?;
         let chain = certificates(&dir.join("client.crt"))?;
-        let machine = machine_name(&chain[0], &dir.join("client.crt"), clock.now())?;
+        let (machine, ends) = machine_name(&chain[0], &dir.join("client.crt"), clock.now())?;
         let client_key = client_key(&dir.join("client.key"))?;
         let user_key = user_key(&dir.join("user.key"))?;
         check_public_half(&user_key, &dir.join("user.pub"))?;
         let user_key = UserKey::new(&user_key).ok_or_else(|| no_rsa_key(&dir.join("user.key")))?;
-        Ok(Identity { dir: dir.into(), machine, roots, chain, client_key, user_key: Arc::new(user_key) })
+        Ok(Identity {
+            dir: dir.into(),
+            stamp,
+            ends,
+            machine,
+            roots,
+            chain,
+            client_key,
+            user_key: Arc::new(user_key),
+        })
+    }
+
+    /// Refuses a node's certificate that none of `ca.crt` signed. Asked of a renewed one only: of the first, the server says more.
+    pub fn check_issuer(&self) -> Result<(), Advised> {
+        let (_, own) = X509Certificate::from_der(&self.chain[0]).map_err(|_| self.foreign())?;
+        let signed = |root: &CertificateDer<'_>| {
+            X509Certificate::from_der(root).is_ok_and(|(_, root)| {
+                root.subject().as_raw() == own.issuer().as_raw()
+                    && own.verify_signature(Some(root.public_key())).is_ok()
+            })
+        };
+        // Certificates between the two are for the server to follow.
+        match self.chain.len() > 1 || self.roots.iter().any(signed) {
+            true => Ok(()),
+            false => Err(self.foreign()),
+        }
+    }
+
+    fn foreign(&self) -> Advised {
+        let dir = self.dir.display();
+        Advised::new(
+            format!("{dir}/client.crt is not from the authority in {dir}/ca.crt"),
+            "put back what belongs together, or renew it with `3s-ca enroll`",
+        )
     }
 
     /// The node's private key, for the TLS configuration only.
@@ -77,8 +122,16 @@ impl Identity {
     }
 }
 
-/// Reads a file of bounded size; the contents are wiped when dropped.
-fn read(path: &Path) -> Result<Zeroizing<Vec<u8>>, Advised> {
+/// Refuses a folder into which others could put files of their own.
+fn check_folder(dir: &Path) -> Result<(), Advised> {
+    let meta = dir.metadata().map_err(|error| {
+        Advised::new(format!("{} cannot be read: {error}", dir.display()), "check the folder and its disk")
+    })?;
+    keeping::check(dir, &meta, Keeping::Public)
+}
+
+/// Reads a file of bounded size that others cannot use beyond `keeping`; the contents are wiped when dropped.
+fn read(path: &Path, keeping: Keeping) -> Result<Zeroizing<Vec<u8>>, Advised> {
     let shown = path.display();
     let file = File::open(path).map_err(|error| match error.kind() {
         ErrorKind::NotFound => Advised::new(
@@ -91,10 +144,16 @@ fn read(path: &Path) -> Result<Zeroizing<Vec<u8>>, Advised> {
         ),
         _ => Advised::new(format!("{shown} cannot be read: {error}"), "check the file and its disk"),
     })?;
-    let mut bytes = Zeroizing::new(Vec::new());
-    file.take(FILE_MAX + 1).read_to_end(&mut bytes).map_err(|error| {
+    let unreadable = |error: std::io::Error| {
         Advised::new(format!("{shown} cannot be read: {error}"), "check the file and its disk")
-    })?;
+    };
+    // Of the file that is open, so that nobody changes it in between.
+    let meta = file.metadata().map_err(unreadable)?;
+    keeping::check(path, &meta, keeping)?;
+    // Room for all of it at once: a vector that grows leaves copies that are not wiped.
+    let room = usize::try_from(meta.len().min(FILE_MAX)).unwrap_or(0) + 1;
+    let mut bytes = Zeroizing::new(Vec::with_capacity(room));
+    file.take(FILE_MAX + 1).read_to_end(&mut bytes).map_err(unreadable)?;
     if bytes.len() as u64 > FILE_MAX {
         return Err(Advised::new(
             format!("{shown} is larger than {FILE_MAX} bytes"),
@@ -105,7 +164,7 @@ fn read(path: &Path) -> Result<Zeroizing<Vec<u8>>, Advised> {
 }
 
 fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, Advised> {
-    let pem = read(path)?;
+    let pem = read(path, Keeping::Public)?;
     let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&pem).collect();
     match found {
         Ok(found) if !found.is_empty() => Ok(found),
@@ -116,12 +175,12 @@ fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, Advised> {
     }
 }
 
-/// The common name of the node's certificate, which must be in force.
+/// The common name and the end of the node's certificate, which must be in force.
 fn machine_name(
     certificate: &CertificateDer<'_>,
     path: &Path,
     now: Timestamp,
-) -> Result<MachineName, Advised> {
+) -> Result<(MachineName, Timestamp), Advised> {
     let shown = path.display();
     let Ok((_, parsed)) = X509Certificate::from_der(certificate) else {
         return Err(Advised::new(
@@ -144,7 +203,7 @@ fn machine_name(
         ));
     }
     let name = parsed.subject().iter_common_name().next().and_then(|cn| cn.as_str().ok()).unwrap_or_default();
-    name.parse().map_err(|reason| {
+    name.parse().map(|name| (name, ends)).map_err(|reason| {
         Advised::new(
             format!("{shown} names the node {name:?}, which cannot be: {reason}"),
             "the certificate's common name (CN) is the node's name: letters, digits, `.`, `_` and `-`",
@@ -153,7 +212,7 @@ fn machine_name(
 }
 
 fn client_key(path: &Path) -> Result<PrivateKeyDer<'static>, Advised> {
-    let pem = read(path)?;
+    let pem = read(path, Keeping::Secret)?;
     refuse_encrypted(&pem, path)?;
     PrivateKeyDer::from_pem_slice(&pem).map_err(|_| {
         Advised::new(
@@ -164,8 +223,7 @@ fn client_key(path: &Path) -> Result<PrivateKeyDer<'static>, Advised> {
 }
 
 fn user_key(path: &Path) -> Result<RsaPrivateKey, Advised> {
-    let pem = read(path)?;
-    refuse_readable_by_others(path)?;
+    let pem = read(path, Keeping::Secret)?;
     refuse_encrypted(&pem, path)?;
     let text = std::str::from_utf8(&pem).unwrap_or_default();
     let key = RsaPrivateKey::from_pkcs8_pem(text)
@@ -188,17 +246,6 @@ fn no_rsa_key(path: &Path) -> Advised {
     )
 }
 
-fn refuse_readable_by_others(path: &Path) -> Result<(), Advised> {
-    let mode = std::fs::metadata(path).map(|meta| meta.permissions().mode()).unwrap_or(0);
-    if mode & 0o077 == 0 {
-        return Ok(());
-    }
-    Err(Advised::new(
-        format!("{} is open to other users (mode {:04o})", path.display(), mode & 0o7777),
-        format!("chmod 600 {}", path.display()),
-    ))
-}
-
 fn refuse_encrypted(pem: &[u8], path: &Path) -> Result<(), Advised> {
     let text = String::from_utf8_lossy(pem);
     if !text.contains("BEGIN ENCRYPTED PRIVATE KEY") && !text.contains("Proc-Type: 4,ENCRYPTED") {
@@ -217,7 +264,7 @@ fn check_public_half(key: &RsaPrivateKey, path: &Path) -> Result<(), Advised> {
     if !path.exists() {
         return Ok(());
     }
-    let pem = read(path)?;
+    let pem = read(path, Keeping::Public)?;
     let public = rsa::RsaPublicKey::from_public_key_pem(std::str::from_utf8(&pem).unwrap_or_default());
     match public {
         Ok(public) if public == key.to_public_key() => Ok(()),

@@ -19,6 +19,7 @@ pub mod fixture;
 mod home;
 pub mod layers;
 pub mod mount;
+pub mod nobody;
 pub mod store;
 pub mod thief;
 pub mod transcript;
@@ -28,6 +29,7 @@ pub use command::{Cmd, Done, bash};
 pub use curl::with_curl;
 pub use fixture::USERS;
 pub use mount::Mount;
+pub use nobody::Nobody;
 pub use store::{Builder, Store};
 pub use wait::eventually;
 

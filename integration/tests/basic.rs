@@ -6,7 +6,7 @@ use std::fs;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::time::Duration;
 
-use sss_integration::{Cmd, Store, bash, eventually, needs_root, noise};
+use sss_integration::{Cmd, Nobody, Store, bash, eventually, needs_root, noise};
 
 #[test]
 fn cat_cp_and_mv() {
@@ -333,30 +333,8 @@ fn an_ordinary_user_mounts() {
         return;
     }
     let store = Store::start();
-    let mine = store.path("nobody");
-    bash("chmod 755 \"$H\"; mkdir -p \"$N\"/{mnt,run,state}; cp -a \"$ID\" \"$N/id\"; chown -R nobody \"$N\"; chmod 700 \"$N\"/run")
-        .env("H", store.path(""))
-        .env("N", &mine)
-        .env("ID", store.identity("alice"))
-        .ok();
-    let as_nobody = |script: &str| {
-        Cmd::new("runuser")
-            .args(["-u", "nobody", "--", "env"])
-            .arg(format!("XDG_RUNTIME_DIR={}", mine.join("run").display()))
-            .arg(format!("XDG_STATE_HOME={}", mine.join("state").display()))
-            .arg(format!("XDG_CACHE_HOME={}", mine.join("state").display()))
-            .args(["bash", "-euc", script])
-            .env("PROGRAM", mine.join("3s"))
-            .env("SERVER", format!("alice@{}", store.addr()))
-            .env("N", &mine)
-            .cwd("/")
-    };
-    // The build folder need not be open to `nobody`.
-    Cmd::new("install")
-        .args(["-m", "755"])
-        .arg(sss_integration::binaries::program("3s"))
-        .arg(mine.join("3s"))
-        .ok();
+    let nobody = Nobody::new(&store, "alice");
+    let as_nobody = |script: &str| nobody.script(script);
     let mounted = as_nobody("\"$PROGRAM\" mount \"$SERVER\" \"$N/mnt\" --identity \"$N/id\"").run();
     if mounted.success() {
         let used = as_nobody("cd \"$N/mnt\"; echo hello > f; cat f; stat -c %U f").run();

@@ -15,6 +15,7 @@ mod drill;
 mod ends;
 mod grants;
 mod harness;
+mod identity;
 mod integrity;
 mod links;
 mod logins;

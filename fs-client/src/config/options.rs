@@ -21,7 +21,7 @@ pub struct Options {
     pub flag: Option<Flag>,
     /// Nothing can be changed through this mount.
     pub read_only: bool,
-    /// Other users of this machine may use the mount, as the mounting user.
+    /// Other users of this machine may use the mount as far as mode bits go; grants stay the mounting user's.
     pub allow_other: bool,
     /// Symbolic links that others made lead out of the mount, too.
     pub follow_symlinks: bool,

@@ -3,6 +3,7 @@
 
 mod conflicts;
 mod links;
+mod neighbours;
 mod rights;
 mod sharing;
 mod xattrs;

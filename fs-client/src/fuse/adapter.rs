@@ -320,29 +320,32 @@ impl Filesystem for Adapter {
         reply: ReplyEmpty,
     ) {
         let Some(name) = name.to_str().map(String::from) else { return reply.error(Errno::EINVAL) };
-        let (value, mode) = (value.to_vec(), SetMode::from_flags(flags));
+        let (caller, value, mode) = (caller(req), value.to_vec(), SetMode::from_flags(flags));
         self.run(RequestSpan::new("setxattr", req, ino), |fs| async move {
-            empty(fs.setxattr(ino, &name, &value, mode).await, reply)
+            empty(fs.setxattr_for(caller, ino, &name, &value, mode).await, reply)
         });
     }
 
     fn getxattr(&self, req: &Request, ino: INodeNo, name: &OsStr, size: u32, reply: ReplyXattr) {
         let Some(name) = name.to_str().map(String::from) else { return reply.error(Errno::ENODATA) };
+        let caller = caller(req);
         self.run(RequestSpan::new("getxattr", req, ino), |fs| async move {
-            xattr(fs.getxattr(ino, &name).await, size, reply)
+            xattr(fs.getxattr_for(caller, ino, &name).await, size, reply)
         });
     }
 
     fn listxattr(&self, req: &Request, ino: INodeNo, size: u32, reply: ReplyXattr) {
+        let caller = caller(req);
         self.run(RequestSpan::new("listxattr", req, ino), |fs| async move {
-            xattr(fs.listxattr(ino).await, size, reply)
+            xattr(fs.listxattr_for(caller, ino).await, size, reply)
         });
     }
 
     fn removexattr(&self, req: &Request, ino: INodeNo, name: &OsStr, reply: ReplyEmpty) {
         let Some(name) = name.to_str().map(String::from) else { return reply.error(Errno::ENODATA) };
+        let caller = caller(req);
         self.run(RequestSpan::new("removexattr", req, ino), |fs| async move {
-            empty(fs.removexattr(ino, &name).await, reply)
+            empty(fs.removexattr_for(caller, ino, &name).await, reply)
         });
     }
 

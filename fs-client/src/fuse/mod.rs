@@ -25,7 +25,7 @@ pub struct SessionOptions {
     pub source: String,
     /// Nothing can be changed.
     pub read_only: bool,
-    /// Other users of this machine may use the mount, with the mounting user's rights.
+    /// Other users of this machine may use the mount, with the mounting user's rights as far as mode bits go.
     pub allow_other: bool,
     /// No program runs from the mount.
     pub no_exec: bool,
@@ -45,6 +45,8 @@ impl SessionOptions {
         ];
         let asked = [(self.read_only, MountOption::RO), (self.no_exec, MountOption::NoExec)];
         config.mount_options.extend(asked.into_iter().filter_map(|(asked, option)| asked.then_some(option)));
+        // The kernel holds everybody to owner and mode, which are the mounting user's. Without others the server alone decides.
+        config.mount_options.extend(self.allow_other.then_some(MountOption::DefaultPermissions));
         config.acl = if self.allow_other { SessionACL::All } else { SessionACL::Owner };
         config.n_threads = Some(THREADS);
         config

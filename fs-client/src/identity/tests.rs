@@ -110,6 +110,34 @@ fn a_users_key_that_others_can_read() {
 }
 
 #[test]
+fn what_others_could_read_or_change() {
+    // What, its mode, and the command in the second line.
+    for (name, mode, chmod) in [
+        ("client.key", 0o644, "600"),
+        ("client.key", 0o660, "600"),
+        ("user.key", 0o620, "600"),
+        ("ca.crt", 0o666, "go-w"),
+        ("client.crt", 0o664, "go-w"),
+        ("user.pub", 0o662, "go-w"),
+        ("", 0o777, "700"),
+        ("", 0o770, "700"),
+    ] {
+        let dir = id_dir();
+        let path = if name.is_empty() { dir.path().to_owned() } else { dir.path().join(name) };
+        fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+        let what = format!("(mode {mode:04o})");
+        refused(dir.path(), &what, &format!("chmod {chmod} {}", path.display()));
+        refused(dir.path(), &path.display().to_string(), "chmod");
+    }
+    let dir = id_dir();
+    for name in ["ca.crt", "client.crt", "user.pub"] {
+        fs::set_permissions(dir.path().join(name), fs::Permissions::from_mode(0o644)).unwrap();
+    }
+    fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    assert!(load(dir.path()).is_ok(), "what anybody may know, anybody may read");
+}
+
+#[test]
 fn keys_that_do_not_serve() {
     let dir = id_dir();
     let short = RsaPrivateKey::new(&mut rand::rngs::OsRng, 1024).unwrap();

@@ -1,11 +1,12 @@
 //! The composition: which command runs what, and how its outcome becomes words and an exit code.
 //!
 //! `plan` checks what a mount is asked for, `mount` logs in for it and `serving` composes the rooms below
-//! into it; `daemon` puts it into the background; `registry` is how the commands find the process behind a
+//! into it; `hardening` keeps its memory from others; `daemon` puts it into the background; `registry` is how the commands find the process behind a
 //! mount, `mountinfo` how they find the mount. `share`, `rm`, `status`, `unmount` and `verify` (with
 //! `receipt`) are the other commands; they speak to the mount through system calls, never to the server.
 
 pub mod daemon;
+pub mod hardening;
 pub mod logging;
 pub mod mount;
 pub mod mountinfo;

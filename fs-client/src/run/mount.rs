@@ -10,6 +10,7 @@ use sss_common::{Advised, Code, SystemClock};
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
+use super::hardening;
 use super::mountinfo;
 use super::plan::Plan;
 use super::registry::{Claim, Outcome, Record, Registry};
@@ -25,6 +26,7 @@ pub const CLAIM_WAIT: Duration = Duration::from_secs(60);
 /// Mounts, serves until the mount ends, checks in what is left and logs out. `ready` is told when the mount
 /// answers.
 pub fn serve(plan: &Plan, ready: impl FnOnce(&Path) -> Result<(), Advised>) -> Result<(), Advised> {
+    hardening::keep_memory_private();
     let identity = Identity::load(&plan.identity, &SystemClock)?;
     let https = Arc::new(Https::new(&plan.target, &identity, plan.options.timeout())?);
     let claim = claim(plan)?;

@@ -12,7 +12,7 @@ use sss_common::{Advised, NodeId};
 
 use super::mountinfo::Mounted;
 use super::registry::Registry;
-use super::server_keys::{SERVER_KEY, ServerKeys};
+use super::server_keys::{ServerKeys, copy_in};
 use crate::cli::VerifyArgs;
 
 /// Public keys of the server that somebody here trusts.
@@ -31,8 +31,8 @@ impl Trusted {
     /// The copy beside the identity that a mount was made with, if there is one.
     pub fn of_mount(mounted: &Mounted) -> Result<Option<Self>, Advised> {
         let found = Registry::of(mounted.user).find(&mounted.point);
-        let copy = found.map(|found| found.record.identity.join(SERVER_KEY)).filter(|copy| copy.exists());
-        copy.map(Trusted::read).transpose()
+        let copy = found.map(|found| copy_in(&found.record.identity)).transpose()?;
+        copy.filter(|copy| copy.exists()).map(Trusted::read).transpose()
     }
 
     /// Checks a receipt's signature, and says which key it is good by. `place` is for the error.
@@ -76,7 +76,7 @@ pub fn verify(args: &VerifyArgs) -> Result<(), Advised> {
     let receipt = signed.receipt().map_err(|error| unreadable(&place, &error))?;
     let key = match (&args.server_key, &args.identity) {
         (Some(key), _) => Trusted::read(key.clone())?,
-        (None, Some(identity)) => Trusted::read(identity.join(SERVER_KEY))?,
+        (None, Some(identity)) => Trusted::read(copy_in(identity)?)?,
         (None, None) => {
             return Err(Advised::new(
                 format!("{place} is a deletion receipt, and there is no key to check it against"),

@@ -2,8 +2,9 @@
 //!
 //! The kernel forgets a mount at once when it is unmounted, but its process goes on until the last check-in
 //! is durable. Who waits for the lock waits for that, and then reads in the file how it went. The folder
-//! depends on the user only (`/run/3s` for root, `/run/user/UID/3s`, else `/tmp/3s-UID`), so that a mount
-//! from one shell is found from another.
+//! depends on the user only (`/run/3s` for root, else `/run/user/UID/3s`), so that a mount from one shell is found from
+//! another; where there is no such place, it is in `$XDG_RUNTIME_DIR`, else in the user's home. None of these can be made by
+//! somebody else before the user comes, and a folder that is open to others is not used.
 
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{self, ErrorKind, Read, Seek, Write};
@@ -74,8 +75,14 @@ impl Registry {
     /// This process's user's records; makes the folder.
     pub fn own() -> Result<Self, Advised> {
         let user = rustix::process::geteuid().as_raw();
-        let registry = Registry::of(user);
-        match DirBuilder::new().mode(0o700).create(&registry.dir) {
+        let Some(dir) = places(user).into_iter().next() else {
+            return Err(Advised::new(
+                "there is no folder in which the mount could note its process",
+                format!("give user {user} a home, or set XDG_RUNTIME_DIR to a folder of mode 0700"),
+            ));
+        };
+        let registry = Registry { dir };
+        match DirBuilder::new().recursive(true).mode(0o700).create(&registry.dir) {
             Err(error) if error.kind() != ErrorKind::AlreadyExists => {
                 Err(registry.unusable(&error.to_string()))
             }
@@ -83,24 +90,29 @@ impl Registry {
         }
     }
 
-    /// Another user's records, as far as they may be read.
+    /// Another user's records, as far as they may be read; or the own ones.
     pub fn of(user: u32) -> Self {
-        let runtime = PathBuf::from(format!("/run/user/{user}"));
-        let dir = match user {
-            0 => "/run/3s".into(),
-            _ if runtime.is_dir() => runtime.join("3s"),
-            _ => format!("/tmp/3s-{user}").into(),
-        };
+        let dir = places(user).into_iter().next().unwrap_or_else(|| "/nonexistent".into());
         Registry { dir }
     }
 
-    /// Refuses a folder that somebody else may have put there.
+    /// Refuses a folder that somebody else put there, or may write to.
     fn checked(self, user: u32) -> Result<Self, Advised> {
         let meta = self.dir.symlink_metadata().map_err(|error| self.unusable(&error.to_string()))?;
-        if !meta.is_dir() || meta.uid() != user || meta.mode() & 0o022 != 0 {
-            return Err(self.unusable("it is not a folder that belongs to this user alone"));
+        if !meta.is_dir() || meta.uid() != user {
+            return Err(self.unusable("it is not a folder that belongs to this user"));
         }
-        Ok(self)
+        match meta.mode() & 0o077 {
+            0 => Ok(self),
+            _ => Err(Advised::new(
+                format!(
+                    "the folder {} is open to other users (mode {:04o})",
+                    self.dir.display(),
+                    meta.mode() & 0o7777
+                ),
+                format!("chmod 700 {}", self.dir.display()),
+            )),
+        }
     }
 
     fn unusable(&self, why: &str) -> Advised {
@@ -212,6 +224,36 @@ fn read(file: &File) -> Option<Record> {
     serde_json::from_slice(&text).ok()
 }
 
+/// Where the records of a user may stand, the best place first.
+fn places(user: u32) -> Vec<PathBuf> {
+    let own = user == rustix::process::geteuid().as_raw();
+    // Only of the own user is more known than what the system says about every user.
+    let variable = |name: &str| own.then(|| std::env::var_os(name).map(PathBuf::from)).flatten();
+    let absolute = |name: &str| variable(name).filter(|path| path.is_absolute());
+    let runtime = match user {
+        0 => PathBuf::from("/run"),
+        _ => PathBuf::from(format!("/run/user/{user}")),
+    };
+    let home = home_of(user).or_else(|| absolute("HOME"));
+    let system = (runtime.is_dir()).then_some(runtime);
+    let places = [system, absolute("XDG_RUNTIME_DIR")].into_iter().flatten().map(|dir| dir.join("3s"));
+    places.chain(home.map(|home| home.join(".local/state/3s/mounts"))).collect()
+}
+
+/// A user's home, as `/etc/passwd` has it. Of the own user rather than `$HOME`, which may differ from shell to shell.
+fn home_of(user: u32) -> Option<PathBuf> {
+    let table = std::fs::read_to_string("/etc/passwd").ok()?;
+    home_in(&table, user).filter(|home| home.is_dir())
+}
+
+fn home_in(table: &str, user: u32) -> Option<PathBuf> {
+    table.lines().find_map(|line| {
+        let fields: Vec<&str> = line.split(':').collect();
+        let [_, _, uid, _, _, home, ..] = fields[..] else { return None };
+        (uid.parse() == Ok(user) && home.starts_with('/')).then(|| home.into())
+    })
+}
+
 /// Takes the file's lock; `false` when it is not to be had in time.
 fn locked(file: &File, wait: Duration) -> io::Result<bool> {
     match flock(file, FlockOperation::NonBlockingLockExclusive) {
@@ -233,6 +275,8 @@ fn locked(file: &File, wait: Duration) -> io::Result<bool> {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
+    use std::os::unix::fs::PermissionsExt;
+
     use super::*;
 
     const SHORT: Duration = Duration::from_millis(20);
@@ -295,10 +339,42 @@ mod tests {
     fn a_folder_of_somebody_else_is_refused() {
         let dir = tempfile::tempdir().unwrap();
         let user = rustix::process::geteuid().as_raw();
+        std::fs::set_permissions(dir.path(), std::fs::Permissions::from_mode(0o700)).unwrap();
         assert!(registry(&dir).checked(user).is_ok());
         assert!(registry(&dir).checked(user + 1).is_err());
+        for (mode, good) in [(0o700, true), (0o750, false), (0o705, false), (0o777, false)] {
+            std::fs::set_permissions(dir.path(), std::fs::Permissions::from_mode(mode)).unwrap();
+            let checked = registry(&dir).checked(user);
+            assert_eq!(checked.is_ok(), good, "{mode:o}");
+            if let Err(failure) = checked {
+                assert_eq!(failure.hint, format!("chmod 700 {}", dir.path().display()));
+            }
+        }
         let file = dir.path().join("file");
         std::fs::write(&file, "").unwrap();
         assert!(Registry { dir: file }.checked(user).is_err());
+        let link = dir.path().join("link");
+        std::os::unix::fs::symlink("/tmp", &link).unwrap();
+        assert!(Registry { dir: link }.checked(user).is_err());
+    }
+
+    #[test]
+    fn no_place_can_be_made_by_somebody_else() {
+        let user = rustix::process::geteuid().as_raw();
+        for user in [0, user, 4_000_000_000] {
+            for place in places(user) {
+                assert!(!place.starts_with("/tmp") && !place.starts_with("/var/tmp"), "{}", place.display());
+            }
+        }
+        assert_eq!(places(4_000_000_000), [] as [PathBuf; 0], "a user without a home and without a session");
+    }
+
+    #[test]
+    fn homes_are_found_in_the_table_of_users() {
+        let table = "root:x:0:0:root:/root:/bin/bash\n# a comment\nbob:x:1000:1000::relative:\ncarol:x:1001:1001::/home/carol:/bin/sh\n";
+        assert_eq!(home_in(table, 0), Some("/root".into()));
+        assert_eq!(home_in(table, 1000), None);
+        assert_eq!(home_in(table, 1001), Some("/home/carol".into()));
+        assert_eq!(home_in(table, 1002), None);
     }
 }

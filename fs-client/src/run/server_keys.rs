@@ -1,6 +1,6 @@
 //! The server's public keys as a file holds them: `server.pub`, or several such blocks one behind the other.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use rsa::RsaPublicKey;
 use rsa::pkcs1::DecodeRsaPublicKey;
@@ -9,8 +9,22 @@ use sha2::{Digest, Sha256};
 use sss_common::Advised;
 use sss_common::record::VersionRecord;
 
+use crate::identity::{Keeping, check_keeping};
+
 /// The name under which a trusted copy of the server's key is looked for in an ID_DIR.
-pub(super) const SERVER_KEY: &str = "server.pub";
+const SERVER_KEY: &str = "server.pub";
+
+/// An ID_DIR's trusted copy, unless others could change it.
+pub(super) fn copy_in(dir: &Path) -> Result<PathBuf, Advised> {
+    let copy = dir.join(SERVER_KEY);
+    // What is not there is told by who reads it.
+    for path in [dir, &copy] {
+        if let Ok(meta) = path.metadata() {
+            check_keeping(path, &meta, Keeping::Public)?;
+        }
+    }
+    Ok(copy)
+}
 
 /// Most keys in a file: a server's, the 64 that it may have had before, and room for another server's.
 pub(super) const KEYS_MAX: usize = 128;

@@ -21,7 +21,7 @@ use sss_common::{Advised, Flag};
 use super::mountinfo::{self, Mounted};
 use super::receipt;
 use super::registry::Registry;
-use super::server_keys::{SERVER_KEY, ServerKeys, TrustedKey};
+use super::server_keys::{ServerKeys, TrustedKey, copy_in};
 use super::xattr;
 use crate::cli::VerifyArgs;
 
@@ -32,7 +32,7 @@ const TRIES: usize = 3;
 pub fn verify(args: &VerifyArgs) -> Result<(), Advised> {
     let file = &args.file;
     let Some(mounted) = mountinfo::around(&mountinfo::resolve(file))? else { return receipt::verify(args) };
-    let key_path = match key_path(args, &mounted) {
+    let key_path = match key_path(args, &mounted)? {
         KeyAt::Trusted(path) => path,
         KeyAt::Unknown(keep) => first_use(file, keep)?,
     };
@@ -134,18 +134,18 @@ enum KeyAt {
 }
 
 /// `--server-key`, or the trusted copy beside the identity that the mount was made with.
-fn key_path(args: &VerifyArgs, mounted: &Mounted) -> KeyAt {
+fn key_path(args: &VerifyArgs, mounted: &Mounted) -> Result<KeyAt, Advised> {
     if let Some(path) = &args.server_key {
-        return KeyAt::Trusted(path.clone());
+        return Ok(KeyAt::Trusted(path.clone()));
     }
     if let Some(dir) = &args.identity {
-        return KeyAt::Trusted(dir.join(SERVER_KEY));
+        return copy_in(dir).map(KeyAt::Trusted);
     }
     let identity = Registry::of(mounted.user).find(&mounted.point).map(|found| found.record.identity);
-    match identity.map(|dir| dir.join(SERVER_KEY)) {
+    Ok(match identity.map(|dir| copy_in(&dir)).transpose()? {
         Some(copy) if copy.exists() => KeyAt::Trusted(copy),
         copy => KeyAt::Unknown(copy),
-    }
+    })
 }
 
 /// Takes the key that the server shows and keeps it; one that is there already is never written over.

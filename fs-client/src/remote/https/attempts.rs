@@ -41,7 +41,7 @@ impl Https {
     {
         let path = call.url.path;
         let attempt = |token: Arc<Token>| async move {
-            let request = self.signed(Method::POST, path, &token)?.json(request);
+            let request = self.signed(Method::POST, path, &token).json(request);
             let _place = self.transport.place().await;
             let response = self.transport.send(request).await?;
             answer::json(&self.transport, answer::successful(&self.transport, response).await?).await
@@ -84,16 +84,9 @@ impl Https {
     }
 
     /// A request with the session's token on it.
-    pub(super) fn signed(
-        &self,
-        method: Method,
-        path: &str,
-        token: &Token,
-    ) -> std::result::Result<RequestBuilder, Lost> {
-        let Some(header) = token.expose_header() else {
-            return Err(self.transport.not_a_server("its token cannot stand in a header"));
-        };
-        Ok(self.transport.request(method, path).header(http::header::AUTHORIZATION, header))
+    pub(super) fn signed(&self, method: Method, path: &str, token: &Token) -> RequestBuilder {
+        let request = self.transport.request(method, path);
+        request.header(http::header::AUTHORIZATION, token.expose_header())
     }
 
     /// Challenge, signature, login: two round trips, and one private key operation off the async threads.
@@ -111,7 +104,9 @@ impl Https {
         let request = LoginRequest { uid: self.uid.clone(), statement, signature };
         let session = self.settled(self.logged_in(&request).await).await?;
         tracing::debug!(expires_in = session.expires_in, "logged in");
-        Ok(Token::new(session.token))
+        let token = Token::new(session.token)
+            .ok_or_else(|| self.transport.not_a_server("its token cannot stand in a header"));
+        self.settled(token).await
     }
 
     async fn signature(&self, statement: String) -> Result<String> {

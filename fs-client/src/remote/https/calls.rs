@@ -76,7 +76,7 @@ impl Remote for Https {
     async fn logout(&self) -> Result<()> {
         let Some(token) = self.session.current() else { return Ok(()) };
         let exchange = async {
-            let request = self.signed(Method::POST, "/v1/logout", &token)?;
+            let request = self.signed(Method::POST, "/v1/logout", &token);
             answer::successful(&self.transport, self.transport.send(request).await?).await
         };
         let outcome = self.transport.within(exchange).await;
@@ -108,7 +108,7 @@ impl Https {
                 return Ok(());
             }
             let range = format!("bytes={from}-{}", from.saturating_add(missing as u64 - 1));
-            let request = self.signed(Method::GET, path, &token)?.header(RANGE, range);
+            let request = self.signed(Method::GET, path, &token).header(RANGE, range);
             let head =
                 async { answer::successful(&self.transport, self.transport.send(request).await?).await };
             let response = self.transport.within::<_, Lost>(head).await?;

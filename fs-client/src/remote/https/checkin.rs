@@ -96,7 +96,7 @@ impl Https {
         let gave_up = Arc::new(parking_lot::Mutex::new(None));
         let body = Body::wrap_stream(observed(items, progress, gave_up.clone()));
         let mut request =
-            self.signed(Method::POST, path, &token)?.header(CONTENT_TYPE, "application/octet-stream");
+            self.signed(Method::POST, path, &token).header(CONTENT_TYPE, "application/octet-stream");
         if let Some(length) = length {
             request = request.header(CONTENT_LENGTH, length);
         }

@@ -27,7 +27,7 @@ impl Https {
     pub(super) async fn event_stream(&self) -> Result<BoxStream<'static, Event>> {
         let attempt = |token: Arc<Token>| async move {
             let exchange = async {
-                let request = self.signed(Method::GET, call::events.url.path, &token)?;
+                let request = self.signed(Method::GET, call::events.url.path, &token);
                 answer::successful(&self.transport, self.transport.send(request).await?).await
             };
             Ok((self.transport.within(exchange).await?, token.clone()))

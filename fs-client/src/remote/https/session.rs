@@ -1,37 +1,40 @@
 //! The session: one token, one login at a time, and an end by a newer login that is never talked back. Who is refused
 //! otherwise tries again, ever more slowly: a user can be enabled again, and a machine get a new certificate.
 //!
-//! The token lives in memory only and is wiped when it is replaced; the copy inside a request's header lives
-//! as long as that request and is not wiped.
+//! The token lives in memory only, on locked pages, and is wiped when it is replaced. Requests borrow it from there; what hyper
+//! and TLS copy on its way to the socket, and from it at the login, is theirs and not wiped.
 
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Instant;
 
+use bytes::Bytes;
 use http::HeaderValue;
 use parking_lot::{Mutex, RwLock};
 use sss_common::Code;
 use sss_common::clock::monotonic;
 use zeroize::Zeroizing;
 
+use crate::identity::Locked;
 use crate::remote::retries::{LOGIN_PAUSE, Pauses, REVOKED};
 use crate::remote::{RemoteError, Result};
 
-/// What the server gave for a login.
-pub struct Token(Zeroizing<String>);
+/// What the server gave for a login, as the `Authorization` header that it is sent in.
+pub struct Token(HeaderValue);
 
 impl Token {
-    /// Takes the text of a login's answer.
-    pub fn new(text: String) -> Self {
-        Token(Zeroizing::new(text))
+    /// Takes the text of a login's answer; `None` when it cannot stand in a header.
+    pub fn new(text: String) -> Option<Self> {
+        let text = Zeroizing::new(text);
+        let header = Bytes::from_owner(Locked::new(&[b"Bearer ", text.as_bytes()]));
+        let mut value = HeaderValue::from_maybe_shared(header).ok()?;
+        value.set_sensitive(true);
+        Some(Token(value))
     }
 
-    /// The `Authorization` header; `None` when the text cannot stand in a header.
-    pub fn expose_header(&self) -> Option<HeaderValue> {
-        let text = Zeroizing::new(format!("Bearer {}", self.0.as_str()));
-        let mut value = HeaderValue::from_str(&text).ok()?;
-        value.set_sensitive(true);
-        Some(value)
+    /// The `Authorization` header. Its bytes are the token's own.
+    pub fn expose_header(&self) -> HeaderValue {
+        self.0.clone()
     }
 }
 
@@ -142,6 +145,16 @@ impl Session {
         }
     }
 
+    /// The machine has another certificate: the next call logs in with it, without the pause after a refusal of the old one.
+    /// What is over stays over.
+    pub fn restart(&self) {
+        let mut state = self.state.write();
+        if !matches!(&*state, State::Over(_)) {
+            *state = State::None;
+            self.revoked.lock().reset();
+        }
+    }
+
     /// Logged out: later calls log in again.
     pub fn forget(&self, token: &Arc<Token>) {
         let mut state = self.state.write();
@@ -165,7 +178,17 @@ mod tests {
     }
 
     async fn logged_in(session: &Session) -> Arc<Token> {
-        session.token(|| async { Ok(Token::new("t".into())) }).await.unwrap()
+        session.token(|| async { Ok(Token::new("t".into()).unwrap()) }).await.unwrap()
+    }
+
+    #[test]
+    fn requests_borrow_the_locked_token() {
+        let token = Token::new("abc".into()).unwrap();
+        let header = token.expose_header();
+        assert_eq!(header, "Bearer abc");
+        assert!(header.is_sensitive());
+        assert_eq!(header.as_bytes().as_ptr(), token.expose_header().as_bytes().as_ptr(), "no copy");
+        assert!(Token::new("a\nb".into()).is_none());
     }
 
     #[tokio::test]
@@ -225,6 +248,21 @@ mod tests {
         assert!(session.token(|| async { Err(refusal(Code::SessionRevoked)) }).await.is_err());
         let State::Paused { until, .. } = &*session.state.read() else { panic!("it pauses") };
         assert!(*until <= monotonic() + REVOKED.pause.first, "a login that worked forgives");
+    }
+
+    #[tokio::test]
+    async fn a_new_certificate_logs_in_at_once_unless_the_session_was_taken() {
+        let session = Session::new();
+        assert!(session.token(|| async { Err(refusal(Code::SessionRevoked)) }).await.is_err());
+        session.restart();
+        let token = logged_in(&session).await;
+        session.restart();
+        assert!(session.current().is_none(), "the session is the old certificate's");
+        assert_eq!(session.refused(&token, &refusal(Code::SessionReplaced)), Verdict::Again, "by our own");
+        let token = logged_in(&session).await;
+        assert_eq!(session.refused(&token, &refusal(Code::SessionReplaced)), Verdict::Report);
+        session.restart();
+        assert!(session.token(|| async { panic!("no login may be tried") }).await.is_err());
     }
 
     #[tokio::test]
