@@ -22,6 +22,7 @@ mod logins;
 mod man;
 mod powercuts;
 mod receipts;
+mod renewal;
 mod rotate;
 mod scrub;
 mod sessions;

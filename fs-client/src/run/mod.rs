@@ -1,7 +1,7 @@
 //! The composition: which command runs what, and how its outcome becomes words and an exit code.
 //!
 //! `plan` checks what a mount is asked for, `mount` logs in for it and `serving` composes the rooms below
-//! into it; `hardening` keeps its memory from others; `daemon` puts it into the background; `registry` is how the commands find the process behind a
+//! into it; `hardening` keeps its memory from others, `renewal` its certificate in force; `daemon` puts it into the background; `registry` is how the commands find the process behind a
 //! mount, `mountinfo` how they find the mount. `share`, `rm`, `status`, `unmount` and `verify` (with
 //! `receipt`) are the other commands; they speak to the mount through system calls, never to the server.
 
@@ -13,6 +13,7 @@ pub mod mountinfo;
 pub mod plan;
 pub mod receipt;
 pub mod registry;
+pub mod renewal;
 pub mod rm;
 mod server_keys;
 pub mod serving;

@@ -14,6 +14,7 @@ use super::hardening;
 use super::mountinfo;
 use super::plan::Plan;
 use super::registry::{Claim, Outcome, Record, Registry};
+use super::renewal;
 use super::serving::{self, Unserved};
 use crate::config::Log;
 use crate::identity::Identity;
@@ -27,12 +28,13 @@ pub const CLAIM_WAIT: Duration = Duration::from_secs(60);
 /// answers.
 pub fn serve(plan: &Plan, ready: impl FnOnce(&Path) -> Result<(), Advised>) -> Result<(), Advised> {
     hardening::keep_memory_private();
-    let identity = Identity::load(&plan.identity, &SystemClock)?;
+    let identity = Arc::new(Identity::load(&plan.identity, &SystemClock)?);
     let https = Arc::new(Https::new(&plan.target, &identity, plan.options.timeout())?);
     let claim = claim(plan)?;
     let runtime = runtime()?;
     let outcome = runtime.block_on(async {
         log_in(&https, plan).await?;
+        let renewing = tokio::spawn(renewal::follow(https.clone(), identity.clone(), Arc::new(SystemClock)));
         let served = match Signals::new() {
             Ok(signals) => {
                 let (remote, machine) = (https.clone(), identity.machine.clone());
@@ -44,6 +46,7 @@ pub fn serve(plan: &Plan, ready: impl FnOnce(&Path) -> Result<(), Advised>) -> R
             // Nothing was written; the session must not stay behind.
             let _ = https.logout().await;
         }
+        renewing.abort();
         served.map_err(Unserved::into_failure)
     });
     claim.finish(match &outcome {

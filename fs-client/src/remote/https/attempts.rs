@@ -110,7 +110,7 @@ impl Https {
     }
 
     async fn signature(&self, statement: String) -> Result<String> {
-        let key = self.key.clone();
+        let key = self.shown.read().key.clone();
         let signed = tokio::task::spawn_blocking(move || key.sign(statement.as_bytes())).await;
         match signed {
             Ok(Some(signature)) => Ok(BASE64.encode(signature)),

@@ -23,6 +23,8 @@ mod transport;
 use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::RwLock;
+use rustls_pki_types::CertificateDer;
 use sss_common::{Advised, MachineName, Uid};
 
 pub use address::{NotAnAddress, ServerAddress, Target};
@@ -41,7 +43,19 @@ pub struct Https {
     session: Arc<Session>,
     uid: Uid,
     machine: MachineName,
+    shown: RwLock<Shown>,
+}
+
+/// What the server is shown of an identity.
+struct Shown {
+    chain: Vec<CertificateDer<'static>>,
     key: Arc<UserKey>,
+}
+
+impl Shown {
+    fn of(identity: &Identity) -> Self {
+        Shown { chain: identity.chain.clone(), key: identity.expose_user_key() }
+    }
 }
 
 impl Https {
@@ -53,7 +67,24 @@ impl Https {
             session: Arc::new(Session::new()),
             uid: target.uid.clone(),
             machine: identity.machine.clone(),
-            key: identity.expose_user_key(),
+            shown: RwLock::new(Shown::of(identity)),
         })
+    }
+
+    /// Goes on with a renewed identity of the same node. What is under way ends on its own connection; a session is bound to
+    /// the certificate that it was made with, so the next call logs in anew where that is another one.
+    pub fn renew(&self, identity: &Identity) -> Result<(), Advised> {
+        if identity.machine != self.machine {
+            return Err(Advised::new(
+                format!("it is of the node {}, and this mount of {}", identity.machine, self.machine),
+                "unmount, and mount again as the other node",
+            ));
+        }
+        self.transport.replace(tls::client_config(identity)?)?;
+        let before = std::mem::replace(&mut *self.shown.write(), Shown::of(identity));
+        if before.chain != identity.chain {
+            self.session.restart();
+        }
+        Ok(())
     }
 }

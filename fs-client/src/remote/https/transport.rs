@@ -6,6 +6,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::RwLock;
 use reqwest::tls::TlsInfo;
 use reqwest::{Client, Method, RequestBuilder, Response};
 use rustls::ClientConfig;
@@ -48,12 +49,17 @@ impl From<RemoteError> for Lost {
     }
 }
 
+/// Connections of one certificate, and how further ones are made.
+struct Way {
+    client: Client,
+    tls: Arc<ClientConfig>,
+}
+
 /// The way to one server.
 pub struct Transport {
     address: ServerAddress,
     base: String,
-    client: Client,
-    tls: Arc<ClientConfig>,
+    way: RwLock<Arc<Way>>,
     timeout: Duration,
     circuit: Circuit,
     places: Semaphore,
@@ -62,36 +68,25 @@ pub struct Transport {
 impl Transport {
     /// A pool of HTTP/1.1 connections; TLS as `tls` says, no proxy, no redirect.
     pub fn new(address: ServerAddress, tls: ClientConfig, timeout: Duration) -> Result<Self, Advised> {
-        let client = Client::builder()
-            .tls_backend_preconfigured(tls.clone())
-            .tls_info(true)
-            .https_only(true)
-            .http1_only()
-            .no_proxy()
-            .redirect(reqwest::redirect::Policy::none())
-            .referer(false)
-            .tcp_nodelay(true)
-            .tcp_keepalive(Duration::from_secs(30))
-            .connect_timeout(timeout.min(CONNECT_MAX))
-            .pool_idle_timeout(IDLE_MAX)
-            .pool_max_idle_per_host(CONCURRENT_MAX)
-            .user_agent(concat!("3s/", env!("CARGO_PKG_VERSION")))
-            .build()
-            .map_err(|error| {
-                Advised::new(
-                    format!("the HTTPS client cannot be set up: {}", innermost(&error)),
-                    "report this as a bug",
-                )
-            })?;
         Ok(Transport {
             base: format!("https://{address}"),
             address,
-            client,
-            tls: Arc::new(tls),
+            way: RwLock::new(Arc::new(Way::new(tls, timeout)?)),
             timeout,
             circuit: Circuit::default(),
             places: Semaphore::new(CONCURRENT_MAX),
         })
+    }
+
+    /// From now on requests go over new connections, with TLS as `tls` says. Those that are under way end on theirs.
+    pub fn replace(&self, tls: ClientConfig) -> Result<(), Advised> {
+        let way = Arc::new(Way::new(tls, self.timeout)?);
+        *self.way.write() = way;
+        Ok(())
+    }
+
+    fn way(&self) -> Arc<Way> {
+        self.way.read().clone()
     }
 
     /// How long an answer may take.
@@ -101,7 +96,7 @@ impl Transport {
 
     /// Begins a request to a path like `/v1/login`.
     pub fn request(&self, method: Method, path: &str) -> RequestBuilder {
-        self.client.request(method, format!("{}{path}", self.base))
+        self.way().client.request(method, format!("{}{path}", self.base))
     }
 
     /// Waits for one of the [`CONCURRENT_MAX`] places.
@@ -194,9 +189,36 @@ impl Transport {
     /// What to report for a connection that broke and is not tried again: the server's reason if it gives
     /// one.
     pub async fn why_broken(&self, broken: String) -> RemoteError {
-        let (config, address) = (self.tls.clone(), self.address.clone());
+        let (config, address) = (self.way().tls.clone(), self.address.clone());
         let asked = tokio::task::spawn_blocking(move || tls::diagnose(&config, &address, DIAGNOSE_MAX)).await;
         asked.ok().flatten().unwrap_or(RemoteError::Unreachable(broken))
+    }
+}
+
+impl Way {
+    fn new(tls: ClientConfig, timeout: Duration) -> Result<Self, Advised> {
+        let client = Client::builder()
+            .tls_backend_preconfigured(tls.clone())
+            .tls_info(true)
+            .https_only(true)
+            .http1_only()
+            .no_proxy()
+            .redirect(reqwest::redirect::Policy::none())
+            .referer(false)
+            .tcp_nodelay(true)
+            .tcp_keepalive(Duration::from_secs(30))
+            .connect_timeout(timeout.min(CONNECT_MAX))
+            .pool_idle_timeout(IDLE_MAX)
+            .pool_max_idle_per_host(CONCURRENT_MAX)
+            .user_agent(concat!("3s/", env!("CARGO_PKG_VERSION")))
+            .build()
+            .map_err(|error| {
+                Advised::new(
+                    format!("the HTTPS client cannot be set up: {}", innermost(&error)),
+                    "report this as a bug",
+                )
+            })?;
+        Ok(Way { client, tls: Arc::new(tls) })
     }
 }
 
