@@ -82,7 +82,7 @@ Keys that stand in ID_DIR are kept: running it again renews the certificate only
         /// The machine: its name is refused when it is another user's already, unless --shared says that both use it
         #[arg(long)]
         node: MachineName,
-        /// Where to write ca.crt, client.crt, client.key, user.key and user.pub
+        /// Where to write ca.crt, ca.crl, client.crt, client.key, user.key and user.pub
         #[arg(short, long = "out", value_name = "ID_DIR")]
         out: PathBuf,
         /// How long the certificate is good for; never beyond the root's own end

@@ -97,7 +97,7 @@ impl Ca {
         })
     }
 
-    /// Writes `ca.crt`, `client.crt`, `client.key`, `user.key` and `user.pub` into `out`. Keys that stand there are
+    /// Writes `ca.crt`, `ca.crl`, `client.crt`, `client.key`, `user.key` and `user.pub` into `out`. Keys that stand there are
     /// kept, and the certificate is made for them.
     pub fn enroll(&mut self, request: &EnrollRequest, out: &Path, now: Timestamp) -> Result<Report, Error> {
         check_output(out)?;
@@ -117,6 +117,7 @@ impl Ca {
         user.stage(out, &mut batch)?;
         node.stage(&mut batch)?;
         batch.replace(&out.join(names::CA_CRT), &self.cert_pem()?, Access::Public)?;
+        batch.replace(&out.join(names::CA_CRL), &self.fresh_crl_pem(now)?, Access::Public)?;
         batch.replace(&cert_path, issued.pem.as_bytes(), Access::Public)?;
         self.record(&issued.cert)?;
         batch.publish()?;

@@ -45,7 +45,7 @@ fn folders_hold_what_the_contract_says_and_keys_are_private() {
     for (dir, expected) in [
         ("ca", &["ca.crl", "ca.crt", "ca.key", "index.tsv"][..]),
         ("tls", &["ca.crl", "ca.crt", "server.crt", "server.key"]),
-        ("id", &["ca.crt", "client.crt", "client.key", "user.key", "user.pub"]),
+        ("id", &["ca.crl", "ca.crt", "client.crt", "client.key", "user.key", "user.pub"]),
     ] {
         let dir = fixture.path(dir);
         assert_eq!(names(&dir), expected);
@@ -149,7 +149,7 @@ fn a_node_name_is_free_again_when_its_certificates_are_revoked_or_over() {
 fn an_enrolment_that_was_interrupted_anywhere_is_finished_by_the_next_and_loses_no_key() {
     let fixture = Fixture::new();
     let dir = fixture.path("id");
-    let order = ["user.key", "user.pub", "client.key", "ca.crt", "client.crt"];
+    let order = ["user.key", "user.pub", "client.key", "ca.crt", "ca.crl", "client.crt"];
     for made in 0..order.len() {
         fixture.enroll("alice", "client1", "id");
         for name in &order[made..] {

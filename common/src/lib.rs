@@ -4,8 +4,8 @@
 //! rights and the grant text, the wire's requests and answers, error codes, and what the server signs (the version
 //! record, the deletion receipt) with the check of its signature. None of that does I/O or knows a clock but the one it is handed.
 //!
-//! Beside it stand the few things that all programs do in one way: errors of two lines ([`Advised`]) and files that survive a
-//! power cut ([`durable`]).
+//! Beside it stand the few things that all programs do in one way: errors of two lines ([`Advised`]), files that survive a
+//! power cut ([`durable`]) and warnings in time ([`ends`]).
 //!
 //! One word per thing, in all crates:
 //!
@@ -27,6 +27,7 @@
 pub mod advised;
 pub mod clock;
 pub mod durable;
+pub mod ends;
 pub mod flag;
 pub mod framing;
 pub mod grant;

@@ -1,6 +1,6 @@
 //! ID_DIR: who this user is on this machine.
 //!
-//! `ca.crt` says which servers to believe, `client.crt` and `client.key` are the node's, `user.key` (with
+//! `ca.crt` says which servers to believe, `ca.crl` (if there) which not any more, `client.crt` and `client.key` are the node's, `user.key` (with
 //! `user.pub`) is the user's. Keys are accepted as PKCS#8, PKCS#1 or SEC1, as `3s-ca` and `openssl` write
 //! them. Everything is read and checked once, before anything is asked of the server.
 //!
@@ -8,7 +8,9 @@
 //! login; it lies on locked pages, is wiped when it is dropped, and file contents are wiped after parsing. Files that others of this machine could
 //! read or change are refused (`keeping`).
 
+mod ends;
 mod keeping;
+mod lists;
 mod locked;
 mod stamp;
 mod user_key;
@@ -28,7 +30,9 @@ use sss_common::{Advised, Clock, MachineName, Timestamp};
 use x509_parser::prelude::{FromDer, X509Certificate};
 use zeroize::Zeroizing;
 
+pub use ends::ends_in;
 pub use keeping::{Keeping, check as check_keeping};
+pub use lists::Lists;
 pub use locked::Locked;
 pub use stamp::Stamp;
 pub use user_key::UserKey;
@@ -45,12 +49,12 @@ pub struct Identity {
     pub dir: PathBuf,
     /// What the files were like when they were about to be read.
     pub stamp: Stamp,
-    /// The end of `client.crt`.
-    pub ends: Timestamp,
     /// The node's name: the common name in `client.crt`.
     pub machine: MachineName,
     /// The certificates in `ca.crt`.
     pub roots: Vec<CertificateDer<'static>>,
+    /// The lists in `ca.crl`; none when there is no such file.
+    pub lists: Lists,
     /// `client.crt`, the node's own certificate first.
     pub chain: Vec<CertificateDer<'static>>,
     client_key: PrivateKeyDer<'static>,
@@ -69,8 +73,9 @@ impl Identity {
         let stamp = Stamp::of(dir);
         check_folder(dir)?;
         let roots = certificates(&dir.join("ca.crt"))?;
+        let lists = Lists::load(&dir.join("ca.crl"), &roots)?;
         let chain = certificates(&dir.join("client.crt"))?;
-        let (machine, ends) = machine_name(&chain[0], &dir.join("client.crt"), clock.now())?;
+        let machine = machine_name(&chain[0], &dir.join("client.crt"), clock.now())?;
         let client_key = client_key(&dir.join("client.key"))?;
         let user_key = user_key(&dir.join("user.key"))?;
         check_public_half(&user_key, &dir.join("user.pub"))?;
@@ -78,13 +83,27 @@ impl Identity {
         Ok(Identity {
             dir: dir.into(),
             stamp,
-            ends,
             machine,
             roots,
+            lists,
             chain,
             client_key,
             user_key: Arc::new(user_key),
         })
+    }
+
+    /// The same with other lists.
+    pub fn with_lists(&self, lists: Lists) -> Self {
+        Identity {
+            dir: self.dir.clone(),
+            stamp: self.stamp.clone(),
+            machine: self.machine.clone(),
+            roots: self.roots.clone(),
+            lists,
+            chain: self.chain.clone(),
+            client_key: self.client_key.clone_key(),
+            user_key: self.user_key.clone(),
+        }
     }
 
     /// Refuses a node's certificate that none of `ca.crt` signed. Asked of a renewed one only: of the first, the server says more.
@@ -175,12 +194,12 @@ fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, Advised> {
     }
 }
 
-/// The common name and the end of the node's certificate, which must be in force.
+/// The common name of the node's certificate, which must be in force.
 fn machine_name(
     certificate: &CertificateDer<'_>,
     path: &Path,
     now: Timestamp,
-) -> Result<(MachineName, Timestamp), Advised> {
+) -> Result<MachineName, Advised> {
     let shown = path.display();
     let Ok((_, parsed)) = X509Certificate::from_der(certificate) else {
         return Err(Advised::new(
@@ -203,7 +222,7 @@ fn machine_name(
         ));
     }
     let name = parsed.subject().iter_common_name().next().and_then(|cn| cn.as_str().ok()).unwrap_or_default();
-    name.parse().map(|name| (name, ends)).map_err(|reason| {
+    name.parse().map_err(|reason| {
         Advised::new(
             format!("{shown} names the node {name:?}, which cannot be: {reason}"),
             "the certificate's common name (CN) is the node's name: letters, digits, `.`, `_` and `-`",

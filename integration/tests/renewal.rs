@@ -9,7 +9,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use rustix::process::Signal;
-use sss_integration::{Mount, Store, eventually};
+use sss_integration::{Mount, Nobody, Store, bash, eventually, needs_root};
 
 /// When a mount that looks at its identity every few seconds has seen it.
 const SEEN: Duration = Duration::from_secs(30);
@@ -98,4 +98,94 @@ fn half_of_a_renewal_is_not_taken_up_and_does_no_harm() {
     fs::copy(store.identity("bob").join("client.key"), id.join("client.key")).unwrap();
     eventually(SEEN, "another node's is told of", || count(&alice, "it is of the node client2") == 1);
     assert_eq!(alice.read("f"), b"after");
+}
+
+#[test]
+fn clients_refuse_a_revoked_server() {
+    let mut store = Store::start();
+    let id = store.identity("alice");
+    let alice = store.mount("alice");
+    alice.write("f", "before");
+    let at_first = fs::read(id.join("ca.crl")).unwrap();
+
+    // The server's key was stolen: another certificate for the server, and the old one is taken back.
+    let stolen = store.path("stolen");
+    fs::create_dir(&stolen).unwrap();
+    let names = ["server.crt", "server.key"];
+    let copy = |from: &Path, to: &Path| names.map(|name| fs::copy(from.join(name), to.join(name)).unwrap());
+    copy(&store.path("tls"), &stolen);
+    let hosts = ["--host", "127.0.0.1", "--host", "localhost", "--renew", "-o"];
+    store.tool("3s-ca").arg("issue-server").arg(store.path("ca")).args(hosts).arg(store.path("tls")).ok();
+    revoke(&store, &stolen.join("server.crt"));
+    eventually(SEEN, "the list is handed over", || count(&alice, "a newer revocation list is in force") == 1);
+    eventually(SEEN, "and kept", || fs::read(id.join("ca.crl")).unwrap() != at_first);
+    let show = |path: &Path| store.tool("3s-ca").arg("show").arg(path).ok().out();
+    assert_eq!(show(&id.join("ca.crl")), show(&store.path("ca/ca.crl")));
+    assert_eq!(alice.read("f"), b"before");
+
+    // The thief poses as the server, at its place.
+    let good = store.path("good");
+    fs::create_dir(&good).unwrap();
+    copy(&store.path("tls"), &good);
+    store.stop_server();
+    copy(&stolen, &store.path("tls"));
+    store.start_server();
+    eventually(SEEN, "the running mount refuses it", || {
+        fs::read(alice.at("g")).is_err() && alice.why(".").contains("is revoked")
+    });
+    assert!(fs::write(alice.at("h"), "secret").is_err());
+    let (command, _) = store.mount_command("alice");
+    command.fails().says("is revoked");
+
+    store.stop_server();
+    copy(&good, &store.path("tls"));
+    store.start_server();
+    eventually(SEEN, "the mount goes on with the real one", || {
+        fs::read(alice.at("f")).is_ok_and(|f| f == b"before")
+    });
+}
+
+#[test]
+fn a_list_that_cannot_be_kept_counts_for_the_mount() {
+    if !needs_root("a_list_that_cannot_be_kept_counts_for_the_mount") {
+        return;
+    }
+    let store = Store::start();
+    let nobody = Nobody::new(&store, "alice");
+    let id = nobody.folder().join("id");
+    // Files of his own in a folder of root's.
+    bash("chown root \"$ID\"; chmod 755 \"$ID\"").env("ID", &id).ok();
+    nobody.script("\"$PROGRAM\" mount \"$SERVER\" \"$N/mnt\" --identity \"$N/id\"").ok();
+    revoke(&store, &store.identity("bob").join("client.crt"));
+    let log = || nobody.script("cat \"$N\"/state/3s/*.log").ok().out();
+    let told = sss_integration::wait::holds_within(SEEN, || log().contains("counts for this mount only"));
+    nobody.script("\"$PROGRAM\" unmount \"$N/mnt\"").ok();
+    assert!(told && log().contains("a newer revocation list is in force"), "{}", log());
+}
+
+#[test]
+fn what_ends_is_told_in_time() {
+    let store = Store::start();
+    let id = store.identity("alice");
+    let days = |days: &str| {
+        let enroll = store.tool("3s-ca").arg("enroll").arg(store.path("ca"));
+        enroll.args(["--uid", "alice", "--node", "client1", "--days", days, "-o"]).arg(&id).ok();
+    };
+    days("5");
+    let (command, mountpoint) = store.mount_command("alice");
+    let said = command.ok().says("client.crt ends in 5 days");
+    assert_eq!(said.err().lines().count(), 1, "{}", said.account());
+    let status = || store.tool("3s").arg("status").arg(&mountpoint).run();
+    let first = status();
+    days("300");
+    let second = status();
+    store.tool("3s").arg("unmount").arg(&mountpoint).ok();
+    assert!(
+        first.out().contains("ends:    ") && first.out().contains("client.crt ends in 5 days"),
+        "{}",
+        first.account()
+    );
+    assert!(second.success() && !second.out().contains("ends: "), "{}", second.account());
+    let log = fs::read_dir(store.path("state/3s")).unwrap().next().unwrap().unwrap().path();
+    assert_eq!(fs::read_to_string(log).unwrap().matches("client.crt ends in 5 days").count(), 1);
 }

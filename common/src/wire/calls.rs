@@ -65,6 +65,8 @@ macro_rules! fs_calls {
                 record(RecordRequest) -> RecordResponse, Ask, Once;
                 /// What the server signs about a document that is deleted. Waits until its keys are erased.
                 receipt(ReceiptRequest) -> SignedReceipt, Act, Once;
+                /// The revocation lists that the server goes by. Signed by their authorities: who gets them need not trust the server.
+                revocations(Empty) -> RevocationsResponse, Ask, Once;
                 /// The room on the server.
                 statfs(Empty) -> StatfsResponse, Ask, Once;
             }

@@ -382,6 +382,14 @@ pub struct RecordResponse {
     pub server_key: String,
 }
 
+/// `revocations`: the lists in the server's `ca.crl`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct RevocationsResponse {
+    /// Each a CRL (RFC 5280) as DER. Take one for its authority's signature and for a number above that of the list you have.
+    pub lists: Vec<Base64>,
+}
+
 /// `statfs`: the room on the server.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
@@ -404,6 +412,8 @@ pub enum Event {
     },
     /// Rights of this user changed or a document went away: what is open must be asked for again.
     RightsChanged,
+    /// The server's revocation lists may be others than before; see `revocations`.
+    RevocationsChanged,
     /// The session is over: another login took its place.
     SessionReplaced {
         /// Where the other login came from.

@@ -167,6 +167,8 @@ impl Fs {
                     *believed = Duration::from_millis(every_ms.max(1)).saturating_mul(BELIEVED_INTERVALS);
                 }
                 Event::RightsChanged => self.rights_changed().await,
+                // For whoever holds the identity; see `run::renewal`.
+                Event::RevocationsChanged => {}
                 Event::SessionReplaced { by_node } => {
                     let why =
                         format!("session replaced by node {by_node}; mount again to take the session back");

@@ -29,9 +29,10 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
-use sss_common::Advised;
+use sss_common::{Advised, Clock, SystemClock};
 
 use crate::cli::{self, Cli, Command, Helper, MountArgs};
+use crate::identity::ends_in;
 
 /// Something failed, and stderr says what.
 const FAILED: u8 = 1;
@@ -107,6 +108,14 @@ fn mount_command(args: MountArgs) -> Result<(), Advised> {
                 Ok(())
             })
         }
-        false => daemon::start(&plan),
+        false => {
+            // The daemon says it in its log.
+            let now = SystemClock.now();
+            ends_in(&plan.identity)
+                .iter()
+                .filter_map(|end| end.warning(now))
+                .for_each(|words| eprintln!("3s: {words}"));
+            daemon::start(&plan)
+        }
     }
 }

@@ -28,18 +28,16 @@ pub const CLAIM_WAIT: Duration = Duration::from_secs(60);
 /// answers.
 pub fn serve(plan: &Plan, ready: impl FnOnce(&Path) -> Result<(), Advised>) -> Result<(), Advised> {
     hardening::keep_memory_private();
-    let identity = Arc::new(Identity::load(&plan.identity, &SystemClock)?);
+    let identity = Identity::load(&plan.identity, &SystemClock)?;
+    let machine = identity.machine.clone();
     let https = Arc::new(Https::new(&plan.target, &identity, plan.options.timeout())?);
     let claim = claim(plan)?;
     let runtime = runtime()?;
     let outcome = runtime.block_on(async {
         log_in(&https, plan).await?;
-        let renewing = tokio::spawn(renewal::follow(https.clone(), identity.clone(), Arc::new(SystemClock)));
+        let renewing = tokio::spawn(renewal::follow(https.clone(), identity, Arc::new(SystemClock)));
         let served = match Signals::new() {
-            Ok(signals) => {
-                let (remote, machine) = (https.clone(), identity.machine.clone());
-                serving::serve(remote, plan, machine, signals.stream(), ready).await
-            }
+            Ok(signals) => serving::serve(https.clone(), plan, machine, signals.stream(), ready).await,
             Err(failure) => Err(Unserved::NeverMounted(failure)),
         };
         if let Err(Unserved::NeverMounted(_)) = &served {

@@ -5,12 +5,13 @@ use std::time::Duration;
 
 use rustix::io::Errno;
 
-use sss_common::Advised;
+use sss_common::{Advised, Clock, SystemClock};
 
 use super::mountinfo::{self, Mounted};
 use super::registry::Registry;
 use super::xattr;
 use crate::cli::StatusArgs;
+use crate::identity::ends_in;
 
 /// A mount that has not answered by then is reported as silent; its own deadline may be longer.
 const ANSWER_MAX: Duration = Duration::from_secs(12);
@@ -100,6 +101,10 @@ fn show(mounted: &Mounted, answer: &Answer) {
         println!("  process: {}", process.record.pid);
         if let Some(log) = &process.record.log {
             println!("  log:     {}", log.display());
+        }
+        let now = SystemClock.now();
+        for words in ends_in(&process.record.identity).iter().filter_map(|end| end.warning(now)) {
+            println!("  ends:    {words}");
         }
     }
     if let Some(why) = &answer.why {

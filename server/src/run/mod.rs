@@ -20,7 +20,7 @@ use tracing_subscriber::EnvFilter;
 
 use crate::config::Config;
 use crate::routes::{self, Running};
-use crate::service::Timekeeper;
+use crate::service::{Service, Timekeeper};
 use crate::tls::{self, Tls};
 
 /// What `run` was asked to do.
@@ -58,6 +58,7 @@ async fn serve(options: Options) -> anyhow::Result<()> {
         let kept = opened.service.upkeep.keep_deletion_log(&path).await;
         kept.map_err(|failed| anyhow::anyhow!("{}: {failed}\n{}", path.display(), failed.way_on()))?;
     }
+    opened.service.publish_revocations(tls.revocation_lists());
     let (listener, address) = bind(listen).await?;
     let redirect = match redirect {
         Some(at) => Some(bind(at).await?),
@@ -86,7 +87,7 @@ async fn serve(options: Options) -> anyhow::Result<()> {
     announce("listening", address);
     notify::tell("READY=1");
 
-    signals.until_stop(&tls).await;
+    signals.until_stop(&tls, &opened.service).await;
     notify::tell("STOPPING=1");
     stop.cancel();
     doors.close();
@@ -134,20 +135,23 @@ impl Signals {
         })
     }
 
-    async fn until_stop(mut self, tls: &Arc<Tls>) {
+    async fn until_stop(mut self, tls: &Tls, service: &Service) {
         loop {
             tokio::select! {
                 _ = self.terminate.recv() => return,
                 _ = self.interrupt.recv() => return,
-                _ = self.hangup.recv() => reload(tls),
+                _ = self.hangup.recv() => reload(tls, service),
             }
         }
     }
 }
 
-fn reload(tls: &Tls) {
+fn reload(tls: &Tls, service: &Service) {
     match tls.reload() {
-        Ok(()) => tracing::info!("read the certificates and the CRL again"),
+        Ok(()) => {
+            service.publish_revocations(tls.revocation_lists());
+            tracing::info!("read the certificates and the CRL again");
+        }
         Err(error) => {
             let words = error.to_string().replace('\n', "; ");
             tracing::error!("the certificates in use stay: {words}");

@@ -18,6 +18,7 @@ const BACKLOG: usize = 1024;
 #[derive(Clone, Debug)]
 enum News {
     Rights(Audience),
+    Revocations,
     Replaced(TokenHash, MachineName),
     Ended(TokenHash, String),
     #[cfg(any(test, feature = "twins"))]
@@ -55,6 +56,11 @@ impl Hub {
     /// Something that these could see moved or went away, and with it what they inherit.
     pub(super) fn moved(&self, concerned: Audience) {
         self.tell(News::Rights(concerned));
+    }
+
+    /// The lists of revoked certificates may be others.
+    pub(super) fn revocations_changed(&self) {
+        self.tell(News::Revocations);
     }
 
     /// A login took a session's place.
@@ -121,6 +127,7 @@ impl Listener {
     fn concerns_me(&mut self, news: News) -> Option<Event> {
         match news {
             News::Rights(concerned) => concerned.includes(&self.user).then_some(Event::RightsChanged),
+            News::Revocations => Some(Event::RevocationsChanged),
             News::Replaced(session, by_node) if session == self.session => {
                 self.over = true;
                 Some(Event::SessionReplaced { by_node })
@@ -153,8 +160,10 @@ mod tests {
         hub.moved(Audience::of(both));
         assert_eq!(events.next().await, Some(Event::RightsChanged));
         hub.moved(Audience::of([Grantee::All]));
+        hub.revocations_changed();
         hub.replaced(mine, "client2".parse().unwrap());
         assert_eq!(events.next().await, Some(Event::RightsChanged));
+        assert_eq!(events.next().await, Some(Event::RevocationsChanged));
         assert_eq!(events.next().await, Some(Event::SessionReplaced { by_node: "client2".parse().unwrap() }));
         assert_eq!(events.next().await, None);
     }

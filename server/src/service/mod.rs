@@ -11,6 +11,7 @@ mod hub;
 mod logins;
 mod names;
 mod paths;
+mod revocations;
 mod rights;
 mod settings;
 mod sharing;
@@ -37,6 +38,7 @@ use held::Held;
 pub use held::outcomes::CheckinId;
 use hub::Hub;
 pub use logins::Logins;
+use revocations::Published;
 use rights::Rights;
 pub use settings::Settings;
 pub use sharing::Sharing;
@@ -153,6 +155,7 @@ pub struct Service {
     held: Arc<Held>,
     hub: Arc<Hub>,
     waking: Arc<Waking>,
+    published: Published,
 }
 
 impl Service {
@@ -174,6 +177,7 @@ impl Service {
             held,
             hub,
             waking,
+            published: Published::default(),
         })
     }
 

@@ -15,12 +15,12 @@ use rustls::{RootCertStore, ServerConfig};
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer, UnixTime};
 use sha2::{Digest as _, Sha256};
+use sss_common::ends::End;
 use sss_common::login::ServerKey;
 use sss_common::{Clock, Timestamp};
 use x509_parser::prelude::{CertificateRevocationList, FromDer, X509Certificate};
 use x509_parser::time::ASN1Time;
 
-use super::ends::End;
 use super::identity::CertificateId;
 use super::lists::{Authority, Edition, Lists};
 
@@ -44,6 +44,8 @@ const RENEW_CRL: &str = "`3s-ca revoke` and `3s-ca issue-server` sign another; i
 pub(super) struct Material {
     pub(super) config: Arc<ServerConfig>,
     pub(super) revoked: HashSet<CertificateId>,
+    /// The lists in `ca.crl`.
+    pub(super) crls: Vec<CertificateRevocationListDer<'static>>,
     /// The key in `server.crt`, which challenges name.
     pub(super) server_key: ServerKey,
     /// What ends, and when.
@@ -63,8 +65,16 @@ impl Material {
         let revoked = revoked(&dir.join("ca.crl"), &crls)?;
         let ends = ends(dir, &authorities, &chain, &crls);
         let server_key = server_key(&dir.join("server.crt"), &chain)?;
-        let config = configure(dir, authorities, chain, key, crls, clock)?;
-        Ok(Material { config: Arc::new(config), revoked, server_key, ends, authorities: known, editions })
+        let config = configure(dir, authorities, chain, key, crls.clone(), clock)?;
+        Ok(Material {
+            config: Arc::new(config),
+            revoked,
+            crls,
+            server_key,
+            ends,
+            authorities: known,
+            editions,
+        })
     }
 
     /// Lets the lists of these files take over from those that were in force, if they may: an older list, or none, would make

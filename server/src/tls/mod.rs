@@ -65,6 +65,11 @@ impl Tls {
         Ok(())
     }
 
+    /// The revocation lists of the files, as DER.
+    pub fn revocation_lists(&self) -> Vec<Vec<u8>> {
+        self.current().crls.iter().map(|list| list.as_ref().to_vec()).collect()
+    }
+
     /// Wakes whenever the files were read again from now on.
     fn reloads(&self) -> watch::Receiver<()> {
         self.reloads.subscribe()

@@ -8,6 +8,7 @@ use futures::stream::{self, BoxStream, StreamExt};
 use reqwest::{Method, Response};
 use sss_common::Code;
 use sss_common::wire::calls::{Event, call};
+use tokio::sync::Notify;
 
 use super::session::{Session, Token, Verdict};
 use super::{Https, answer};
@@ -39,7 +40,10 @@ impl Https {
             silence_max: FIRST_SILENCE_MAX,
             session: self.session.clone(),
             token,
+            revocations: self.revocations.clone(),
         };
+        // What changed while nobody listened is not told again.
+        self.revocations.notify_one();
         Ok(stream::unfold(listener, |mut listener| async {
             let event = listener.next().await?;
             Some((event, listener))
@@ -54,6 +58,7 @@ struct Listener {
     silence_max: Duration,
     session: Arc<Session>,
     token: Arc<Token>,
+    revocations: Arc<Notify>,
 }
 
 impl Listener {
@@ -89,6 +94,7 @@ impl Listener {
                 }
             }
             Event::SessionEnded { .. } => self.session.forget(&self.token),
+            Event::RevocationsChanged => self.revocations.notify_one(),
             Event::RightsChanged => {}
         }
         Some(event)

@@ -26,6 +26,7 @@ use std::time::Duration;
 use parking_lot::RwLock;
 use rustls_pki_types::CertificateDer;
 use sss_common::{Advised, MachineName, Uid};
+use tokio::sync::Notify;
 
 pub use address::{NotAnAddress, ServerAddress, Target};
 pub use transport::CONCURRENT_MAX;
@@ -44,6 +45,7 @@ pub struct Https {
     uid: Uid,
     machine: MachineName,
     shown: RwLock<Shown>,
+    revocations: Arc<Notify>,
 }
 
 /// What the server is shown of an identity.
@@ -68,7 +70,14 @@ impl Https {
             uid: target.uid.clone(),
             machine: identity.machine.clone(),
             shown: RwLock::new(Shown::of(identity)),
+            revocations: Arc::default(),
         })
+    }
+
+    /// Waits until the server's revocation lists may be others than those that were asked for last: at each new stream of
+    /// events, so after each login, and when the server says so.
+    pub async fn revocations_may_differ(&self) {
+        self.revocations.notified().await;
     }
 
     /// Goes on with a renewed identity of the same node. What is under way ends on its own connection; a session is bound to

@@ -6,6 +6,7 @@ use std::net::{TcpStream, ToSocketAddrs};
 use std::sync::Arc;
 use std::time::Duration;
 
+use rustls::client::WebPkiServerVerifier;
 use rustls::{
     AlertDescription, CertificateError, ClientConfig, ClientConnection, RootCertStore, StreamOwned,
 };
@@ -18,8 +19,8 @@ use super::ServerAddress;
 use crate::identity::Identity;
 use crate::remote::RemoteError;
 
-/// TLS 1.3 only, X25519MLKEM768 preferred, only `ca.crt` believed, the node's certificate shown. No
-/// resumption: each connection meets the server's current revocation list.
+/// TLS 1.3 only, X25519MLKEM768 preferred, only `ca.crt` believed and nothing that `ca.crl` names, the node's certificate shown.
+/// No resumption: each connection meets the current revocation lists of both sides.
 pub fn client_config(identity: &Identity) -> Result<ClientConfig, Advised> {
     let dir = identity.dir.display();
     let mut roots = RootCertStore::empty();
@@ -32,11 +33,22 @@ pub fn client_config(identity: &Identity) -> Result<ClientConfig, Advised> {
         })?;
     }
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    // Without a list of its authority a server's certificate is believed; a list counts beyond its end.
+    let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider.clone())
+        .with_crls(identity.lists.der())
+        .allow_unknown_revocation_status()
+        .build()
+        .map_err(|reason| {
+            Advised::new(
+                format!("{dir}/ca.crl cannot be used: {reason}"),
+                "copy the newest ca.crl from the CA's folder, or `3s-ca enroll` again",
+            )
+        })?;
     let mut config = ClientConfig::builder_with_provider(provider)
         .with_protocol_versions(&[&rustls::version::TLS13])
         .and_then(|builder| {
             builder
-                .with_root_certificates(roots)
+                .with_webpki_verifier(verifier)
                 .with_client_auth_cert(identity.chain.clone(), identity.expose_client_key())
         })
         .map_err(|reason| match reason {
@@ -107,6 +119,7 @@ fn in_words(error: &rustls::Error, address: &ServerAddress) -> RemoteError {
                     format!("is not for `{}`", address.host())
                 }
                 CertificateError::Expired | CertificateError::ExpiredContext { .. } => "has ended".into(),
+                CertificateError::Revoked => "is revoked: it may be stolen".into(),
                 CertificateError::UnknownIssuer => {
                     "is not from the authority in this identity's ca.crt".into()
                 }

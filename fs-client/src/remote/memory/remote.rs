@@ -317,6 +317,11 @@ impl Calls for MemoryRemote {
         }
     }
 
+    async fn revocations(&self, _: Empty) -> Result<RevocationsResponse> {
+        drop(self.enter()?);
+        Ok(RevocationsResponse::default())
+    }
+
     async fn statfs(&self, _: Empty) -> Result<StatfsResponse> {
         drop(self.enter()?);
         Ok(StatfsResponse { total: 1 << 40, available: 1 << 39 })
