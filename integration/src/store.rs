@@ -13,7 +13,7 @@ use std::time::Duration;
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::binaries::program;
-use crate::command::Cmd;
+use crate::command::{Cmd, Done};
 use crate::fixture;
 use crate::home::Home;
 use crate::mount::Mount;
@@ -146,6 +146,18 @@ impl Store {
             .arg(self.identity(id))
             .within(Duration::from_secs(60));
         (command, mountpoint)
+    }
+
+    /// Mounts where that must fail; a mount that succeeds all the same goes away again.
+    #[track_caller]
+    pub fn mount_fails(&self, id: &str) -> Done {
+        let (command, mountpoint) = self.mount_command(id);
+        let done = command.run();
+        if done.success() {
+            self.tool("3s").arg("unmount").arg(&mountpoint).run();
+        }
+        assert!(!done.success(), "should have failed:\n{}", done.account());
+        done
     }
 
     /// An empty folder in the store's own.

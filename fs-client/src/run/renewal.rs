@@ -92,7 +92,7 @@ impl Followed {
         let given = match self.https.revocations(Empty {}).await {
             Ok(given) => given.lists.into_iter().map(|list| list.0).collect(),
             // The next login asks again; an older server has no such call.
-            Err(error) => return tracing::debug!(%error, "no revocation lists were handed over"),
+            Err(error) => return tracing::info!(%error, "no revocation lists were handed over"),
         };
         let Some(lists) = self.identity.lists.with_newer(given, &self.identity.roots) else { return };
         if let Err(Advised { what, hint }) = self.take_up(self.identity.with_lists(lists.clone())) {
