@@ -5,7 +5,7 @@
 use std::fs::{self, File};
 use std::io::Write as _;
 use std::os::unix::fs::FileExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rustix::process::Signal;
@@ -32,6 +32,17 @@ fn revoke(store: &Store, certificate: &Path) {
     let before = read(store);
     store.signal_server(Signal::HUP);
     eventually(SEEN, "the server has read its files again", || read(store) > before);
+}
+
+/// The same user and node with another key pair, in a folder of its own.
+fn other_pair(store: &Store) -> PathBuf {
+    let renewed = store.path("renewed");
+    fs::create_dir(&renewed).unwrap();
+    for name in ["user.key", "user.pub"] {
+        fs::copy(store.identity("alice").join(name), renewed.join(name)).unwrap();
+    }
+    enroll(store, &renewed);
+    renewed
 }
 
 fn count(mount: &Mount, words: &str) -> usize {
@@ -76,12 +87,7 @@ fn half_of_a_renewal_is_not_taken_up_and_does_no_harm() {
     let alice = store.mount("alice");
     alice.write("f", "before");
     // Another key pair, whose certificate comes before its key.
-    let renewed = store.path("renewed");
-    fs::create_dir(&renewed).unwrap();
-    for name in ["user.key", "user.pub"] {
-        fs::copy(id.join(name), renewed.join(name)).unwrap();
-    }
-    enroll(&store, &renewed);
+    let renewed = other_pair(&store);
     fs::copy(renewed.join("client.crt"), id.join("client.crt")).unwrap();
     eventually(SEEN, "half of it is told of", || count(&alice, NOT_USED) == 1);
     assert!(alice.log().contains("client.key is not the key of"), "{}", alice.log());
@@ -98,6 +104,29 @@ fn half_of_a_renewal_is_not_taken_up_and_does_no_harm() {
     fs::copy(store.identity("bob").join("client.key"), id.join("client.key")).unwrap();
     eventually(SEEN, "another node's is told of", || count(&alice, "it is of the node client2") == 1);
     assert_eq!(alice.read("f"), b"after");
+}
+
+#[test]
+fn a_revoked_machine_comes_back_with_another_certificate() {
+    let store = Store::start();
+    let id = store.identity("alice");
+    let alice = store.mount("alice");
+    alice.write("f", "before");
+    let mut draft = File::create(alice.at("draft")).unwrap();
+    draft.write_all(b"before, ").unwrap();
+    revoke(&store, &id.join("client.crt"));
+    eventually(SEEN, "the machine is out", || fs::read(alice.at("f")).is_err());
+
+    let renewed = other_pair(&store);
+    for name in ["client.key", "client.crt"] {
+        fs::rename(renewed.join(name), id.join(name)).unwrap();
+    }
+    eventually(Duration::from_secs(60), "the mount logs in with the other certificate", || {
+        fs::read(alice.at("f")).is_ok_and(|content| content == b"before")
+    });
+    draft.write_all(b"and after").unwrap();
+    drop(draft);
+    assert_eq!(alice.read("draft"), b"before, and after");
 }
 
 #[test]
