@@ -1,6 +1,6 @@
 //! What a mounted store does, without a kernel: one file per family of operations.
 //!
-//! [`lookup`] names and attributes, [`dir`] listings and room, [`io`] open files, [`resize`] their sizes,
+//! [`lookup`] names and attributes, [`dir`] listings and room, [`io`] open files, `resize` their sizes,
 //! [`names`] create, remove and rename, [`xattr`] extended attributes, [`neighbours`] whose they are; [`rights`] is what makes an end of a
 //! right an end, [`conflict`] keeps drafts that could not be checked in, [`errno`] is the one table of
 //! errors, `refusals` what `user.3s.why` says.
