@@ -26,6 +26,7 @@ use tokio::runtime::{Handle, Runtime};
 
 use super::bundle::{self, Manifest};
 use super::moment::{Moment, READ_FAILED};
+use super::owner::Owner;
 pub(super) use members::Packs;
 use members::{Archive, PackReader};
 use site::{Partial, Workshop};
@@ -65,24 +66,33 @@ pub struct Made {
     pub bytes: u64,
 }
 
-/// Makes a backup.
+/// Makes a backup: the store is read as the one to whom it belongs, the file is the caller's.
 pub fn backup(order: &Order, bar: &ProgressBar) -> anyhow::Result<Made> {
     let paths = Paths::of(&order.data_dir, order.keyring.clone());
-    let meta = compose::open_meta(&order.data_dir)?;
-    let key = public_key(order, &paths)?;
-    let out = Partial::begin(&order.out)?;
-    let workshop = Workshop::open(&order.data_dir)?;
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
-    let hold = Hold::take(&runtime, meta)?;
-    let made = make(&paths, &key, out, &workshop, runtime.handle(), bar);
-    hold.release(&runtime);
-    made
+    let owner = Owner::of(&order.data_dir)?;
+    let writer = Owner::of_way_to(&order.out)?;
+    let given = order.key.as_deref().map(BackupPublicKey::read).transpose()?;
+    let (meta, key) = owner.acts(|| {
+        let meta = compose::open_meta(&order.data_dir)?;
+        Ok((meta, public_key(order, given, &paths)?))
+    })?;
+    let out = writer.acts(|| Partial::begin(&order.out))?;
+    let made = owner.acts(|| {
+        let workshop = Workshop::open(&order.data_dir)?;
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
+        let hold = Hold::take(&runtime, meta)?;
+        let made = make(&paths, &key, &out, &workshop, runtime.handle(), bar);
+        hold.release(&runtime);
+        made
+    })?;
+    writer.acts(|| out.keep())?;
+    Ok(made)
 }
 
 fn make(
     paths: &Paths,
     key: &BackupPublicKey,
-    out: Partial,
+    out: &Partial,
     workshop: &Workshop,
     runtime: &Handle,
     bar: &ProgressBar,
@@ -108,7 +118,7 @@ fn make(
     bar.set_length(manifest.meta_bytes + manifest.pack_bytes);
     let header = BackupHeader { store: keys.store_id(), time };
     let sealer = BackupSealer::begin(key, header, out.file()).map_err(|error| out.failed(&error))?;
-    let mut archive = Archive::new(sealer, time, &out);
+    let mut archive = Archive::new(sealer, time, out);
     archive.add(bundle::MANIFEST, &mut &*serde_json::to_vec(&manifest)?)?;
     for (name, bytes) in keys.expose_files() {
         archive.add(name, &mut &*bytes)?;
@@ -121,13 +131,16 @@ fn make(
         reader.outcome(&*snapshot).and(added)?;
     }
     let bytes = archive.finish()?;
-    out.keep()?;
     Ok(Made { time, nodes: contents.nodes, packs: contents.packs, bytes })
 }
 
-fn public_key(order: &Order, paths: &Paths) -> anyhow::Result<BackupPublicKey> {
+fn public_key(
+    order: &Order,
+    given: Option<BackupPublicKey>,
+    paths: &Paths,
+) -> anyhow::Result<BackupPublicKey> {
     let path = order.key.clone().unwrap_or_else(|| order.data_dir.join("backup.pub"));
-    let key = BackupPublicKey::read(&path)?;
+    let key = given.map_or_else(|| BackupPublicKey::read(&path), Ok)?;
     if key.is_half_of(&paths.server_pub) {
         bail!(
             "{}: this is the server's own public key, and its private half lies in the store\n\

@@ -13,6 +13,7 @@ pub mod cli;
 pub mod drill;
 mod moment;
 mod names;
+mod owner;
 mod replay;
 pub mod restore;
 pub mod rotate;

@@ -19,6 +19,7 @@ use indicatif::ProgressBar;
 use sss_common::{Clock, NodeId, SystemClock, Timestamp};
 
 use super::bundle::Manifest;
+use super::owner::Owner;
 use super::replay::Log;
 pub use super::replay::Replayed;
 use site::Site;
@@ -63,28 +64,32 @@ pub struct Restored {
     pub replayed: Option<Replayed>,
 }
 
-/// Restores a backup.
+/// Restores a backup. The store becomes the account's to whom the empty folder belonged in whose place it comes, or the
+/// folder above it; that account unpacks it. Backup and key are read by the caller.
 pub fn restore(order: &Order, bar: &ProgressBar) -> anyhow::Result<Restored> {
     let key = BackupPrivateKey::read(&order.key)?;
     let opener = open(order, &key)?;
     let mut log = match &order.deletions {
         Deletions::Unknown => None,
         Deletions::In(path) => {
-            Some(Log::open(path).map_err(|e| anyhow::anyhow!("{}: {e:#}", path.display()))?)
+            let open = || Log::open(path).map_err(|e| anyhow::anyhow!("{}: {e:#}", path.display()));
+            Some(Owner::of(path)?.acts(open)?)
         }
     };
     if let Some(log) = &log {
         log.is_of(opener.header().store)?;
     }
     let site = Site::prepare(&order.data_dir, order.keyring.clone())?;
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
-    let blobs = compose::open_blobs_to_fill(site.paths()).advice(site::ROOM)?;
-    let manifest = unpack::unpack(opener, &site, &*blobs, runtime.handle(), bar)
-        .map_err(|e| anyhow::anyhow!("{}: {e:#}", order.from.display()))?;
-    let replayed = runtime.block_on(settle(&site, &*blobs, &manifest, &mut log))?;
-    drop(runtime);
+    let restored = site.owner().acts(|| {
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
+        let blobs = compose::open_blobs_to_fill(site.paths()).advice(site::ROOM)?;
+        let manifest = unpack::unpack(opener, &site, &*blobs, runtime.handle(), bar)
+            .map_err(|e| anyhow::anyhow!("{}: {e:#}", order.from.display()))?;
+        let replayed = runtime.block_on(settle(&site, &*blobs, &manifest, &mut log))?;
+        Ok(Restored { time: manifest.time, nodes: manifest.nodes, replayed })
+    })?;
     site.finish()?;
-    Ok(Restored { time: manifest.time, nodes: manifest.nodes, replayed })
+    Ok(restored)
 }
 
 fn open(order: &Order, key: &BackupPrivateKey) -> anyhow::Result<BackupOpener<File>> {

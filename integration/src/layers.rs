@@ -34,7 +34,7 @@ pub const ADMIN: &[Floor] = &[
     Floor { rooms: &["cli"], together: false },
     Floor { rooms: &["audit", "backup", "drill", "restore", "rotate", "scrub"], together: true },
     Floor { rooms: &["bundle", "carve", "moment", "replay"], together: true },
-    Floor { rooms: &["names", "words"], together: false },
+    Floor { rooms: &["names", "owner", "words"], together: false },
     Floor { rooms: &["vault", "sealed", "policy", "failpoint"], together: true },
 ];
 

@@ -20,6 +20,7 @@ mod integrity;
 mod links;
 mod logins;
 mod man;
+mod owners;
 mod powercuts;
 mod receipts;
 mod renewal;

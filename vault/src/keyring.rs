@@ -6,9 +6,10 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{ErrorKind, Write};
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
+use rustix::fs::OFlags;
 use sha2::{Digest, Sha256};
 
 use sss_common::durable::{self, Access, InPlace, NewFile};
@@ -182,7 +183,7 @@ pub(super) fn replace(path: &Path, keyring: &Keyring) -> Result<()> {
 /// is the keyring in force by its second name, which just goes.
 pub(super) fn forget_old(path: &Path) -> std::io::Result<()> {
     let old = old_name(path);
-    let place = |path: &Path| std::fs::metadata(path).map(|meta| (meta.dev(), meta.ino()));
+    let place = |path: &Path| std::fs::symlink_metadata(path).map(|meta| (meta.dev(), meta.ino()));
     match (place(&old), place(path)) {
         (Err(error), _) if error.kind() == ErrorKind::NotFound => Ok(()),
         (Ok(old_place), Ok(current)) if old_place == current => std::fs::remove_file(&old),
@@ -205,13 +206,19 @@ pub(super) fn keep_owner(new: &File, like: &Path) {
 }
 
 /// Writes over a secret file that is no longer needed and removes it: what a replacement left that a crash cut short, a
-/// copy, a private key that was replaced. One that is not there is passed over.
+/// copy, a private key that was replaced. One that is not there is passed over; of a link, or what else is no file, the name goes
+/// and nothing more: its target was never ours.
 pub(super) fn discard(path: &Path) -> std::io::Result<()> {
-    match OpenOptions::new().write(true).open(path) {
-        Ok(file) => write_over(file).and_then(|()| std::fs::remove_file(path)),
-        Err(e) if e.kind() == ErrorKind::NotFound => Ok(()),
-        Err(e) => Err(e),
+    match std::fs::symlink_metadata(path) {
+        Ok(there) if there.is_file() => {}
+        Ok(_) => return std::fs::remove_file(path),
+        Err(e) if e.kind() == ErrorKind::NotFound => return Ok(()),
+        Err(e) => return Err(e),
     }
+    // Neither follows a link that has just come there, nor waits for who reads a pipe.
+    let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed();
+    let file = OpenOptions::new().write(true).custom_flags(flags).open(path)?;
+    write_over(file).and_then(|()| std::fs::remove_file(path))
 }
 
 /// Best effort: see the module's head. The pattern, then zeroes, so that the medium has two chances.

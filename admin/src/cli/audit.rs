@@ -12,6 +12,7 @@ use serde::Serialize;
 use sss_common::{Clock, SystemClock, Timestamp, Uid, When};
 
 use crate::audit::{self, Filter};
+use crate::owner::Owner;
 use crate::words::{is_plain, shown};
 use sss_server::run::compose::{self, Paths};
 use sss_server::store::audit::Chained;
@@ -102,9 +103,11 @@ impl AuditArgs {
     pub(super) fn execute(self) -> anyhow::Result<()> {
         if self.verify {
             let remembered = self.head.as_deref().map(remembered).transpose()?;
+            Owner::become_of(&self.data_dir)?;
             return verify(&self.data_dir, remembered);
         }
         let AuditArgs { data_dir, user, path, since, until, action, json, follow, .. } = self;
+        Owner::become_of(&data_dir)?;
         let filter = Filter { user, path, since, until, action };
         let out = io::stdout();
         let mut screen =

@@ -4,7 +4,8 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use crate::drill::{self, Options};
+use crate::drill::{self, Options, Search};
+use crate::owner::Owner;
 
 /// What to drill with.
 #[derive(Debug, Args)]
@@ -26,6 +27,9 @@ impl DrillArgs {
     /// Does what the command line says.
     pub(super) fn execute(self) -> anyhow::Result<()> {
         let DrillArgs { data_dir, keyring, scratch, search } = self;
+        // Root alone may read a device.
+        let search = Search::begin(search)?;
+        Owner::become_of(&data_dir)?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         runtime.block_on(drill::drill(Options { data_dir, keyring, scratch, search }))
     }

@@ -12,7 +12,9 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use rustix::process::geteuid;
 
+use crate::owner::{self, Owner};
 use audit::AuditArgs;
 use backup::{BackupArgs, RestoreArgs};
 use clock::ClockArgs;
@@ -133,11 +135,23 @@ pub enum LogFormat {
 }
 
 impl Cli {
-    /// Does what the command line says.
+    /// Does what the command line says. Root becomes the account that the data directory belongs to: before any thread is
+    /// started, and behind what the command reads elsewhere.
     pub fn execute(self) -> anyhow::Result<()> {
         // Everything that the server writes is its own user's only.
         rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
-        match self.command {
+        let began = geteuid();
+        let done = self.command.execute();
+        done.map_err(|error| match geteuid() == began || error.is::<audit::Broken>() {
+            true => error,
+            false => owner::noted(error),
+        })
+    }
+}
+
+impl Command {
+    fn execute(self) -> anyhow::Result<()> {
+        match self {
             Command::Init { data_dir, keyring } => init(&data_dir, keyring),
             Command::User(command) => user::user(command),
             Command::Audit(args) => args.execute(),
@@ -155,6 +169,7 @@ impl Cli {
             Command::Run(args) => {
                 run::start_log(args.log_format == LogFormat::Json);
                 let config = args.config.as_deref().map(Config::load).transpose()?.unwrap_or_default();
+                Owner::become_of(&args.data_dir)?;
                 run::run(run::Options {
                     data_dir: args.data_dir,
                     tls_dir: args.tls,
@@ -175,6 +190,7 @@ pub fn exit_code(error: &anyhow::Error) -> u8 {
 }
 
 fn init(data_dir: &Path, keyring: Option<PathBuf>) -> anyhow::Result<()> {
+    Owner::become_of(data_dir)?;
     compose::init(data_dir, keyring)?;
     println!("made {}", data_dir.display());
     println!("next: 3s-server user add {} UID PUBLIC_KEY_FILE", data_dir.display());

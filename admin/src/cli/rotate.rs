@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 
+use crate::owner::Owner;
 use crate::rotate::{Rotation, rotate};
 
 #[derive(Debug, Args)]
@@ -17,6 +18,7 @@ pub(super) struct RotateArgs {
 
 /// Does what the command line says.
 pub(super) fn rotate_key(args: RotateArgs) -> anyhow::Result<()> {
+    Owner::become_of(&args.data_dir)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let rotation = runtime.block_on(rotate(&args.data_dir, args.keyring))?;
     print!("{}", told(&rotation, &args.data_dir));

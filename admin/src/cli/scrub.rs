@@ -12,6 +12,7 @@ use anyhow::{Context, bail};
 use clap::Args;
 use indicatif::{HumanCount, ProgressBar, ProgressStyle};
 
+use crate::owner::Owner;
 use crate::scrub::{Damage, Rate, Scrub, Scrubbed, Walk, Watch};
 use sss_server::config::Size;
 use sss_server::run::compose;
@@ -50,6 +51,7 @@ impl ScrubArgs {
     /// Does what the command line says.
     pub(super) fn execute(self) -> anyhow::Result<()> {
         let ScrubArgs { data_dir, keyring, rate } = self;
+        Owner::become_of(&data_dir)?;
         let started = monotonic();
         let screen = Screen(ProgressBar::hidden());
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;

@@ -1,6 +1,7 @@
 //! `3s-server user`: who may log in. Works on the data directory, also while a server runs on it.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use anyhow::bail;
 use clap::Subcommand;
@@ -10,8 +11,9 @@ use rsa::pkcs8::{DecodePublicKey, EncodePublicKey, LineEnding};
 use rsa::traits::PublicKeyParts;
 use sss_common::{Clock, SystemClock, Uid};
 
+use crate::owner::Owner;
 use sss_server::run::{Advice, compose};
-use sss_server::store::{AuditAction, AuditRow, NewUser, StoreError};
+use sss_server::store::{AuditAction, AuditRow, MetaStore, NewUser, StoreError};
 
 /// Fewest and most bits of a user's key. More than 4096 make each login slow, and no safer against what is feared.
 const KEY_BITS: std::ops::RangeInclusive<usize> = 2048..=4096;
@@ -82,7 +84,7 @@ pub(super) fn user(command: UserCommand) -> anyhow::Result<()> {
 
 async fn add_user(data_dir: &Path, uid: Uid, file: &Path) -> anyhow::Result<()> {
     let public_key = read_key(file)?;
-    let meta = compose::open_meta(data_dir)?;
+    let meta = open_meta(data_dir)?;
     let now = SystemClock.now();
     let row = AuditRow::administrative(now, AuditAction::UserAdd, uid.as_str());
     match meta.add_user(NewUser { uid: uid.clone(), public_key, now }, row).await {
@@ -101,7 +103,7 @@ async fn add_user(data_dir: &Path, uid: Uid, file: &Path) -> anyhow::Result<()> 
 
 async fn rekey(data_dir: &Path, uid: &Uid, file: &Path) -> anyhow::Result<()> {
     let public_key = read_key(file)?;
-    let meta = compose::open_meta(data_dir)?;
+    let meta = open_meta(data_dir)?;
     let present = meta.user(uid).await.advice("see whether DATA_DIR is right")?;
     if present.is_some_and(|user| user.public_key == public_key) {
         bail!(
@@ -117,6 +119,12 @@ async fn rekey(data_dir: &Path, uid: &Uid, file: &Path) -> anyhow::Result<()> {
         }
         Err(error) => Err(unknown_or_failed(error, uid)),
     }
+}
+
+/// The data directory's metadata, as the one to whom it belongs.
+fn open_meta(data_dir: &Path) -> anyhow::Result<Arc<dyn MetaStore>> {
+    Owner::become_of(data_dir)?;
+    compose::open_meta(data_dir)
 }
 
 /// A user's public key from its file.
@@ -146,7 +154,7 @@ fn checked_key(pem: &str) -> Result<String, String> {
 }
 
 async fn list_users(data_dir: &Path) -> anyhow::Result<()> {
-    let users = compose::open_meta(data_dir)?.users().await.advice("see whether DATA_DIR is right")?;
+    let users = open_meta(data_dir)?.users().await.advice("see whether DATA_DIR is right")?;
     for user in users {
         let state = if user.disabled { "disabled" } else { "enabled" };
         println!("{}\t{state}\tsince {}", user.uid, user.created);
@@ -157,7 +165,7 @@ async fn list_users(data_dir: &Path) -> anyhow::Result<()> {
 async fn set_disabled(data_dir: &Path, uid: &Uid, disabled: bool) -> anyhow::Result<()> {
     let action = if disabled { AuditAction::UserDisable } else { AuditAction::UserEnable };
     let row = AuditRow::administrative(SystemClock.now(), action, uid.as_str());
-    match compose::open_meta(data_dir)?.set_disabled(uid, disabled, row).await {
+    match open_meta(data_dir)?.set_disabled(uid, disabled, row).await {
         Ok(()) => {
             println!("{} {uid}", if disabled { "disabled" } else { "enabled" });
             Ok(())

@@ -145,8 +145,12 @@ impl Loot {
         all.extend(rows(&*stage.meta, documents).await?);
         let today = &scratch.paths().meta;
         let today = [today.clone(), with_end(today, "-wal")];
-        for file in taken.files.iter().chain(&today).chain(search.image()) {
-            search::pieces(file, carve::REACH, |piece| all.extend(carve::key_nodes(piece)))?;
+        let mut carved = |piece: &[u8]| all.extend(carve::key_nodes(piece));
+        for file in taken.files.iter().chain(&today) {
+            search::pieces_of(file, carve::REACH, &mut carved)?;
+        }
+        if let Some(image) = search.image() {
+            image.pieces(carve::REACH, &mut carved)?;
         }
         // The same row is in a database, in its log, and in both of the copies.
         all.sort_by(|a, b| (a.position, a.sequence, &a.sealed).cmp(&(b.position, b.sequence, &b.sealed)));

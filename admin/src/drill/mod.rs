@@ -21,7 +21,7 @@ use anyhow::bail;
 
 use attack::{Loot, Taken};
 use scratch::Scratch;
-use search::Search;
+pub use search::Search;
 use stage::{Drilled, Stage};
 
 /// What the drill was asked to do.
@@ -32,21 +32,20 @@ pub struct Options {
     pub keyring: Option<PathBuf>,
     /// Where the scratch copy is made; in the data directory where nothing is said.
     pub scratch: Option<PathBuf>,
-    /// A disk or disk image to be searched as well.
-    pub search: Option<PathBuf>,
+    /// A disk or disk image to be searched as well, opened.
+    pub search: Search,
 }
 
 /// Runs the drill, says what it finds, and fails if anything opens that must not, or does not that must.
 pub async fn drill(options: Options) -> anyhow::Result<()> {
-    let search = Search::begin(options.search.clone())?;
     let scratch = Scratch::copy(&options)?;
-    let outcome = on_copy(&scratch, search).await;
+    let outcome = on_copy(&scratch, &options.search).await;
     scratch.remove()?;
     let verdict = outcome?;
     verdict.finish()
 }
 
-async fn on_copy(scratch: &Scratch, search: Search) -> anyhow::Result<Verdict> {
+async fn on_copy(scratch: &Scratch, search: &Search) -> anyhow::Result<Verdict> {
     let mut verdict = Verdict::default();
     let stage = Stage::open(scratch).await?;
     let mut documents = stage.check_in().await?;
@@ -54,7 +53,7 @@ async fn on_copy(scratch: &Scratch, search: Search) -> anyhow::Result<Verdict> {
     stage.remove(&documents).await?;
     println!("three documents were checked in; all but the keyring was copied; then two were removed");
 
-    let loot = Loot::gather(scratch, &stage, &taken, &search, &documents).await?;
+    let loot = Loot::gather(scratch, &stage, &taken, search, &documents).await?;
     let able = loot.thief_then(&documents)?;
     let mut opened = 0;
     for document in &mut documents {

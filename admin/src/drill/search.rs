@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::fs::File;
-use std::io::{ErrorKind, Read, Write};
+use std::io::{ErrorKind, Read, Seek, Write};
 use std::path::{Path, PathBuf};
 
 use anyhow::bail;
@@ -18,17 +18,15 @@ const PIECE: usize = 4 << 20;
 const READABLE: &str = "the drill must be able to read it; for a device it runs as root";
 
 /// What is to be searched, and the proof that searching finds.
-pub(super) struct Search {
-    image: Option<PathBuf>,
+pub struct Search {
+    image: Option<Image>,
     control: Vec<u8>,
 }
 
 impl Search {
-    /// Refuses an image that cannot be read.
-    pub(super) fn begin(image: Option<PathBuf>) -> anyhow::Result<Search> {
-        if let Some(image) = &image {
-            File::open(image).map_err(|e| at(image, &e)).advice(READABLE)?;
-        }
+    /// Opens the image, if there is one; refuses one that cannot be read.
+    pub fn begin(image: Option<PathBuf>) -> anyhow::Result<Search> {
+        let image = image.map(Image::open).transpose()?;
         let control = format!("3S drill control {:032x}", rand::random::<u128>()).into_bytes();
         Ok(Search { image, control })
     }
@@ -47,7 +45,7 @@ impl Search {
     }
 
     /// The image, if there is one.
-    pub(super) fn image(&self) -> Option<&PathBuf> {
+    pub(super) fn image(&self) -> Option<&Image> {
         self.image.as_ref()
     }
 
@@ -62,17 +60,17 @@ impl Search {
         let mut files = vec![scratch.paths().keyring.clone()];
         list(scratch.folder(), &mut files)?;
         for file in files {
-            places[0].look(&file, secrets, mark, &self.control)?;
+            places[0].look(secrets, mark, &self.control, |reach, look| pieces_of(&file, reach, look))?;
         }
         if let Some(image) = &self.image {
             self.leave_control(scratch)?;
-            let mut place = Place::new(&image.display().to_string());
-            place.look(image, secrets, mark, &self.control)?;
+            let mut place = Place::new(&image.path.display().to_string());
+            place.look(secrets, mark, &self.control, |reach, look| image.pieces(reach, look))?;
             if place.controls == 0 {
                 bail!(
                     "{}: a file that was written to {} and removed is not found in it\n\
                      name the device or image that the scratch copy lies on; one that discards or encrypts cannot be searched",
-                    image.display(),
+                    image.path.display(),
                     scratch.folder().display()
                 );
             }
@@ -112,9 +110,15 @@ impl Place {
         Place { name: name.into(), bytes: 0, secrets: 0, marks: 0, controls: 0 }
     }
 
-    fn look(&mut self, file: &Path, secrets: &Secrets, mark: &[u8], control: &[u8]) -> anyhow::Result<()> {
+    fn look(
+        &mut self,
+        secrets: &Secrets,
+        mark: &[u8],
+        control: &[u8],
+        pieces: impl FnOnce(usize, &mut dyn FnMut(&[u8])) -> anyhow::Result<u64>,
+    ) -> anyhow::Result<()> {
         let reach = secrets.longest().max(mark.len()).max(control.len());
-        self.bytes += pieces(file, reach, |piece| {
+        self.bytes += pieces(reach, &mut |piece| {
             let seen = |what: &[u8]| usize::from(memchr::memmem::find(piece, what).is_some());
             self.secrets += secrets.count_in(piece);
             self.marks += seen(mark);
@@ -139,13 +143,44 @@ impl fmt::Display for Place {
     }
 }
 
-/// Goes through a file in pieces that overlap by `reach` bytes. A file that is gone is passed over. Returns its bytes.
-pub(super) fn pieces(path: &Path, reach: usize, mut look: impl FnMut(&[u8])) -> anyhow::Result<u64> {
-    let mut file = match File::open(path) {
-        Ok(file) => file,
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(0),
-        Err(error) => return Err(at(path, &error)).advice(READABLE),
-    };
+/// A disk or disk image. It stays open: who may open it at the begin need not later.
+pub(super) struct Image {
+    file: File,
+    path: PathBuf,
+}
+
+impl Image {
+    fn open(path: PathBuf) -> anyhow::Result<Image> {
+        let file = File::open(&path).map_err(|e| at(&path, &e)).advice(READABLE)?;
+        Ok(Image { file, path })
+    }
+
+    /// Goes through all of it, as [`pieces`] does, and as it is on the disk now.
+    pub(super) fn pieces(&self, reach: usize, look: &mut dyn FnMut(&[u8])) -> anyhow::Result<u64> {
+        let mut file = &self.file;
+        // What a mounted disk's own file system writes passes by the pages that an earlier walk left in memory.
+        let _ = rustix::fs::fadvise(file, 0, None, rustix::fs::Advice::DontNeed);
+        file.rewind().map_err(|e| at(&self.path, &e)).advice(READABLE)?;
+        pieces(file, &self.path, reach, look)
+    }
+}
+
+/// The same for a file. One that is gone is passed over.
+pub(super) fn pieces_of(path: &Path, reach: usize, look: &mut dyn FnMut(&[u8])) -> anyhow::Result<u64> {
+    match File::open(path) {
+        Ok(file) => pieces(file, path, reach, look),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(0),
+        Err(error) => Err(at(path, &error)).advice(READABLE),
+    }
+}
+
+/// Goes through what is read in pieces that overlap by `reach` bytes. Returns its bytes.
+fn pieces(
+    mut file: impl Read,
+    path: &Path,
+    reach: usize,
+    look: &mut dyn FnMut(&[u8]),
+) -> anyhow::Result<u64> {
     let (mut bytes, mut total) = (Vec::with_capacity(PIECE + reach), 0);
     loop {
         let read = (&mut file).take(PIECE as u64).read_to_end(&mut bytes);
@@ -174,11 +209,12 @@ mod tests {
             bytes[at..at + needle.len()].copy_from_slice(needle);
             std::fs::write(&path, &bytes).unwrap();
             let mut found = false;
-            let total =
-                pieces(&path, needle.len(), |piece| found |= memchr::memmem::find(piece, needle).is_some());
+            let total = pieces_of(&path, needle.len(), &mut |piece| {
+                found |= memchr::memmem::find(piece, needle).is_some()
+            });
             assert_eq!(total.unwrap(), bytes.len() as u64);
             assert!(found, "at {at}");
         }
-        assert_eq!(pieces(&folder.path().join("none"), 5, |_| panic!("nothing to see")).unwrap(), 0);
+        assert_eq!(pieces_of(&folder.path().join("none"), 5, &mut |_| panic!("nothing to see")).unwrap(), 0);
     }
 }

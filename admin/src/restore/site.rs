@@ -9,6 +9,7 @@ use anyhow::bail;
 use sss_common::durable::{self, Placed};
 
 use crate::names::with_end;
+use crate::owner::Owner;
 use sss_server::run::compose::Paths;
 use sss_server::run::{Advice, lock};
 use sss_vault::discard_keyring;
@@ -24,6 +25,10 @@ pub(super) struct Site {
     /// Where the keyring is to lie at the end, if apart.
     keyring: Option<PathBuf>,
     finished: bool,
+    /// Who may write where the folder gets its name.
+    maker: Owner,
+    /// Whose it will be.
+    owner: Owner,
     _lock: File,
 }
 
@@ -45,14 +50,24 @@ impl Site {
                 }
             }
         }
-        DirBuilder::new()
-            .mode(0o700)
-            .create(&folder)
-            .map_err(|error| anyhow::anyhow!("{}: {error}", folder.display()))
-            .advice("give a folder whose parent you may write")?;
-        let locked = lock::lock(&folder).inspect_err(|_| drop(std::fs::remove_dir_all(&folder)))?;
+        let maker = Owner::of_way_to(&target)?;
+        // Who may put what he likes in the place of the folder gets it.
+        let owner = if maker == Owner::Caller { Owner::of(&target)? } else { maker.clone() };
+        maker.acts(|| {
+            let made = DirBuilder::new().mode(0o700).create(&folder);
+            let made = made.and_then(|()| if maker == owner { Ok(()) } else { owner.receive(&folder) });
+            made.map_err(|error| anyhow::anyhow!("{}: {error}", folder.display()))
+                .advice("give a folder whose parent you may write")
+        })?;
+        let locked = owner.acts(|| lock::lock(&folder));
+        let locked = locked.inspect_err(|_| drop(std::fs::remove_dir_all(&folder)))?;
         let paths = Paths::of(&folder, keyring.as_deref().map(beside));
-        Ok(Site { target, folder, paths, keyring, finished: false, _lock: locked })
+        Ok(Site { target, folder, paths, keyring, finished: false, maker, owner, _lock: locked })
+    }
+
+    /// Whose the store will be, and who fills it.
+    pub(super) fn owner(&self) -> &Owner {
+        &self.owner
     }
 
     /// Where it builds.
@@ -67,8 +82,10 @@ impl Site {
 
     /// Makes all of it durable, and then gives it its name.
     pub(super) fn finish(mut self) -> anyhow::Result<()> {
-        let done = self.sync().and_then(|()| self.rename().map_err(|failed| failed.cause));
-        done.map_err(|error| anyhow::anyhow!("{}: {error}", self.target.display())).advice(ROOM)?;
+        self.maker.acts(|| {
+            let done = self.sync().and_then(|()| self.rename().map_err(|failed| failed.cause));
+            done.map_err(|error| anyhow::anyhow!("{}: {error}", self.target.display())).advice(ROOM)
+        })?;
         self.finished = true;
         Ok(())
     }
@@ -94,8 +111,8 @@ impl Site {
 impl Drop for Site {
     fn drop(&mut self) {
         if !self.finished {
-            let _ = discard_keyring(&self.paths.keyring);
-            let _ = std::fs::remove_dir_all(&self.folder);
+            let _ = self.owner.acts(|| Ok(discard_keyring(&self.paths.keyring)?));
+            let _ = self.maker.acts(|| Ok(std::fs::remove_dir_all(&self.folder)?));
         }
     }
 }

@@ -6,7 +6,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use anyhow::bail;
-use rustix::fs::{FlockOperation, flock};
+use rustix::fs::{FlockOperation, OFlags, flock};
 use rustix::io::Errno;
 
 use super::Advice;
@@ -28,9 +28,11 @@ pub fn lock(data_dir: &Path) -> anyhow::Result<File> {
     }
 }
 
-/// Holds a lock file, which is made where there is none; `None` when somebody else does.
+/// Holds a lock file, which is made where there is none; `None` when somebody else does. A link in its place is refused.
 pub fn exclusive(path: &Path) -> io::Result<Option<File>> {
-    let file = File::options().create(true).truncate(false).write(true).mode(0o600).open(path)?;
+    let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed();
+    let mut options = File::options();
+    let file = options.create(true).truncate(false).write(true).mode(0o600).custom_flags(flags).open(path)?;
     match flock(&file, FlockOperation::NonBlockingLockExclusive) {
         Ok(()) => Ok(Some(file)),
         Err(Errno::WOULDBLOCK) => Ok(None),

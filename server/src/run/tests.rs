@@ -19,6 +19,15 @@ fn a_second_server_is_told_about_the_first() {
 }
 
 #[test]
+fn a_link_in_the_place_of_a_lock_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let target = dir.path().join("target");
+    std::os::unix::fs::symlink(&target, dir.path().join("lock")).unwrap();
+    assert!(lock::lock(dir.path()).is_err());
+    assert!(target.symlink_metadata().is_err(), "nothing was made");
+}
+
+#[test]
 fn a_missing_data_directory_is_told_about_init() {
     let dir = tempfile::tempdir().unwrap();
     let refused = words(&lock::lock(&dir.path().join("none")).unwrap_err());

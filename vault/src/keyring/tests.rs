@@ -148,3 +148,22 @@ fn an_old_keyring_that_a_crash_left_is_written_over_and_the_one_in_force_is_not(
     let names: Vec<_> = std::fs::read_dir(folder.path()).unwrap().map(|e| e.unwrap().file_name()).collect();
     assert_eq!(names, ["keyring"]);
 }
+
+#[test]
+fn of_a_link_the_name_is_discarded_and_not_its_target() {
+    let folder = tempfile::tempdir().unwrap();
+    let (target, link, keyring) =
+        (folder.path().join("target"), folder.path().join("keyring.new"), folder.path().join("keyring"));
+    std::fs::write(&target, b"somebody's").unwrap();
+    std::os::unix::fs::symlink(&target, &link).unwrap();
+    discard(&link).unwrap();
+    assert!(link.symlink_metadata().is_err());
+    create(&keyring, &sample(false)).unwrap();
+    for left in [beside(&keyring), old_name(&keyring)] {
+        std::os::unix::fs::symlink(&target, &left).unwrap();
+    }
+    replace(&keyring, &sample(true)).unwrap();
+    assert_eq!(read(&keyring).unwrap(), sample(true));
+    assert_eq!(std::fs::read(&target).unwrap(), b"somebody's");
+    assert!(old_name(&keyring).symlink_metadata().is_err() && beside(&keyring).symlink_metadata().is_err());
+}
