@@ -76,7 +76,7 @@ impl From<StoreError> for Failure {
                 );
                 return Failure { retry_after: Some(5), ..failure.caused_by(error) };
             }
-            StoreError::Newer { .. } | StoreError::Backend(_) => {
+            StoreError::Newer { .. } | StoreError::Enabled(_) | StoreError::Backend(_) => {
                 return Failure::new(Code::Internal, "the server's storage failed").caused_by(error);
             }
         };

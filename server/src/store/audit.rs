@@ -82,6 +82,10 @@ actions! {
     UserEnable = "user-enable",
     /// An administrator gave a user another key: the sessions end.
     UserRekey = "user-rekey",
+    /// An administrator removed a user; each document of the home has a row of its own.
+    UserRemove = "user-remove",
+    /// An administrator handed a user's documents to another.
+    UserTransfer = "user-transfer",
     /// An administrator set the store's clock back.
     ClockReset = "clock-reset",
     /// The first row: the chain begins.

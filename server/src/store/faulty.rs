@@ -205,6 +205,17 @@ forward! {
 }
 
 forward! {
+    Homes:
+    shut(uid: &Uid, audit: AuditRow) -> ();
+    empty(uid: &Uid, weight: usize, now: Timestamp) -> Vec<Deletion>;
+    withdraw(uid: &Uid, limit: usize, now: Timestamp) -> usize;
+    remove_user(uid: &Uid, audit: AuditRow) -> ();
+    removed(uid: &Uid) -> Option<Timestamp>;
+    transfer(from: &Uid, to: &Uid, into: Option<&Name>, audit: AuditRow) -> (Node, u64);
+    reordered() -> u64;
+}
+
+forward! {
     Walk:
     totals() -> Totals;
     documents(after: Option<NodeId>, limit: usize) -> Vec<NodeId>;

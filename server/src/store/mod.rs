@@ -1,7 +1,7 @@
 //! Where metadata and sealed bytes are kept. This room sees sealed bytes only and decides nothing.
 //!
 //! [`MetaStore`] bundles traits of transactions, not of tables, one for each concern: [`Users`], [`Names`],
-//! [`Content`], [`Sharing`], [`Keys`], [`Reclaim`], [`Deletions`], [`Walk`], [`Moments`] and [`Audit`]. `memory` and `sqlite`
+//! [`Content`], [`Sharing`], [`Keys`], [`Reclaim`], [`Deletions`], [`Homes`], [`Walk`], [`Moments`] and [`Audit`]. `memory` and `sqlite`
 //! implement them all and run the same conformance suite (`conformance`).
 //! [`BlobStore`] keeps packs. The durable order is the service's to keep: pack first, then the row.
 
@@ -14,6 +14,7 @@ mod content;
 mod deletions;
 #[cfg(any(test, feature = "twins"))]
 pub mod faulty;
+mod homes;
 mod keys;
 #[cfg(any(test, feature = "twins"))]
 pub mod memory;
@@ -40,6 +41,7 @@ pub use audience::Audience;
 pub use audit::{Audit, AuditAction, AuditEntry, AuditHash, AuditHead, AuditOutcome, AuditRow, AuditSeq};
 pub use content::Content;
 pub use deletions::Deletions;
+pub use homes::Homes;
 pub use keys::Keys;
 pub use model::*;
 pub use moments::{Moments, SetBack};
@@ -83,6 +85,9 @@ pub enum StoreError {
     /// The user was disabled.
     #[error("user {0} is disabled")]
     Disabled(Uid),
+    /// The user must be disabled, and is not.
+    #[error("user {0} is enabled")]
+    Enabled(Uid),
     /// The right to it is not, or no longer, there.
     #[error("{0}")]
     Refused(Refusal),
@@ -119,12 +124,12 @@ pub type Result<T> = std::result::Result<T, StoreError>;
 /// revocation that forbids it.
 /// Who needs one concern asks for that trait.
 pub trait MetaStore:
-    Users + Names + Content + Sharing + Keys + Reclaim + Deletions + Walk + Moments + Audit
+    Users + Names + Content + Sharing + Keys + Reclaim + Deletions + Homes + Walk + Moments + Audit
 {
 }
 
-impl<S: Users + Names + Content + Sharing + Keys + Reclaim + Deletions + Walk + Moments + Audit> MetaStore
-    for S
+impl<S: Users + Names + Content + Sharing + Keys + Reclaim + Deletions + Homes + Walk + Moments + Audit>
+    MetaStore for S
 {
 }
 

@@ -104,7 +104,7 @@ pub enum Ended {
         /// When.
         at: Timestamp,
     },
-    /// An administrator disabled its user, or gave the user another key.
+    /// An administrator disabled or removed its user, or gave the user another key.
     ByAdministrator,
 }
 

@@ -2,9 +2,9 @@
 
 use sss_common::limits::{XATTR_NAME_MAX, XATTR_TOTAL_MAX, XATTR_VALUE_MAX};
 
-use sss_common::{FileTime, Kind, NodeId, Timestamp, Uid, Version};
+use sss_common::{FileTime, Kind, Name, NodeId, Timestamp, Uid, Version};
 
-use super::{AuditRow, Commit, NewNode, Node, Remove, Result, Seen, StoreError};
+use super::{AuditAction, AuditRow, Commit, Deletion, NewNode, Node, Remove, Result, Seen, StoreError};
 use sss_policy::{Act, Action, Allowed, Below, FADES, Facts, Level, MayWrite, confirm, effective};
 
 /// Permission bits that a node can have.
@@ -109,6 +109,51 @@ pub(super) fn home(id: NodeId, uid: &Uid, now_ns: FileTime) -> Node {
         version: Version::NONE,
         size: 0,
         author: None,
+    }
+}
+
+/// The folder that takes up another home's content, with what the home said of itself.
+pub(super) fn transfer_folder(source: &Node, target: &Node, name: Name, now: Timestamp) -> Node {
+    Node {
+        id: NodeId::random(),
+        parent: Some(target.id),
+        name: Some(name),
+        home: target.home.clone(),
+        owner: target.home.clone(),
+        mtime_ns: now.nanos(),
+        ctime_ns: now.nanos(),
+        ..source.clone()
+    }
+}
+
+/// The names that such a folder may have, of which the first free one is taken: the one that was asked for, or some made of the uid.
+pub(super) fn transfer_names(from: &Uid, into: Option<&Name>) -> Vec<Name> {
+    let made = |text: String| text.parse().ok();
+    match into {
+        Some(name) => vec![name.clone()],
+        None => {
+            let numbered = (2..=TRANSFERS_MAX).map(|number| format!("{from} ({number})"));
+            std::iter::once(from.to_string()).chain(numbered).filter_map(made).collect()
+        }
+    }
+}
+
+/// Of one user to another, before the latter has to tidy up.
+const TRANSFERS_MAX: usize = 1000;
+
+/// The row of a transfer, with the folder that it made.
+pub(super) fn transferred(audit: AuditRow, folder: &Node) -> AuditRow {
+    let name = folder.name.as_ref().map(Name::as_str).unwrap_or_default();
+    AuditRow { document: Some(folder.id), path: format!("@{}/{name}", folder.home), ..audit }
+}
+
+/// The row of what went with its home.
+pub(super) fn emptied(deletion: &Deletion) -> AuditRow {
+    let detail = format!("with user {}", deletion.user);
+    AuditRow {
+        document: Some(deletion.document),
+        path: deletion.path.clone(),
+        ..AuditRow::administrative(deletion.time, AuditAction::Delete, detail)
     }
 }
 

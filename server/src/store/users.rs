@@ -8,7 +8,7 @@ use super::{AuditRow, NewSession, NewUser, Result, Session, TokenHash, User};
 /// Users and their sessions. Every method is one transaction; see [`super::MetaStore`].
 #[async_trait]
 pub trait Users: Send + Sync {
-    /// Adds a user and an empty home, mode 0700; `Exists` when the uid is taken.
+    /// Adds a user and an empty home, mode 0700; `Exists` when the uid is taken, or was and its user was removed.
     async fn add_user(&self, user: NewUser, audit: AuditRow) -> Result<()>;
     /// One user.
     async fn user(&self, uid: &Uid) -> Result<Option<User>>;

@@ -5,6 +5,7 @@ mod audit;
 mod content;
 mod deletions;
 mod grants;
+mod homes;
 mod moments;
 mod names;
 mod reclaim;
@@ -67,6 +68,7 @@ suites! {
         superseded_in_order, erasing, abandoning, holding, key_nodes_in_order;
     deletions: logging, shared_keys_are_told, erased_when_the_last_key_is, replaced_ones_are_logged, removing_again,
         numbers_are_given_once;
+    homes: shutting, emptying, one_step_takes_what_is_asked_for, withdrawing, removing_users, transferring, transferring_where_it_cannot_be;
     audit: the_chain_begins_and_goes_on, what_fails_leaves_no_row, handed_rows_come_in_order, pruning, pruning_all,
         sessions_and_users_are_logged;
     moments: the_latest_is_remembered, a_mistaken_moment_is_taken_back;

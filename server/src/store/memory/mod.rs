@@ -7,6 +7,7 @@ mod audit;
 mod content;
 mod deletions;
 mod facts;
+mod homes;
 mod moments;
 mod names;
 mod reclaim;

@@ -118,11 +118,11 @@ impl State {
         self.way_up(id).count().saturating_sub(1)
     }
 
-    fn height(&self, id: NodeId) -> usize {
+    pub(super) fn height(&self, id: NodeId) -> usize {
         self.children(id).map(|child| 1 + self.height(child.id)).max().unwrap_or(0)
     }
 
-    fn fits_below(&self, folder: NodeId, height: usize) -> Result<()> {
+    pub(super) fn fits_below(&self, folder: NodeId, height: usize) -> Result<()> {
         if self.depth(folder) + height <= DEPTH_MAX { Ok(()) } else { Err(StoreError::TooDeep) }
     }
 

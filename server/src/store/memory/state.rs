@@ -24,7 +24,10 @@ pub(super) struct KeptSession {
 pub(super) struct State {
     pub(super) users: BTreeMap<Uid, User>,
     /// In the order in which they began.
-    sessions: Vec<KeptSession>,
+    pub(super) sessions: Vec<KeptSession>,
+    /// Users who are no more, each with when it was removed.
+    pub(super) removed: BTreeMap<Uid, Timestamp>,
+    pub(super) reordered: u64,
     pub(super) nodes: BTreeMap<NodeId, Node>,
     pub(super) grants: BTreeMap<(NodeId, Grantee), Grant>,
     last_grant: u64,
@@ -47,7 +50,7 @@ pub(super) struct State {
 
 impl State {
     pub(super) fn add_user(&mut self, new: NewUser) -> Result<()> {
-        if self.users.contains_key(&new.uid) {
+        if self.users.contains_key(&new.uid) || self.removed.contains_key(&new.uid) {
             return Err(StoreError::Exists);
         }
         let home = rules::home(NodeId::random(), &new.uid, new.now.nanos());

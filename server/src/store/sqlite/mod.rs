@@ -12,6 +12,7 @@ mod content;
 mod deletions;
 mod error;
 mod facts;
+mod homes;
 mod keys;
 mod moments;
 mod names;

@@ -161,7 +161,7 @@ pub(super) fn kind_number(kind: Kind) -> u8 {
     }
 }
 
-fn kind_from(number: u8) -> Result<Kind> {
+pub(super) fn kind_from(number: u8) -> Result<Kind> {
     match number {
         1 => Ok(Kind::File),
         2 => Ok(Kind::Folder),

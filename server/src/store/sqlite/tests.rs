@@ -109,7 +109,7 @@ fn files_that_are_not_ours_are_refused() {
     assert!(matches!(SqliteStore::create(&path).err(), Some(StoreError::Exists)));
 
     raw(&path).pragma_update(None, "user_version", 99).unwrap();
-    assert!(matches!(refusal(&path), StoreError::Newer { found: 99, known: 7 }));
+    assert!(matches!(refusal(&path), StoreError::Newer { found: 99, known: 8 }));
     raw(&path).pragma_update(None, "application_id", 7).unwrap();
     assert!(matches!(refusal(&path), StoreError::Damaged(_)));
 

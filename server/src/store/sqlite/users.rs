@@ -70,7 +70,7 @@ impl Users for SqliteStore {
 const USER: &str = "SELECT uid, public_key, disabled, created, home FROM users";
 
 pub(super) fn add(c: &Connection, user: &NewUser) -> Result<()> {
-    if one(c, "SELECT 1 FROM users WHERE uid = ?", [user.uid.as_str()], |_| Ok(()))?.is_some() {
+    if find(c, &user.uid)?.is_some() || removed(c, &user.uid)?.is_some() {
         return Err(StoreError::Exists);
     }
     let home = NodeId::random();
@@ -84,6 +84,12 @@ pub(super) fn add(c: &Connection, user: &NewUser) -> Result<()> {
 
 pub(super) fn find(c: &Connection, uid: &Uid) -> Result<Option<User>> {
     one(c, &format!("{USER} WHERE uid = ?"), [uid.as_str()], user)
+}
+
+/// When a user was removed who had this uid.
+pub(super) fn removed(c: &Connection, uid: &Uid) -> Result<Option<Timestamp>> {
+    let sql = "SELECT removed FROM removed_users WHERE uid = ?";
+    one(c, sql, [uid.as_str()], |row| get(row, 0).map(Timestamp))
 }
 
 pub(super) fn list(c: &Connection) -> Result<Vec<User>> {
