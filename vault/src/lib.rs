@@ -288,6 +288,11 @@ impl Vault {
         self.server.sign(message)
     }
 
+    /// The same for a statement of what the keyring holds no more: a vault that only reads knows that too.
+    pub fn attest(&self, statement: &[u8]) -> Result<Vec<u8>> {
+        self.server.sign(statement)
+    }
+
     /// Checks a record's signature with the server's public key, then with those that it had before.
     pub fn verify(&self, record: &VersionRecord, signature: &[u8]) -> bool {
         let record = record.encode();

@@ -4,6 +4,7 @@ mod audit;
 mod base;
 mod content;
 mod documents;
+mod elsewhere;
 pub mod failure;
 mod guard;
 mod held;
@@ -33,6 +34,7 @@ use audit::AuditLog;
 use base::Base;
 pub use content::StreamFailed;
 use content::{Contents, cache::ContentCache};
+pub use elsewhere::Elsewhere;
 pub use failure::{Failure, Outcome};
 use held::Held;
 pub use held::outcomes::CheckinId;
@@ -44,7 +46,7 @@ pub use settings::Settings;
 pub use sharing::Sharing;
 use sss_vault::Vault;
 pub use timekeeping::{StoreClock, Timekeeper};
-pub use upkeep::{StoredKeys, Upkeep, deletion_log, erase_all};
+pub use upkeep::{StoredKeys, Upkeep, deletion_log, erase_all, receipt_of};
 use waking::Waking;
 
 /// A request's body or a check-out's content, as it streams.
@@ -147,6 +149,8 @@ pub struct Service {
     pub sharing: Sharing,
     /// What happens beside the calls.
     pub upkeep: Upkeep,
+    /// What administrators' commands do meanwhile.
+    pub elsewhere: Elsewhere,
     meta: Arc<dyn MetaStore>,
     clock: Arc<dyn Clock>,
     audit: Arc<AuditLog>,
@@ -169,6 +173,7 @@ impl Service {
             logins: Logins::new(&base, held.clone(), hub.clone()),
             sharing: Sharing::new(&base, rights.clone(), hub.clone(), waking.clone()),
             upkeep: Upkeep::new(&base, opened.clone(), held.clone(), waking.clone()),
+            elsewhere: Elsewhere::new(&base, opened.clone(), hub.clone(), waking.clone()),
             contents: Contents::new(&base, opened, held.clone(), waking.clone()),
             meta: base.stores.meta,
             clock: base.clock,

@@ -56,6 +56,13 @@ impl ContentCache {
         cache.versions.pop(&(node, version));
     }
 
+    /// Forgets all versions and their keys.
+    pub(in crate::service) fn forget_all(&self) {
+        let mut cache = self.0.lock();
+        cache.forgotten += 1;
+        cache.versions.clear();
+    }
+
     /// Forgets a document's versions and their keys.
     pub(in crate::service) fn forget(&self, node: NodeId) {
         let mut cache = self.0.lock();

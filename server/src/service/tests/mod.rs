@@ -6,6 +6,7 @@ mod editors;
 mod ends;
 mod erasing;
 mod faults;
+mod homes;
 mod names;
 mod receipts;
 mod room;

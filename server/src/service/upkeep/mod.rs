@@ -24,6 +24,7 @@ use crate::store::{BlobStore, MetaStore};
 use deletion_log::DeletionLog;
 pub use erasing::erase_all;
 pub use keys::StoredKeys;
+pub use receipt::receipt_of;
 use sss_failpoint as failpoint;
 use sss_vault::Vault;
 

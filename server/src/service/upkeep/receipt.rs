@@ -7,16 +7,19 @@
 //! Costs: the log's entry; an erasure, shared with all who wait for one, unless it is done; one signature (3 ms, off the
 //! async threads). The same deletion's statement is the same text every time.
 
+use std::sync::Arc;
+
 use sss_common::receipt::{Erasure, Receipt, STATEMENT_MAX, SignedReceipt};
 use sss_common::wire::fs::ReceiptRequest;
 use sss_common::{Code, NodeId, StoreId};
 
 use super::Upkeep;
 use crate::service::audit::{AuditAction, AuditOutcome};
-use crate::service::signing::sign;
+use crate::service::signing::attest;
 use crate::service::{Caller, Failure, Outcome, Service};
 use crate::store::Deletion;
 use sss_policy as policy;
+use sss_vault::Vault;
 
 impl Upkeep {
     /// The receipt of a deletion, again or for the first time.
@@ -41,17 +44,16 @@ impl Upkeep {
         deletion: Deletion,
     ) -> Outcome<SignedReceipt> {
         let deletion = self.await_erasure(deletion).await?;
-        let statement = statement(self.vault.store_id(), &deletion)?;
-        let signature = sign(&self.vault, statement.clone().into_bytes()).await?;
+        let receipt = receipt_of(&self.vault, &deletion).await?;
         let erased = deletion.erased.map_or_else(|| "no keys".into(), |at| format!("epoch {}", at.epoch));
         let row = self.audit.row(caller, AuditAction::Receipt, deletion.document, &deletion.path, erased);
         self.audit.record(row).await?;
-        Ok(SignedReceipt::new(statement, &signature))
+        Ok(receipt)
     }
 
     /// The deletion as the log has it once nothing of it is left.
     async fn await_erasure(&self, deletion: Deletion) -> Outcome<Deletion> {
-        if self.is_forgotten(&deletion).await {
+        if is_forgotten(&self.vault, &deletion).await {
             return Ok(deletion);
         }
         let document = deletion.document;
@@ -60,18 +62,29 @@ impl Upkeep {
             self.meta.deletion(document).await?.ok_or_else(Failure::not_found)
         };
         let deletion = erased.await.map_err(|failure| not_erased(document, failure.cause))?;
-        match self.is_forgotten(&deletion).await {
+        match is_forgotten(&self.vault, &deletion).await {
             true => Ok(deletion),
             false => Err(not_erased(document, None)),
         }
     }
+}
 
-    /// Whether its keys are off the queue and the keyring holds no root key that leads to them.
-    async fn is_forgotten(&self, deletion: &Deletion) -> bool {
-        match deletion.erased {
-            Some(at) => at.epoch <= self.vault.forgotten_before().await,
-            None => deletion.keys.is_empty(),
-        }
+/// The receipt of a deletion for an administrator, from a store's keys as they are in its keyring now; `NotErased` where they hold
+/// a root key that leads to the deletion's keys, or its keys are still queued.
+pub async fn receipt_of(vault: &Arc<Vault>, deletion: &Deletion) -> Outcome<SignedReceipt> {
+    if !is_forgotten(vault, deletion).await {
+        return Err(not_erased(deletion.document, None));
+    }
+    let statement = statement(vault.store_id(), deletion)?;
+    let signature = attest(vault, statement.clone().into_bytes()).await?;
+    Ok(SignedReceipt::new(statement, &signature))
+}
+
+/// Whether a deletion's keys are off the queue and the keyring holds no root key that leads to them.
+async fn is_forgotten(vault: &Vault, deletion: &Deletion) -> bool {
+    match deletion.erased {
+        Some(at) => at.epoch <= vault.forgotten_before().await,
+        None => deletion.keys.is_empty(),
     }
 }
 
