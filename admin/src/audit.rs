@@ -48,10 +48,21 @@ impl Filter {
 }
 
 fn concerns(row: &AuditEntry, user: &Uid) -> bool {
-    let of_users = [AuditAction::UserAdd, AuditAction::UserDisable, AuditAction::UserEnable];
+    let of_users = [
+        AuditAction::UserAdd,
+        AuditAction::UserDisable,
+        AuditAction::UserEnable,
+        AuditAction::UserRekey,
+        AuditAction::UserRemove,
+    ];
+    let is = |action: &AuditAction| action.word() == row.action;
     match &row.user {
         Some(asked) => asked == user.as_str(),
-        None => of_users.iter().any(|action| action.word() == row.action) && row.detail == user.as_str(),
+        None if [AuditAction::Delete, AuditAction::Receipt].iter().any(is) => {
+            row.detail.strip_prefix("with user ") == Some(user.as_str())
+        }
+        None if is(&AuditAction::UserTransfer) => row.detail.split(" to ").any(|of| of == user.as_str()),
+        None => of_users.iter().any(is) && row.detail == user.as_str(),
     }
 }
 
@@ -137,6 +148,24 @@ mod tests {
             request_id: String::new(),
             previous: AuditHash::NONE,
             hash: AuditHash::NONE,
+        }
+    }
+
+    #[test]
+    fn what_administrators_did_to_a_user_concerns_that_user() {
+        for (action, detail, fits) in [
+            (AuditAction::UserRemove, "bob", true),
+            (AuditAction::UserRekey, "bob", true),
+            (AuditAction::UserRemove, "bobby", false),
+            (AuditAction::UserTransfer, "alice to bob", true),
+            (AuditAction::UserTransfer, "bob to alice", true),
+            (AuditAction::UserTransfer, "bobby to alice", false),
+            (AuditAction::Delete, "with user bob", true),
+            (AuditAction::Delete, "bob", false),
+        ] {
+            let row = AuditEntry { detail: detail.into(), ..row(None, action, "", 50) };
+            let filter = Filter { user: Some("bob".parse().unwrap()), ..Filter::default() };
+            assert_eq!(filter.fits(&row), fits, "{action} {detail}");
         }
     }
 

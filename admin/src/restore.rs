@@ -12,24 +12,21 @@ mod unpack;
 
 use std::fs::File;
 use std::path::PathBuf;
-use std::sync::Arc;
 
 use anyhow::bail;
 use indicatif::ProgressBar;
-use sss_common::{Clock, NodeId, SystemClock, Timestamp};
+use sss_common::{NodeId, SystemClock, Timestamp};
 
 use super::bundle::Manifest;
 use super::owner::Owner;
 use super::replay::Log;
 pub use super::replay::Replayed;
+use super::trash::empty_trash;
 use site::Site;
 use sss_server::run::{Advice, compose};
 use sss_server::service::erase_all;
-use sss_server::store::{BlobStore, MetaStore};
+use sss_server::store::BlobStore;
 use sss_vault::backup::{BackupOpener, BackupPrivateKey};
-
-/// Packs that are deleted at a time.
-const BATCH: usize = 1000;
 
 /// Where what was deleted since is known from.
 pub enum Deletions {
@@ -122,26 +119,13 @@ async fn settle(
     erase_all(&*meta, &vault, &SystemClock)
         .await
         .map_err(|failure| anyhow::anyhow!("keys could not be erased: {}\n{}", failure.detail, site::ROOM))?;
-    empty_trash(&meta, blobs).await?;
+    empty_trash(&*meta, blobs).await.advice(site::ROOM)?;
     meta.flush().await.advice(site::ROOM)?;
     Ok(replayed)
 }
 
 fn homes(site: &Site) -> anyhow::Result<Vec<NodeId>> {
     compose::open_snapshot(&site.paths().meta).and_then(|snapshot| snapshot.homes()).advice(site::ROOM)
-}
-
-async fn empty_trash(meta: &Arc<dyn MetaStore>, blobs: &dyn BlobStore) -> anyhow::Result<()> {
-    loop {
-        let trash = meta.trash(BATCH, SystemClock.now()).await.advice(site::ROOM)?;
-        if trash.is_empty() {
-            return Ok(());
-        }
-        for pack in &trash {
-            blobs.delete(*pack).await.advice(site::ROOM)?;
-        }
-        meta.trashed(&trash).await.advice(site::ROOM)?;
-    }
 }
 
 #[cfg(test)]

@@ -29,6 +29,10 @@ pub const ALL: &[&str] = &[
     "rotate.private",
     "rotate.forgotten",
     "rotate.done",
+    // `3s-server user remove`.
+    "user-remove.shut",
+    "user-remove.emptied",
+    "user-remove.removed",
 ];
 
 /// Steps that can be left out.

@@ -32,8 +32,8 @@ pub const SERVER: &[Floor] = &[
 pub const ADMIN: &[Floor] = &[
     Floor { rooms: &["lib", "main"], together: false },
     Floor { rooms: &["cli"], together: false },
-    Floor { rooms: &["audit", "backup", "drill", "restore", "rotate", "scrub"], together: true },
-    Floor { rooms: &["bundle", "carve", "moment", "replay"], together: true },
+    Floor { rooms: &["audit", "backup", "drill", "removal", "restore", "rotate", "scrub"], together: true },
+    Floor { rooms: &["bundle", "carve", "moment", "replay", "trash"], together: true },
     Floor { rooms: &["names", "owner", "words"], together: false },
     Floor { rooms: &["vault", "sealed", "policy", "failpoint"], together: true },
 ];

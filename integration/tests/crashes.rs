@@ -14,7 +14,7 @@ use sss_integration::thief::{copy, merge, read_with_a_server};
 use sss_integration::{Cmd, Mount, Store, eventually, noise};
 
 /// Places outside of a running server, which have tests of their own.
-const ELSEWHERE: [&str; 3] = ["rotate.", "backup.", "restore."];
+const ELSEWHERE: [&str; 4] = ["rotate.", "backup.", "restore.", "user-remove."];
 
 /// A test for each place, and the list of them.
 macro_rules! deaths {

@@ -28,6 +28,7 @@ mod rotate;
 mod scrub;
 mod sessions;
 mod sharing;
+mod users;
 mod versions;
 mod wire;
 

@@ -51,7 +51,7 @@ enum Command {
         #[arg(long, value_name = "FILE")]
         keyring: Option<PathBuf>,
     },
-    /// Add, rekey, list, disable and enable users. Works while the server runs.
+    /// Add, rekey, list, disable, enable and remove users, or hand their documents over. Works while the server runs.
     #[command(subcommand, after_help = "Example: 3s-server user add /var/lib/3s alice alice/user.pub")]
     User(UserCommand),
     /// Read the audit log, follow it, or check that it is whole. Works while the server runs.

@@ -1,17 +1,22 @@
 //! `3s-server user`: who may log in. Works on the data directory, also while a server runs on it.
 
+use std::io::IsTerminal as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::bail;
-use clap::Subcommand;
+use clap::{Args, Subcommand};
+use indicatif::{HumanCount, ProgressBar};
 use rsa::RsaPublicKey;
 use rsa::pkcs1::DecodeRsaPublicKey;
 use rsa::pkcs8::{DecodePublicKey, EncodePublicKey, LineEnding};
 use rsa::traits::PublicKeyParts;
-use sss_common::{Clock, SystemClock, Uid};
+use sss_common::limits::DEPTH_MAX;
+use sss_common::{Clock, Name, SystemClock, Uid};
 
 use crate::owner::Owner;
+use crate::removal::{self, Order, Removed, Watch};
+use crate::words::shown;
 use sss_server::run::{Advice, compose};
 use sss_server::store::{AuditAction, AuditRow, MetaStore, NewUser, StoreError};
 
@@ -54,6 +59,21 @@ pub(super) enum UserCommand {
         /// Who.
         uid: Uid,
     },
+    /// Remove a user with all documents of the home, and erase their keys. The name is never given again.
+    #[command(after_help = "Examples:
+  3s-server user remove /var/lib/3s bob
+  3s-server user remove /var/lib/3s bob --yes --receipts bobs-receipts
+
+What bob made in others' homes becomes theirs, and what others granted him goes. To keep his documents, hand them over first: see
+`3s-server user transfer --help`. A removal that was cut short is finished by the same command.")]
+    Remove(RemoveArgs),
+    /// Put all that is in a user's home into a new folder of another's, who owns it from then on.
+    #[command(after_help = "Examples:
+  3s-server user transfer /var/lib/3s bob alice
+  3s-server user transfer /var/lib/3s bob alice --into from-bob
+
+Versions and signatures stay as they are, and so do grants to others, until their ends.")]
+    Transfer(TransferArgs),
     /// Let a disabled user log in again.
     #[command(after_help = "Example: 3s-server user enable /var/lib/3s bob")]
     Enable {
@@ -62,6 +82,46 @@ pub(super) enum UserCommand {
         /// Who.
         uid: Uid,
     },
+}
+
+/// `DATA_DIR UID` of a removal, with what it takes along.
+#[derive(Debug, Args)]
+pub(super) struct RemoveArgs {
+    /// The data directory.
+    data_dir: PathBuf,
+    /// Who.
+    uid: Uid,
+    /// Do not ask; needed where no terminal is there to answer.
+    #[arg(long)]
+    yes: bool,
+    /// Write a deletion receipt for each document of the home that was ever deleted into this folder, as ID.receipt.
+    #[arg(long, value_name = "DIR")]
+    receipts: Option<PathBuf>,
+    /// The keyring, where it is not in DATA_DIR.
+    #[arg(long, value_name = "FILE")]
+    keyring: Option<PathBuf>,
+}
+
+/// From whom to whom.
+#[derive(Debug, Args)]
+pub(super) struct TransferArgs {
+    /// The data directory.
+    data_dir: PathBuf,
+    /// Whose documents.
+    from: Uid,
+    /// To whom.
+    to: Uid,
+    /// The folder's name in TO's home; FROM's name where none is given, with a number behind it if that is taken.
+    #[arg(long, value_name = "FOLDER", value_parser = folder)]
+    into: Option<Name>,
+}
+
+fn folder(text: &str) -> Result<Name, String> {
+    match text.parse::<Name>() {
+        Ok(name) if name.is_owner_link() => Err("a name in a home does not begin with `@`".into()),
+        Ok(name) => Ok(name),
+        Err(error) => Err(error.to_string()),
+    }
 }
 
 /// Does what the command line says.
@@ -75,6 +135,8 @@ pub(super) fn user(command: UserCommand) -> anyhow::Result<()> {
             UserCommand::Rekey { data_dir, uid, public_key_file } => {
                 rekey(&data_dir, &uid, &public_key_file).await
             }
+            UserCommand::Remove(args) => remove(args).await,
+            UserCommand::Transfer(args) => transfer(args).await,
             UserCommand::List { data_dir } => list_users(&data_dir).await,
             UserCommand::Disable { data_dir, uid } => set_disabled(&data_dir, &uid, true).await,
             UserCommand::Enable { data_dir, uid } => set_disabled(&data_dir, &uid, false).await,
@@ -91,6 +153,12 @@ async fn add_user(data_dir: &Path, uid: Uid, file: &Path) -> anyhow::Result<()> 
         Ok(()) => {
             println!("added {uid}");
             Ok(())
+        }
+        Err(StoreError::Exists) if meta.removed(&uid).await.is_ok_and(|removed| removed.is_some()) => {
+            bail!(
+                "a user {uid} was removed, and the name is not given again: versions, grants and the audit log go on naming that one\n\
+                 choose another name"
+            )
         }
         Err(StoreError::Exists) => {
             bail!(
@@ -171,6 +239,85 @@ async fn set_disabled(data_dir: &Path, uid: &Uid, disabled: bool) -> anyhow::Res
             Ok(())
         }
         Err(error) => Err(unknown_or_failed(error, uid)),
+    }
+}
+
+/// Removes a user. Asks for the name once more where somebody can answer.
+async fn remove(args: RemoveArgs) -> anyhow::Result<()> {
+    let RemoveArgs { data_dir, uid, yes, receipts, keyring } = args;
+    Owner::become_of(&data_dir)?;
+    if !yes {
+        confirmed(&uid)?;
+    }
+    let bar = Progress(ProgressBar::new_spinner());
+    let order = Order { data_dir, keyring, uid, receipts };
+    let removed = removal::remove(&order, &bar).await;
+    bar.0.finish_and_clear();
+    let Removed { nodes, receipts } = removed?;
+    println!(
+        "removed {}, with {} documents and folders; their keys are erased",
+        order.uid,
+        HumanCount(nodes)
+    );
+    if let Some(folder) = order.receipts {
+        println!("wrote {} deletion receipts to {}", HumanCount(receipts), folder.display());
+    }
+    Ok(())
+}
+
+/// Whether a person says so.
+fn confirmed(uid: &Uid) -> anyhow::Result<()> {
+    if !std::io::stdin().is_terminal() {
+        bail!(
+            "this removes {uid} and all documents of the home for good\nsay --yes where nobody can be asked"
+        );
+    }
+    eprint!("this removes {uid} and all documents of the home for good; type the user's name to go on: ");
+    let mut answer = String::new();
+    std::io::stdin().read_line(&mut answer).advice("say --yes where nobody can be asked")?;
+    match answer.trim() == uid.as_str() {
+        true => Ok(()),
+        false => bail!("nothing was removed\ntype the user's name, or say --yes"),
+    }
+}
+
+/// A bar on a terminal; nothing in a pipe.
+struct Progress(ProgressBar);
+
+impl Watch for Progress {
+    fn removed(&self, nodes: u64) {
+        self.0.inc(nodes);
+        self.0.set_message(format!("{} documents and folders removed", HumanCount(self.0.position())));
+    }
+
+    fn waiting(&self, deletions: u64) {
+        self.0.set_message(format!("the server erases the keys of {} documents", HumanCount(deletions)));
+        self.0.tick();
+    }
+}
+
+async fn transfer(args: TransferArgs) -> anyhow::Result<()> {
+    let TransferArgs { data_dir, from, to, into } = args;
+    let meta = open_meta(&data_dir)?;
+    let detail = format!("{from} to {to}");
+    let row = AuditRow::administrative(SystemClock.now(), AuditAction::UserTransfer, detail);
+    match meta.transfer(&from, &to, into.as_ref(), row).await {
+        Ok((folder, nodes)) => {
+            let name = folder.name.as_ref().map(Name::as_str).unwrap_or_default();
+            println!("{} documents and folders of {from} are @{to}/{} now", HumanCount(nodes), shown(name));
+            Ok(())
+        }
+        Err(StoreError::Loop) => bail!("{from} has these documents already\nname two users"),
+        Err(StoreError::Exists) => bail!("the name is taken in the home of {to}\ngive another with --into"),
+        Err(StoreError::TooDeep) => bail!(
+            "folders would be nested deeper than {DEPTH_MAX}\nlet {from} move the deepest ones up first"
+        ),
+        Err(StoreError::NotFound) => {
+            bail!("there is no user {from}, or no user {to}\n`3s-server user list` shows who is there")
+        }
+        Err(error) => {
+            Err(error).advice("see whether DATA_DIR is right and its disk has room; nothing was changed")
+        }
     }
 }
 

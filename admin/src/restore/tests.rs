@@ -4,7 +4,7 @@
 mod forged;
 mod rig;
 
-use sss_common::{FileTime, Kind};
+use sss_common::{Clock as _, FileTime, Kind};
 use std::fs;
 use std::path::Path;
 

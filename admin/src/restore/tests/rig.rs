@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::path::Path;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 use aws_lc_rs::encoding::AsDer;
 use aws_lc_rs::rsa::{KeyPair, KeySize};
@@ -10,7 +10,7 @@ use bytes::Bytes;
 use rsa::pkcs8::{Document, LineEnding, SecretDocument};
 use sss_common::record::{RecordHash, RootHash, VersionRecord};
 
-use sss_common::{FileTime, Flag, Kind, NodeId, PackId, Uid, Version};
+use sss_common::{Clock as _, FileTime, Flag, Kind, NodeId, PackId, Uid, Version};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
@@ -18,7 +18,9 @@ use super::super::*;
 use crate::backup;
 use sss_policy::{Act, Allowed, Checkin, Checkout, Delete, Facts, decide};
 use sss_server::run::compose::{self, Paths};
-use sss_server::store::{AuditAction, AuditRow, Commit, Limited, NewNode, NewUser, PackRow, Remove};
+use sss_server::store::{
+    AuditAction, AuditRow, Commit, Limited, MetaStore, NewNode, NewUser, PackRow, Remove,
+};
 use sss_vault::sealed::Leaf;
 use sss_vault::{RecordBody, Vault, VaultError, sealed_block};
 
