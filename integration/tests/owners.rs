@@ -212,3 +212,27 @@ fn what_roots_tools_make_is_the_services_and_what_root_names_is_roots() {
         as_nobody("rotate-key", &at).ok();
     }
 }
+
+#[test]
+fn a_server_that_root_starts_serves_as_the_owner() {
+    if !needs_root("a_server_that_root_starts_serves_as_the_owner") {
+        return;
+    }
+    let mut store = Store::start();
+    store.stop_server();
+    fs::set_permissions(store.path(""), fs::Permissions::from_mode(0o711)).unwrap();
+    let data = store.path("data");
+    Cmd::new("chown").arg("-R").arg("nobody").arg(&data).ok();
+    let refused = store.try_start_server();
+    assert!(refused.is_err() && store.server_log().contains("user 65534"), "TLS_DIR is root's alone");
+    Cmd::new("chown").arg("-R").arg("nobody").arg(store.path("tls")).ok();
+    store.start_server();
+    let alice = store.mount("alice");
+    alice.write("small", "in its row");
+    alice.write("large", vec![7; 300_000]);
+    alice.sh("rm large");
+    alice.unmount();
+    store.signal_server(rustix::process::Signal::HUP);
+    store.stop_server();
+    all_are_nobodys(&data);
+}
