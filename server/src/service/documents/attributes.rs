@@ -41,7 +41,9 @@ impl Service {
             (Kind::Folder, _) | (_, Version::NONE) => {
                 let flag = request.flag.as_str();
                 let audit = self.audit.row(caller, AuditAction::Flag, seen.node.id, &seen.path, flag);
-                self.meta.set_flag(&allowed, request.flag, audit).await?
+                let (node, path) = (seen.node.id, seen.path.as_str());
+                let late = |error: &_| self.audit.note_late(caller, AuditAction::Flag, node, path, error);
+                self.meta.set_flag(&allowed, request.flag, audit).await.inspect_err(late)?
             }
             _ => self.reflag(caller, &seen, &allowed, request.flag).await?,
         };

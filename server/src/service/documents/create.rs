@@ -127,7 +127,10 @@ impl Service {
         self.contents.must_have_room().await?;
         let id = NodeId::random();
         let audit = self.audit.row(caller, AuditAction::Create, id, path_in(parent, &new.name), "");
-        let node = self.meta.create(folder, new.node(id, self.now().nanos()), audit).await?;
+        let (place, path) = (folder.node(), parent.path.as_str());
+        let late = |error: &_| self.audit.note_late(caller, AuditAction::Create, place, path, error);
+        let created = self.meta.create(folder, new.node(id, self.now().nanos()), audit).await;
+        let node = created.inspect_err(late)?;
         Ok(self.rights.attr(&node, &facts_of_new(&parent.facts, &node)))
     }
 

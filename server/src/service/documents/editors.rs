@@ -103,7 +103,9 @@ impl Service {
         let (path, detail) = (path_in(parent, &vacated.name), format!("backup {}", vacated.backup));
         let audit = self.audit.row(caller, AuditAction::RestoreName, document.id, path, detail);
         let content_of = Pin { node: document.id, version: document.version };
-        let (document, backup) = self.meta.swap(owned, swap, audit).await?;
+        let (node, at) = (document.id, seen.path.as_str());
+        let late = |error: &_| self.audit.note_late(caller, AuditAction::RestoreName, node, at, error);
+        let (document, backup) = self.meta.swap(owned, swap, audit).await.inspect_err(late)?;
         if let Some(sealer) = sealer {
             self.contents.committed(sealer);
         }

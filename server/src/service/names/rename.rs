@@ -98,7 +98,10 @@ impl Service {
         if let Some(target) = target {
             concerned = concerned.and(self.meta.audience(target.node.id, self.now()).await?);
         }
-        let node = self.meta.rename(&owned, rename, audit).await?;
+        let late = |error: &_| {
+            self.audit.note_late(caller, AuditAction::Rename, source.node.id, &source.path, error)
+        };
+        let node = self.meta.rename(&owned, rename, audit).await.inspect_err(late)?;
         if let Some(target) = target {
             self.contents.forget(target.node.id);
         }

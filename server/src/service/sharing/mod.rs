@@ -116,7 +116,9 @@ impl Sharing {
         let grant = NewGrant { grantee: grantee.clone(), right, until };
         let detail = format!("{grantee} {right} until {until}");
         let audit = self.audit.row(caller, AuditAction::Grant, seen.node.id, &seen.path, detail);
-        self.meta.set_grant(allowed, grant, audit).await?;
+        let late =
+            |error: &_| self.audit.note_late(caller, AuditAction::Grant, seen.node.id, &seen.path, error);
+        self.meta.set_grant(allowed, grant, audit).await.inspect_err(late)?;
         self.tell(&grantee);
         Ok(GrantInfo { grantee, right, until })
     }
@@ -148,7 +150,10 @@ impl Sharing {
             Err(StoreError::NotFound) => {
                 return Err(Failure::new(Code::NotFound, format!("there is no grant to {grantee} here")));
             }
-            Err(error) => return Err(error.into()),
+            Err(error) => {
+                self.audit.note_late(caller, AuditAction::Revoke, seen.node.id, &seen.path, &error);
+                return Err(error.into());
+            }
         }
         self.tell(grantee);
         Ok(())

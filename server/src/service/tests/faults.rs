@@ -10,7 +10,7 @@ use sss_common::record::VersionRecord;
 const LARGE: usize = 200_000;
 
 /// The world on a store that fails when it is told to.
-async fn faulty_world(on_sqlite: bool) -> (World, Arc<FaultyMeta>) {
+pub(super) async fn faulty_world(on_sqlite: bool) -> (World, Arc<FaultyMeta>) {
     let mut faulty = None;
     let world = World::on(|dir| {
         let store: Arc<dyn MetaStore> = match on_sqlite {

@@ -7,6 +7,7 @@ mod ends;
 mod erasing;
 mod faults;
 mod homes;
+mod late;
 mod names;
 mod receipts;
 mod room;
