@@ -8,6 +8,7 @@ mod admin;
 mod audit;
 mod backup;
 mod basic;
+mod clock;
 mod correlate;
 mod crashes;
 mod docs;

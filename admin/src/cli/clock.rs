@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use sss_common::{Clock, SystemClock, Timestamp};
 
+use crate::owner::Owner;
 use sss_server::run::{Advice, compose, lock};
 use sss_server::store::{AuditAction, AuditRow, MetaStore, SetBack};
 
@@ -31,6 +32,7 @@ impl ClockArgs {
     pub(super) fn execute(self) -> anyhow::Result<()> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let now = SystemClock.now();
+        Owner::become_of(&self.data_dir)?;
         if self.reset {
             let (latest, set) = runtime.block_on(reset(&self.data_dir, now))?;
             print!("{}", told(latest, now, set));

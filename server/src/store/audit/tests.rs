@@ -6,7 +6,7 @@ use super::*;
 
 /// Released words, in the order of the enum: one that changes here changes what is in people's databases and scripts.
 const WORDS: &str = "login logout open checkout checkin checkin-by-rename own create rename restore-name delete grant revoke \
-    flag receipt integrity scrub rotate-key user-add user-disable user-enable user-rekey user-remove user-transfer begin prune gap";
+    flag receipt integrity scrub rotate-key user-add user-disable user-enable user-rekey user-remove user-transfer clock-reset begin prune gap";
 
 fn row(action: AuditAction) -> AuditRow {
     AuditRow {
