@@ -204,3 +204,27 @@ fn a_revoked_machine_is_out_at_once() {
     });
     assert!(alice.why(".").contains("revoked"), "{}", alice.why("."));
 }
+
+/// The next line of the event stream, without waiting for more than two signs of life.
+async fn event(events: &mut RecvStream) -> String {
+    let line = timeout(SOON, events.data()).await.expect("a sign of life").unwrap().unwrap();
+    let _ = events.flow_control().release_capacity(line.len());
+    String::from_utf8(line.to_vec()).unwrap()
+}
+
+/// The number and the times of somebody's work are nobody else's business.
+#[test]
+fn a_neighbour_hears_of_no_private_work() {
+    let (store, bob) = shared("checkout,1h");
+    Runtime::new().unwrap().block_on(async {
+        let mut client = Client::connect(&store, 1 << 20).await;
+        let mut events = client.get("/v1/fs/events").await.into_body();
+        assert!(event(&mut events).await.contains("alive"), "the greeting");
+        bob.sh("for n in 1 2 3; do echo x > private$n && mv private$n secret$n && rm secret$n; done");
+        let heard = event(&mut events).await;
+        assert!(heard.contains("alive") && !heard.contains("rights_changed"), "{heard}");
+        bob.sh("rm f");
+        let heard = event(&mut events).await;
+        assert!(heard.contains("rights_changed"), "{heard}");
+    });
+}
