@@ -200,6 +200,8 @@ fn a_certificate_of_another_authority_is_refused() {
     explained(mount()).says("certificate");
     // With the right root the client trusts the server; now it is the server that refuses.
     Cmd::new("cp").arg(store.path("ca/ca.crt")).arg(id.join("ca.crt")).ok();
+    explained(mount()).says("ca.crl is not a list of revoked certificates by the authority in ca.crt");
+    Cmd::new("cp").arg(store.path("ca/ca.crl")).arg(id.join("ca.crl")).ok();
     explained(mount()).says("certificate");
 }
 

@@ -54,9 +54,9 @@ impl Lists {
         let found: Result<Vec<_>, _> = CertificateRevocationListDer::pem_slice_iter(&pem).collect();
         let found = found.ok().filter(|found| !found.is_empty());
         let mut lists = Lists::default();
-        for der in found.ok_or_else(|| bad("holds no PEM revocation list"))? {
+        for der in found.ok_or_else(|| bad("holds no list of revoked certificates in PEM"))? {
             let (authority, list) = signed(der, roots)
-                .ok_or_else(|| bad("is not a revocation list by the authority in ca.crt"))?;
+                .ok_or_else(|| bad("is not a list of revoked certificates by the authority in ca.crt"))?;
             lists.take(authority, list);
         }
         Ok(lists)
