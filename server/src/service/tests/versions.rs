@@ -170,6 +170,10 @@ async fn a_broken_upload_leaves_no_version(world: World) {
     assert_eq!(code(cut), Code::BadRequest);
     assert_eq!(world.get(&alice(), "@alice/f").await.unwrap(), b"one");
     assert_eq!(world.stores.blobs.list().await.unwrap().len(), 0);
+    let entries = |folder: std::path::PathBuf| std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap());
+    let shelves = entries(world.dir.path().join("packs")).map(|shelf| shelf.path());
+    let files = shelves.filter(|shelf| shelf.is_dir()).flat_map(entries).count();
+    assert_eq!(files, 0, "nor what had been written of it");
     let never = whole(&body).chain(futures::stream::iter([Err(std::io::Error::other("line cut"))])).boxed();
     let path = "@alice/never".parse().unwrap();
     let put = world.service.put_document(&alice(), &path, None, Precondition::Absent, never).await;
