@@ -37,6 +37,14 @@ impl Right {
         matches!(self, Right::Checkin | Right::Both)
     }
 
+    /// What is in both rights; `None` where that is nothing.
+    pub fn common(self, other: Right) -> Option<Right> {
+        match (self, other) {
+            (Right::Both, right) | (right, Right::Both) => Some(right),
+            (one, other) => (one == other).then_some(one),
+        }
+    }
+
     /// The word that users and the wire use.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -203,6 +211,20 @@ mod tests {
 
     fn parsed(text: &str) -> GrantText {
         text.parse().unwrap_or_else(|e| panic!("{text}: {e}"))
+    }
+
+    #[test]
+    fn what_two_rights_have_in_common() {
+        use Right::{Both, Checkin, Checkout};
+        for one in [Checkin, Checkout, Both] {
+            for other in [Checkin, Checkout, Both] {
+                let reads = one.reads() && other.reads();
+                let writes = one.writes() && other.writes();
+                let common = one.common(other);
+                assert_eq!(common.is_some_and(Right::reads), reads, "{one} {other}");
+                assert_eq!(common.is_some_and(Right::writes), writes, "{one} {other}");
+            }
+        }
     }
 
     #[test]

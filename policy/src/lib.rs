@@ -279,20 +279,12 @@ fn ruling(facts: &Facts, now: Timestamp) -> Option<Grant> {
     let mut most = Right::Both;
     for grant in rules(facts).filter(|grant| now < grant.until) {
         match grant.effect {
-            Effect::Gives => return common(most, grant.right).map(|right| Grant { right, ..grant }),
-            Effect::Limits => most = common(most, grant.right)?,
+            Effect::Gives => return most.common(grant.right).map(|right| Grant { right, ..grant }),
+            Effect::Limits => most = most.common(grant.right)?,
             Effect::Bars => return None,
         }
     }
     None
-}
-
-/// What is in both rights.
-fn common(one: Right, other: Right) -> Option<Right> {
-    match (one, other) {
-        (Right::Both, right) | (right, Right::Both) => Some(right),
-        (one, other) => (one == other).then_some(one),
-    }
 }
 
 /// The grants in force from the node up, each with its end: a guest's last no longer than his own right.

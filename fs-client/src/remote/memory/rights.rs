@@ -112,8 +112,8 @@ impl State {
         let mut most = Right::Both;
         for (grant, until) in self.levels(id).into_iter().filter_map(live) {
             match grant.effect {
-                Effect::Gives => return common(most, grant.right).map(|right| (right, until)),
-                Effect::Limits => most = common(most, grant.right)?,
+                Effect::Gives => return most.common(grant.right).map(|right| (right, until)),
+                Effect::Limits => most = most.common(grant.right)?,
                 Effect::Bars => return None,
             }
         }
@@ -195,13 +195,5 @@ impl State {
         self.own(id, user, now)?;
         let whole = self.has_home_of(id, user) || self.node(id)?.kind != Kind::Folder;
         if whole { Ok(()) } else { refuse(Code::NoRight, "only the home's owner may do this") }
-    }
-}
-
-/// What is in both rights.
-fn common(one: Right, other: Right) -> Option<Right> {
-    match (one, other) {
-        (Right::Both, right) | (right, Right::Both) => Some(right),
-        (one, other) => (one == other).then_some(one),
     }
 }
