@@ -9,6 +9,7 @@ mod faults;
 mod homes;
 mod late;
 mod names;
+mod pins;
 mod receipts;
 mod room;
 mod sessions;

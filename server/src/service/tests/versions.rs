@@ -12,7 +12,6 @@ on_both_stores! {
     changed_ranges_go_over_the_base
     a_grown_document_has_zeroes_where_nothing_was_written
     shrinking_forgets_what_was_behind
-    a_pinned_version_stays_and_goes_when_it_is_given_back
     a_stale_base_is_refused_and_changes_nothing
     a_broken_upload_leaves_no_version
     an_upload_must_keep_to_the_frames
@@ -24,9 +23,6 @@ on_both_stores! {
     a_document_has_a_largest_size
     an_integrity_document_has_a_largest_size
     deleted_means_gone
-    who_is_gone_pins_nothing
-    who_lost_the_right_pins_nothing
-    a_right_that_was_renewed_keeps_what_is_open
 }
 
 async fn a_put_makes_the_next_version(world: World) {
@@ -120,30 +116,6 @@ async fn shrinking_forgets_what_was_behind(world: World) {
     let attr = world.checkin(&alice(), attr.node, attr.version, &[(0, b"new")], 10).await.unwrap();
     world.checkin(&alice(), attr.node, attr.version, &[], 20).await.unwrap();
     assert_eq!(world.get(&alice(), "@alice/g").await.unwrap(), b"newxxxxxxx\0\0\0\0\0\0\0\0\0\0");
-}
-
-async fn a_pinned_version_stays_and_goes_when_it_is_given_back(world: World) {
-    let old = bytes(200_000, 1);
-    world.put(&alice(), "@alice/f", &old).await.unwrap();
-    world.grant(&alice(), "@alice/f", "bob", Right::Checkout, 10_000).await;
-    let node = world.attr(&bob(), "@alice/f").await.unwrap().node;
-    let open = OpenRequest { node, want: Right::Checkout, version: None };
-    let pinned = world.service.fs_open(&bob(), open).await.unwrap().version;
-    world.put(&alice(), "@alice/f", b"new").await.unwrap();
-    world.wait(1000);
-    world.service.upkeep.maintain().await.unwrap();
-    assert!(world.read(&bob(), node, pinned).await.unwrap() == old, "whole, whoever checked in meanwhile");
-    assert_eq!(world.read(&bob(), node, Version(2)).await.unwrap(), b"new");
-    assert_eq!(code(world.read(&alice(), node, pinned).await), Code::VersionGone, "alice does not hold it");
-    let again = OpenRequest { version: Some(pinned), ..open };
-    assert_eq!(world.service.fs_open(&bob(), again).await.unwrap().size, 200_000);
-    for _ in 0..2 {
-        let pins = vec![Pin { node, version: pinned }];
-        world.service.fs_close(&bob(), CloseRequest { pins }).await.unwrap();
-    }
-    world.service.upkeep.maintain().await.unwrap();
-    assert_eq!(code(world.service.fs_open(&bob(), again).await), Code::VersionGone);
-    assert_eq!(world.stores.blobs.list().await.unwrap().len(), 0, "its pack is gone too");
 }
 
 async fn a_stale_base_is_refused_and_changes_nothing(world: World) {
@@ -357,58 +329,4 @@ async fn deleted_means_gone(world: World) {
         Code::NotFound,
         "a new document has none of the old one's grants"
     );
-}
-
-async fn who_is_gone_pins_nothing(world: World) {
-    world.put(&alice(), "@alice/f", &bytes(200_000, 1)).await.unwrap();
-    world.grant(&alice(), "@alice/f", "bob", Right::Checkout, 10_000).await;
-    let node = world.attr(&bob(), "@alice/f").await.unwrap().node;
-    let open = OpenRequest { node, want: Right::Checkout, version: None };
-    world.service.fs_open(&bob(), open).await.unwrap();
-    world.put(&alice(), "@alice/f", b"new").await.unwrap();
-    world.wait(1000);
-    world.service.upkeep.maintain().await.unwrap();
-    assert_eq!(world.stores.blobs.list().await.unwrap().len(), 1, "bob reads it");
-    world.service.meta.set_disabled(&uid("bob"), true, by_administrator()).await.unwrap();
-    world.service.upkeep.maintain().await.unwrap();
-    assert_eq!(world.stores.blobs.list().await.unwrap().len(), 0);
-}
-
-/// However the right ended: what bob has open keeps no key from being erased, and is not his when he gets another right.
-async fn who_lost_the_right_pins_nothing(world: World) {
-    let ends: [fn(&World) -> futures::future::BoxFuture<'_, ()>; 3] = [
-        |world| Box::pin(async { world.revoke(&alice(), "@alice/f", "bob").await }),
-        |world| Box::pin(async { world.wait(9_000) }),
-        |world| Box::pin(async { world.grant(&alice(), "@alice/f", "bob", Right::Checkin, 10_000).await }),
-    ];
-    for end in ends {
-        world.put(&alice(), "@alice/f", &bytes(200_000, 1)).await.unwrap();
-        world.grant(&alice(), "@alice/f", "bob", Right::Checkout, 10_000).await;
-        let node = world.attr(&bob(), "@alice/f").await.unwrap().node;
-        let open = OpenRequest { node, want: Right::Checkout, version: None };
-        let opened = world.service.fs_open(&bob(), open).await.unwrap().version;
-        world.put(&alice(), "@alice/f", b"new").await.unwrap();
-        world.wait(1000);
-        world.service.upkeep.maintain().await.unwrap();
-        assert_eq!(world.stores.blobs.list().await.unwrap().len(), 1, "bob reads it");
-        end(&world).await;
-        world.service.upkeep.maintain().await.unwrap();
-        assert_eq!(world.stores.blobs.list().await.unwrap().len(), 0);
-        world.grant(&alice(), "@alice/f", "bob", Right::Checkout, 10_000).await;
-        assert_eq!(code(world.read(&bob(), node, opened).await), Code::VersionGone);
-    }
-}
-
-async fn a_right_that_was_renewed_keeps_what_is_open(world: World) {
-    let old = bytes(200_000, 1);
-    world.put(&alice(), "@alice/f", &old).await.unwrap();
-    world.grant(&alice(), "@alice/f", "bob", Right::Checkout, 10_000).await;
-    let node = world.attr(&bob(), "@alice/f").await.unwrap().node;
-    let open = OpenRequest { node, want: Right::Checkout, version: None };
-    let opened = world.service.fs_open(&bob(), open).await.unwrap().version;
-    world.put(&alice(), "@alice/f", b"new").await.unwrap();
-    world.wait(1000);
-    world.grant(&alice(), "@alice/f", "bob", Right::Both, 10_000).await;
-    world.service.upkeep.maintain().await.unwrap();
-    assert!(world.read(&bob(), node, opened).await.unwrap() == old);
 }
