@@ -10,6 +10,7 @@ use std::fmt::Write as _;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
+use sss_common::Timestamp;
 use sss_common::durable::{self, Access};
 
 const HEADER: &str = "# 3s revocation lists 1";
@@ -44,7 +45,7 @@ impl Edition {
     fn in_words(&self) -> String {
         match &self.number {
             Some(number) => format!("number {} (hexadecimal)", hex::encode(number)),
-            None => format!("the one that was issued {} s after 1970", self.issued),
+            None => format!("the one of {}", Timestamp(self.issued.saturating_mul(1000))),
         }
     }
 }
