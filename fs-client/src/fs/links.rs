@@ -1,5 +1,10 @@
-//! Symbolic links. One of the user's own leads where it says. One that somebody else made, or saved last, leads to something
-//! in the mount or nowhere: it would have the user read or write what its maker names on the user's own machine.
+//! Symbolic links. One of the user's own, in the user's own home, leads where it says. One that somebody else made, or saved last, or
+//! that lies where others can move it, leads to something in the mount or nowhere: it would have the user read or write what its
+//! maker names on the user's own machine.
+//!
+//! The kernel walks on after it was answered, and what lies on the way may be another thing by then. So each link must be safe whatever
+//! lies there: it may lead up only at its beginning, and no further than to the root. What is a link by then, the kernel asks about
+//! by itself. Beyond that the way is walked here, for the user's own links on it: those may lead out, and are asked about by nobody.
 //!
 //! Costs: two round trips for a link; for one of others one more for each name on the way, and two for each further link.
 
@@ -15,6 +20,9 @@ use crate::tree::{ROOT, SELF};
 
 /// Links that one way may lead over, as in the kernel (path_resolution(7)).
 const LINKS_MAX: usize = 40;
+
+/// Names that are looked up for one link.
+const STEPS_MAX: usize = 1024;
 
 /// How far a way has come: folders from the root of the mount on.
 #[derive(Clone, Copy)]
@@ -42,8 +50,11 @@ impl Fs {
         let text = std::str::from_utf8(&target).ok().filter(|_| whole);
         let text =
             text.ok_or_else(|| Failure::new(Errno::EIO, "the link has a target that cannot be one"))?;
-        if !self.options.follow_symlinks && !self.is_own(&attr) {
-            self.must_stay_inside(ino, &attr, text).await?;
+        if !self.options.follow_symlinks {
+            let way = self.folders_above(ino)?;
+            if way.foreign || !self.is_own(&attr) {
+                self.must_stay_inside(ino, way.folders, &attr, text).await?;
+            }
         }
         Ok(target)
     }
@@ -63,8 +74,13 @@ impl Fs {
         attr.owner == *me && attr.author.as_ref().is_none_or(|author| author == me)
     }
 
-    async fn must_stay_inside(&self, ino: INodeNo, attr: &Attr, target: &str) -> Answer<()> {
-        let way = self.folders_above(ino)?;
+    async fn must_stay_inside(
+        &self,
+        ino: INodeNo,
+        way: Vec<Folder>,
+        attr: &Attr,
+        target: &str,
+    ) -> Answer<()> {
         match self.stays_inside(way, target).await? {
             true => Ok(()),
             false => {
@@ -85,30 +101,34 @@ impl Fs {
     }
 
     /// The folders in which a link lies, from the root on.
-    fn folders_above(&self, ino: INodeNo) -> Answer<Vec<Folder>> {
-        let mut way = Vec::new();
+    fn folders_above(&self, ino: INodeNo) -> Answer<Way> {
+        let (mut way, mut foreign) = (Vec::new(), false);
         let mut at = ino;
         while at != ROOT {
             let place = self.known(at)?.place;
-            let Some((parent, _)) = place.filter(|_| way.len() <= DEPTH_MAX + 1) else {
+            let Some((parent, name)) = place.filter(|_| way.len() <= DEPTH_MAX + 1) else {
                 return Err(Failure::new(Errno::ESTALE, "the link is not known under a name here any more"));
             };
             way.push(Folder::Known(self.known(parent)?.attr.node));
+            foreign = parent == ROOT && name.is_owner_link();
             at = parent;
         }
         way.reverse();
-        Ok(way)
+        Ok(Way { folders: way, foreign })
     }
 
-    /// Goes the way that the kernel would, over links too, the user's own among them. What changes meanwhile is asked about again:
-    /// the kernel comes with each link of others that it meets.
+    /// Goes the way that the kernel would, over links too, the user's own among them.
     async fn stays_inside(&self, mut way: Vec<Folder>, target: &str) -> Answer<bool> {
-        if target.starts_with('/') {
+        if !leads_up_first(target) {
             return Ok(false);
         }
         let parts = |target: &str| target.split('/').rev().map(str::to_owned).collect::<Vec<_>>();
-        let (mut ahead, mut links) = (parts(target), 0);
+        let (mut ahead, mut links, mut steps) = (parts(target), 0, 0);
         while let Some(name) = ahead.pop() {
+            steps += 1;
+            if steps > STEPS_MAX {
+                return Err(Failure::new(Errno::ELOOP, "the link leads a way that is too long"));
+            }
             match name.as_str() {
                 "" | "." => {}
                 ".." if way.len() <= 1 => return Ok(false),
@@ -123,7 +143,7 @@ impl Fs {
                         }
                         match self.content_of_link(node).await {
                             Ok((_, next)) => match std::str::from_utf8(&next) {
-                                Ok(next) if !next.starts_with('/') => ahead.extend(parts(next)),
+                                Ok(next) if leads_up_first(next) => ahead.extend(parts(next)),
                                 _ => return Ok(false),
                             },
                             Err(RemoteError::Refused { .. }) => way.push(Folder::Unknown),
@@ -157,6 +177,19 @@ impl Fs {
             Err(error) => Err(self.refused(error)),
         }
     }
+}
+
+/// The folders above a link, and whether it lies in somebody else's home.
+struct Way {
+    folders: Vec<Folder>,
+    foreign: bool,
+}
+
+/// Whether a target is relative, and has its `..` at its beginning only: behind a name it would depend on what that name is.
+fn leads_up_first(target: &str) -> bool {
+    let mut names =
+        target.split('/').filter(|name| !matches!(*name, "" | ".")).skip_while(|name| *name == "..");
+    !target.starts_with('/') && names.all(|name| name != "..")
 }
 
 enum Step {

@@ -80,7 +80,8 @@ impl Model {
         self.decide(id, seat.user(), Want::Read)?;
         let node = &self.nodes[&id];
         let own = node.owner == seat.user() && node.author.is_none_or(|author| author == seat.user());
-        if !own && !self.stays_inside(seat.user(), id)? {
+        let at_home = self.has_home_of(id, seat.user());
+        if !((own && at_home) || self.stays_inside(seat.user(), id)?) {
             return Err(libc::EACCES);
         }
         Ok(Answer::Bytes(self.nodes[&id].content.to_vec()))

@@ -32,15 +32,29 @@ async fn ones_own_links_lead_where_they_say() {
     let (_site, alice, carol) = shared().await;
     assert_eq!(alice.target("d/own").await.unwrap(), "/etc");
     assert_eq!(alice.target("top").await.unwrap(), "..");
-    carol.link("@alice/d/hers", "../../../../etc/passwd").await;
-    assert_eq!(carol.target("@alice/d/hers").await.unwrap(), "../../../../etc/passwd");
+    carol.link("hers", "../../../../etc/passwd").await;
+    assert_eq!(carol.target("hers").await.unwrap(), "../../../../etc/passwd");
+}
+
+/// alice can move the folder in which it lies, and with it what `..` leads to.
+#[tokio::test]
+async fn ones_own_links_in_other_homes_lead_to_something_in_the_mount() {
+    let (_site, _alice, carol) = shared().await;
+    carol.link("@alice/d/hers", "../../etc/passwd").await;
+    assert_eq!(
+        carol.target("@alice/d/hers").await.unwrap(),
+        "../../etc/passwd",
+        "two levels up is her own home"
+    );
+    carol.link("@alice/d/out", "../../../etc/passwd").await;
+    assert_eq!(errno(carol.target("@alice/d/out").await), libc::EACCES);
 }
 
 #[tokio::test]
 async fn links_of_others_lead_to_something_in_the_mount() {
     let (_site, alice, carol) = shared().await;
     for (at, inside) in
-        ["e", "./e/../e/", "missing", "missing/../e", "..", "../d/e/x", "../@bob/x", "../@alice/d", "in"]
+        ["e", "./e//", "missing", "missing/x", "..", "../d/e/x", "../@bob/x", "../@alice/d", "in"]
             .iter()
             .enumerate()
     {
@@ -50,7 +64,11 @@ async fn links_of_others_lead_to_something_in_the_mount() {
     }
     carol.link("@alice/d/e/deep", "../../../@alice/d/e").await;
     assert_eq!(errno(alice.target("d/e/deep").await), libc::EACCES, "three levels up from the second");
-    assert_eq!(carol.target("@alice/d/e/deep").await.unwrap(), "../../../@alice/d/e");
+    assert_eq!(
+        carol.target("@alice/d/e/deep").await.unwrap(),
+        "../../../@alice/d/e",
+        "from the fourth in hers"
+    );
 }
 
 #[tokio::test]
@@ -65,6 +83,9 @@ async fn links_of_others_lead_nowhere_else() {
         "own/passwd",
         "../top/etc/passwd",
         "e/../own",
+        // Behind a name `..` depends on what that name is by then.
+        "e/../e",
+        "missing/../e",
         // What is above the root is not the mount's, whatever it is called.
         "../@alice/../x",
     ];
