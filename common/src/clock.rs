@@ -78,6 +78,11 @@ pub trait Clock: Send + Sync {
     /// The present moment.
     fn now(&self) -> Timestamp;
 
+    /// The present moment by what stamps files on this machine, and by which other processes go.
+    fn of_machine(&self) -> Timestamp {
+        self.now()
+    }
+
     /// The same as contents are stamped; as fine as the clock is.
     fn now_ns(&self) -> FileTime {
         self.now().nanos()

@@ -9,10 +9,11 @@
 //! administrator (`3s-server clock --reset`): no rule could tell it from time that passed.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use parking_lot::Mutex;
-use sss_common::{Clock, FileTime, Timestamp, clock::monotonic};
+use rustix::time::{ClockId, clock_gettime};
+use sss_common::{Clock, FileTime, Timestamp};
 use tokio_util::sync::CancellationToken;
 
 use crate::store::MetaStore;
@@ -29,26 +30,25 @@ const EVERY: Duration = Duration::from_secs(60);
 /// The machine's clock, made to go forward only.
 pub struct StoreClock {
     machine: Arc<dyn Clock>,
-    monotonic: fn() -> Instant,
     steady: Mutex<Steady>,
 }
 
 impl StoreClock {
     /// A clock that never shows less than `latest`. A machine's clock that is behind it is told of.
     pub fn new(machine: Arc<dyn Clock>, latest: Timestamp) -> Self {
-        let (at, now) = (monotonic(), machine.now());
+        let (at, now) = (since_boot(), machine.now());
         let ahead = latest.since(now);
         if ahead >= JUMP {
             tell(&Jump::Back(ahead), latest);
         }
         let steady = Steady { shown: latest.max(now), shown_at: at, machine: now, read_at: at };
-        StoreClock { machine, monotonic, steady: Mutex::new(steady) }
+        StoreClock { machine, steady: Mutex::new(steady) }
     }
 
     fn read(&self) -> Timestamp {
         let mut steady = self.steady.lock();
         // Inside the lock: readings come in the order of their times.
-        let (shown, jump) = steady.read(self.machine.now(), (self.monotonic)());
+        let (shown, jump) = steady.read(self.machine.now(), since_boot());
         drop(steady);
         if let Some(jump) = jump {
             tell(&jump, shown);
@@ -62,9 +62,19 @@ impl Clock for StoreClock {
         self.read()
     }
 
+    fn of_machine(&self) -> Timestamp {
+        self.machine.now()
+    }
+
     fn now_ns(&self) -> FileTime {
         self.read().nanos().max(self.machine.now_ns())
     }
+}
+
+/// Time since the machine's start, the time in which it slept included: a machine that wakes up has made no jump.
+fn since_boot() -> Duration {
+    let at = clock_gettime(ClockId::Boottime);
+    Duration::new(u64::try_from(at.tv_sec).unwrap_or_default(), u32::try_from(at.tv_nsec).unwrap_or_default())
 }
 
 fn tell(jump: &Jump, shown: Timestamp) {
@@ -92,15 +102,16 @@ enum Jump {
 /// What was shown last by the machine's clock, and what was read last.
 struct Steady {
     shown: Timestamp,
-    shown_at: Instant,
+    /// Since the machine's start, as below.
+    shown_at: Duration,
     machine: Timestamp,
-    read_at: Instant,
+    read_at: Duration,
 }
 
 impl Steady {
     /// The time to show where the machine says `machine`, at the moment `at`; and whether its clock jumped since the last reading.
-    fn read(&mut self, machine: Timestamp, at: Instant) -> (Timestamp, Option<Jump>) {
-        let expected = self.machine.after(at.saturating_duration_since(self.read_at));
+    fn read(&mut self, machine: Timestamp, at: Duration) -> (Timestamp, Option<Jump>) {
+        let expected = self.machine.after(at.saturating_sub(self.read_at));
         let (forward, back) = (machine.since(expected), expected.since(machine));
         let jump = match () {
             () if forward >= JUMP => Some(Jump::Forward(forward)),
@@ -108,7 +119,7 @@ impl Steady {
             () => None,
         };
         (self.machine, self.read_at) = (machine, at);
-        let slow = at.saturating_duration_since(self.shown_at) / SLOW.1 * SLOW.0;
+        let slow = at.saturating_sub(self.shown_at) / SLOW.1 * SLOW.0;
         let by_itself = self.shown.after(slow);
         if machine < by_itself {
             return (by_itself, jump);

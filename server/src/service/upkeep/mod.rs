@@ -7,7 +7,6 @@ mod keys;
 mod receipt;
 mod unread;
 
-use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -59,8 +58,6 @@ pub struct Upkeep {
     pub(super) erasing: tokio::sync::Mutex<()>,
     /// The deletion log's copy on another medium.
     deletion_log: OnceLock<DeletionLog>,
-    /// Whose turn it is to be asked for his right to what he holds.
-    turn: AtomicUsize,
 }
 
 impl Upkeep {
@@ -78,7 +75,6 @@ impl Upkeep {
             erase_delay: base.settings.erase_delay,
             erasing: tokio::sync::Mutex::new(()),
             deletion_log: OnceLock::new(),
-            turn: AtomicUsize::new(0),
         }
     }
 
@@ -141,7 +137,8 @@ impl Upkeep {
     }
 
     async fn empty_trash(&self) -> Outcome<()> {
-        let trash = self.meta.trash(BATCH, self.clock.now()).await?;
+        // A backup, which is another process, sets its holds by the machine's clock.
+        let trash = self.meta.trash(BATCH, self.clock.of_machine()).await?;
         for pack in &trash {
             self.blobs.delete(*pack).await?;
             failpoint::at("trash.deleted");
@@ -154,7 +151,8 @@ impl Upkeep {
 
     /// Deletes packs that have no row: what a crash left between a pack and its transaction.
     pub async fn sweep_orphans(&self) -> Outcome<()> {
-        let now = self.clock.now();
+        // Files are stamped by the machine's clock, which the store's may be ahead of by any time.
+        let now = self.clock.of_machine();
         for (pack, written) in self.blobs.list().await? {
             if now.since(written) >= ORPHAN_AGE && !self.meta.has_pack(pack).await? {
                 tracing::info!(%pack, "an orphan pack is removed");

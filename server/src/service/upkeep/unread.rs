@@ -2,10 +2,9 @@
 //! either the pin goes, so that nobody who was shut out keeps a key from being erased.
 //!
 //! Costs: a query for each session that holds anything, and one for each user and document of which a superseded version is
-//! held, at most [`BATCH`] in a round; their turn goes round.
+//! held, at most [`BATCH`] in a round; they begin anywhere among those that are held.
 
 use std::collections::HashMap;
-use std::sync::atomic::Ordering;
 
 use sss_common::{NodeId, Timestamp, Uid, Version};
 
@@ -68,7 +67,9 @@ impl Upkeep {
         let held: Vec<_> =
             old.iter().flat_map(|(node, version)| self.held.pins.holders(*node, *version)).collect();
         if !held.is_empty() {
-            let first = self.turn.fetch_add(BATCH, Ordering::Relaxed) % held.len();
+            let anywhere = NodeId::random().0;
+            // Anywhere: whoever holds much does not always come first.
+            let first = usize::from_le_bytes(*anywhere.first_chunk().unwrap_or(&[0; 8])) % held.len();
             let mut asked = HashMap::new();
             for pin in held.iter().cycle().skip(first).take(held.len().min(BATCH)) {
                 // Who has come since the sessions were looked at has just been allowed to.
