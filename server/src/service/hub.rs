@@ -88,7 +88,14 @@ impl Hub {
 
     /// What concerns this session from now on. The first event comes at once.
     pub(super) fn listen(&self, session: TokenHash, user: Uid) -> BoxStream<'static, Event> {
-        let listener = Listener { news: self.sender.subscribe(), session, user, greeted: false, over: false };
+        let listener = Listener {
+            news: self.sender.subscribe(),
+            session,
+            user,
+            greeted: false,
+            over: false,
+            pending: None,
+        };
         stream::unfold(listener, |mut listener| async { Some((listener.next().await?, listener)) }).boxed()
     }
 }
@@ -99,6 +106,8 @@ struct Listener {
     user: Uid,
     greeted: bool,
     over: bool,
+    /// To be told next.
+    pending: Option<Event>,
 }
 
 impl Listener {
@@ -110,11 +119,18 @@ impl Listener {
         if !std::mem::replace(&mut self.greeted, true) {
             return Some(alive);
         }
+        if let Some(event) = self.pending.take() {
+            return Some(event);
+        }
         let deadline = tokio::time::Instant::now() + ALIVE_EVERY;
         loop {
             let news = match tokio::time::timeout_at(deadline, self.news.recv()).await {
                 Err(_) => return Some(alive),
-                Ok(Err(broadcast::error::RecvError::Lagged(_))) => return Some(Event::RightsChanged),
+                // Anything may have been among what was missed.
+                Ok(Err(broadcast::error::RecvError::Lagged(_))) => {
+                    self.pending = Some(Event::RevocationsChanged);
+                    return Some(Event::RightsChanged);
+                }
                 Ok(Err(broadcast::error::RecvError::Closed)) => return None,
                 Ok(Ok(news)) => news,
             };
@@ -166,6 +182,18 @@ mod tests {
         assert_eq!(events.next().await, Some(Event::RevocationsChanged));
         assert_eq!(events.next().await, Some(Event::SessionReplaced { by_node: "client2".parse().unwrap() }));
         assert_eq!(events.next().await, None);
+    }
+
+    #[tokio::test]
+    async fn who_fell_behind_asks_for_everything() {
+        let hub = Hub::default();
+        let mut events = hub.listen(TokenHash([1; 32]), "bob".parse().unwrap());
+        assert!(matches!(events.next().await, Some(Event::Alive { .. })));
+        for _ in 0..2 * BACKLOG {
+            hub.rights_changed(Grantee::User("carol".parse().unwrap()));
+        }
+        assert_eq!(events.next().await, Some(Event::RightsChanged));
+        assert_eq!(events.next().await, Some(Event::RevocationsChanged));
     }
 
     #[tokio::test(start_paused = true)]
