@@ -40,7 +40,7 @@ impl List {
 
 impl Lists {
     /// The lists in a file, each of which one of `roots` must have signed; none where there is no file.
-    pub(super) fn load(path: &Path, roots: &[CertificateDer<'_>]) -> Result<Self, Advised> {
+    pub fn load(path: &Path, roots: &[CertificateDer<'_>]) -> Result<Self, Advised> {
         if path.symlink_metadata().is_err_and(|error| error.kind() == ErrorKind::NotFound) {
             return Ok(Lists::default());
         }

@@ -11,6 +11,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use rustls_pki_types::CertificateDer;
 use sss_common::durable::{self, Access};
 use sss_common::ends::Told;
 use sss_common::wire::Empty;
@@ -99,13 +100,16 @@ impl Followed {
             return tracing::warn!("the server's revocation list is not used: {what}; {hint}");
         }
         let path = self.identity.dir.join("ca.crl");
-        let kept = tokio::task::spawn_blocking(move || keep(&path, &lists)).await;
+        let roots = self.identity.roots.clone();
+        let kept = tokio::task::spawn_blocking(move || keep(&path, &lists, &roots)).await;
         if let Ok(Err(error)) = kept {
             tracing::warn!("the newer revocation list counts for this mount only: {error}");
         }
     }
 }
 
-fn keep(path: &Path, lists: &Lists) -> durable::Result<()> {
-    durable::replace(path, lists.to_pem().as_bytes(), Access::Public)
+/// What somebody else put there meanwhile stays, where it is newer.
+fn keep(path: &Path, lists: &Lists, roots: &[CertificateDer<'_>]) -> durable::Result<()> {
+    let there = Lists::load(path, roots).unwrap_or_default();
+    durable::replace(path, lists.and_newer_of(&there, roots).to_pem().as_bytes(), Access::Public)
 }
