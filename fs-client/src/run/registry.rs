@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use std::sync::mpsc;
 use std::time::Duration;
 
-use rustix::fs::{FlockOperation, flock};
+use rustix::fs::{FlockOperation, OFlags, flock};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -206,7 +206,10 @@ impl Drop for Claim {
 
 impl Found {
     fn open(path: &Path) -> Option<Self> {
-        let file = File::open(path).ok()?;
+        // Another user's folder may hold anything under this name: nothing that blocks or leads elsewhere is opened.
+        let flags = OFlags::NONBLOCK | OFlags::NOFOLLOW;
+        let file = OpenOptions::new().read(true).custom_flags(flags.bits().cast_signed()).open(path).ok()?;
+        file.metadata().ok().filter(|meta| meta.is_file())?;
         Some(Found { record: read(&file)?, file })
     }
 
