@@ -151,6 +151,16 @@ impl Name {
             || numbered.is_some_and(|n| !n.is_empty() && n.bytes().all(|b| b.is_ascii_digit()))
     }
 
+    /// The names that this one would be a backup of, by what stands behind them: what [`Name::has_backup`] says, but for vim's other
+    /// last letter, which names no one document.
+    pub fn backed_up(&self) -> impl Iterator<Item = Name> {
+        let suffixed = ["~", ".bak", ".orig", ".old"].map(|suffix| self.0.strip_suffix(suffix));
+        let numbered = self.0.rsplit_once(".~").map(|(stem, _)| stem);
+        let stems = suffixed.into_iter().chain([numbered]).flatten();
+        let names = stems.filter_map(|stem| stem.parse::<Name>().ok());
+        names.filter(|name| name.has_backup(self)).collect::<Vec<_>>().into_iter()
+    }
+
     fn has_scratch_backup(&self, backup: &Name) -> bool {
         match (self.0.as_bytes(), backup.0.as_bytes()) {
             ([stem @ .., _], [other @ .., b'a'..=b'z', b'~']) => stem == other && !stem.is_empty(),
@@ -235,6 +245,22 @@ impl fmt::Display for DocPath {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    #[test]
+    fn what_a_backup_is_of() {
+        let of = |text: &str| {
+            let name: Name = text.parse().unwrap();
+            name.backed_up().map(|name| name.to_string()).collect::<Vec<_>>()
+        };
+        assert_eq!(of("a.txt~"), ["a.txt"]);
+        assert_eq!(of("a.bak"), ["a"]);
+        assert_eq!(of("a.orig"), ["a"]);
+        assert_eq!(of("a.old"), ["a"]);
+        assert_eq!(of("a.~12~"), ["a.~12", "a"]);
+        for none in ["a", "~", ".bak", "a.txt", "..~", "a.~x"] {
+            assert_eq!(of(none), [""; 0], "{none}");
+        }
+    }
 
     #[test]
     fn uids() {

@@ -81,7 +81,15 @@ impl Model {
         if self.child(folder, name).is_some() {
             return Err(libc::EEXIST);
         }
-        Ok((self.add((folder, name.into()), kind, user, mode), None))
+        let made = self.add((folder, name.into()), kind, user, mode);
+        // An editor that copies a document to its backup's name.
+        let original = |name: Name| self.child(folder, name.as_str());
+        let backed_up = name.parse::<Name>().ok().and_then(|name| name.backed_up().find_map(original));
+        let seen = |id: &Id| self.nodes[id].kind == Kind::File && self.visible(*id, user);
+        if let Some(document) = backed_up.filter(seen).filter(|_| kind == Kind::File) {
+            self.limit(made, Some(document));
+        }
+        Ok((made, None))
     }
 
     /// A link is there once its target is.
@@ -263,15 +271,16 @@ impl Model {
         Ok(())
     }
 
-    /// A copy has the grants on its document as limits; only owners have one of a document that is gone or in another home.
+    /// A copy has the grants on its document as limits; only owners have one of a document that is gone or in another folder.
     pub(super) fn limit(&mut self, copy: Id, document: Option<Id>) {
-        let same_home = |id: &Id| self.home_of(*id) == self.home_of(copy);
-        let document = document.filter(|id| self.nodes.contains_key(id)).filter(same_home);
+        let folder = |id: &Id| self.nodes[id].place.as_ref().map(|(folder, _)| *folder);
+        let same_folder = |id: &Id| folder(id) == folder(&copy);
+        let document = document.filter(|id| self.nodes.contains_key(id)).filter(same_folder);
         let limits = match document {
             None => vec![(None, None, i64::MAX)],
             Some(id) => {
-                let grants = self.grants_kept(id).into_iter();
-                let of_grants = grants.map(|grant| (grant.to, Some(grant.right), grant.until));
+                let grants = self.grants_kept(id).into_iter().filter(|grant| self.now < grant.until);
+                let of_grants = grants.map(|grant| (grant.to, Some(grant.right), i64::MAX));
                 of_grants.chain(self.nodes[&id].limits.iter().copied()).collect()
             }
         };

@@ -47,13 +47,14 @@ impl Service {
                 let folder = self.may_create(caller, &parent, missing.first().unwrap_or(name))?;
                 let (parent, folder) = self.make_folders(caller, parent, folder, missing).await?;
                 let flag = flag.or(parent.node.flag);
+                let limited = self.limits_of_backup(caller, &parent, name).await?;
                 let new = NewEntry {
                     name: name.clone(),
                     kind: Kind::File,
                     mode: 0o644,
                     flag,
                     of_home: false,
-                    limited: Limited::No,
+                    limited,
                 };
                 let attr = self.create_with(caller, &parent, &folder, new, Body::Whole(body)).await?;
                 Ok((CheckedIn { version: attr.version }, true))

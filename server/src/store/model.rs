@@ -40,8 +40,8 @@ impl Fingerprint {
 pub enum Limited {
     /// Nothing does.
     No,
-    /// The grants on this document are its limits, each until its end. As [`Limited::ToOwners`] when that document is not there any more, or
-    /// lies in another home.
+    /// The live grants on this document are its limits. As [`Limited::ToOwners`] when that document is not there any more, or lies in
+    /// another folder: there other grants count.
     As(NodeId),
     /// It is for the home's owner and for who makes it.
     ToOwners,

@@ -162,7 +162,7 @@ impl State {
         let (mode, flag, version, author) = (node.mode, node.flag, node.version, node.author.clone());
         let place = (at.0, vacated.backup.clone());
         let copy = self.add(Some(place), Kind::File, user.clone(), mode, now.nanos());
-        self.limit(copy, Some(id));
+        self.limit(copy, Some(id), now);
         self.touch(at.0, now.nanos());
         self.node_mut(copy)?.flag = flag;
         if version != Version::NONE {

@@ -95,10 +95,14 @@ impl Calls for MemoryRemote {
         }
         let inherited = state.node(request.parent)?.flag;
         let now_ns = self.server.now_ns();
-        let limits = request.copy_of.map(|of| state.see(of, &self.uid, now).ok().map(|()| of));
+        let limits = match request.copy_of {
+            Some(of) => Some(state.see(of, &self.uid, now).ok().map(|()| of)),
+            None if request.kind == Kind::File => state.backed_up(&place, &self.uid, now).map(Some),
+            None => None,
+        };
         let id = state.add(Some(place), request.kind, self.uid.clone(), request.mode, now_ns);
         if let Some(document) = limits {
-            state.limit(id, document);
+            state.limit(id, document, now);
         }
         state.node_mut(id)?.flag = match request.kind {
             Kind::Folder => inherited,

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use sss_common::{Code, Effective, Grantee, Kind, NodeId, Right, Timestamp, Uid};
+use sss_common::{Code, Effective, Grantee, Kind, Name, NodeId, Right, Timestamp, Uid};
 
 use super::{Effect, Grant, Result, State, refuse};
 
@@ -15,10 +15,10 @@ impl Grant {
 
 impl State {
     /// A copy has the grants on its document as limits; only owners have one of a document that is gone, hidden or in another
-    /// home.
-    pub(super) fn limit(&mut self, copy: NodeId, document: Option<NodeId>) {
-        let home = |id| self.levels(id).last().copied();
-        match document.filter(|document| home(*document) == home(copy)) {
+    /// folder.
+    pub(super) fn limit(&mut self, copy: NodeId, document: Option<NodeId>, now: Timestamp) {
+        let folder = |id| self.levels(id).get(1).copied();
+        match document.filter(|document| folder(*document) == folder(copy)) {
             None => self.grants.push(Grant {
                 node: copy,
                 grantee: Grantee::All,
@@ -29,11 +29,14 @@ impl State {
                 effect: Effect::Bars,
             }),
             Some(document) => {
-                let there = self.grants.iter().filter(|grant| grant.node == document && grant.over.is_none());
+                let live =
+                    |grant: &&Grant| grant.node == document && grant.over.is_none() && now < grant.until;
+                let there = self.grants.iter().filter(live);
                 let limits: Vec<Grant> = there
                     .map(|grant| Grant {
                         node: copy,
                         by_maker: false,
+                        until: Timestamp::MAX,
                         effect: if grant.effect == Effect::Bars { Effect::Bars } else { Effect::Limits },
                         ..grant.clone()
                     })
@@ -41,6 +44,18 @@ impl State {
                 self.grants.extend(limits);
             }
         }
+    }
+
+    /// The document that an editor would call this the backup of.
+    pub(super) fn backed_up(
+        &self,
+        (folder, name): &(NodeId, Name),
+        user: &Uid,
+        now: Timestamp,
+    ) -> Option<NodeId> {
+        let there = name.backed_up().filter_map(|original| self.child(*folder, &original));
+        let mut files = there.filter(|id| self.nodes.get(id).is_some_and(|node| node.kind == Kind::File));
+        files.find(|id| self.visible(*id, user, now))
     }
 
     /// Whether a grant to the user lives here, or ended less than a day ago.

@@ -23,7 +23,6 @@ impl Service {
         let parent = self.rights.seen(caller, request.parent).await?;
         let folder = self.may_create(caller, &parent, &request.name)?;
         let flag = parent.node.flag.or(request.flag);
-        let limited = self.limits_of_copy(caller, request.copy_of).await?;
         let attr = match (request.kind, request.target) {
             (Kind::File, None) => {
                 if let Some((attr, swapped)) =
@@ -32,6 +31,10 @@ impl Service {
                     return Ok(CreateResponse { attr, swapped: Some(swapped) });
                 }
                 let flag = Some(flag.unwrap_or_default());
+                let limited = match request.copy_of {
+                    Some(document) => self.limits_of_copy(caller, document).await?,
+                    None => self.limits_of_backup(caller, &parent, &request.name).await?,
+                };
                 let new = NewEntry {
                     name: request.name,
                     kind: Kind::File,
@@ -88,13 +91,29 @@ impl Service {
 
     /// Who may not have what was read in a document, and is kept in a copy of it. What the caller may not see keeps its limits for
     /// itself: the copy is for owners only, as where it is gone.
-    async fn limits_of_copy(&self, caller: &Caller, copy_of: Option<NodeId>) -> Outcome<Limited> {
-        let Some(document) = copy_of else { return Ok(Limited::No) };
+    async fn limits_of_copy(&self, caller: &Caller, document: NodeId) -> Outcome<Limited> {
         match self.rights.seen(caller, document).await {
             Ok(_) => Ok(Limited::As(document)),
             Err(failure) if failure.code == Code::NotFound => Ok(Limited::ToOwners),
             Err(failure) => Err(failure),
         }
+    }
+
+    /// An editor that copies a document to its backup's name makes a new one there, with what the document says: it is limited as that
+    /// is. No query for a name that is no backup's.
+    pub(in crate::service) async fn limits_of_backup(
+        &self,
+        caller: &Caller,
+        parent: &Seen,
+        name: &Name,
+    ) -> Outcome<Limited> {
+        for original in name.backed_up() {
+            let found = self.rights.seen_child(caller, parent.node.id, &original).await?;
+            if let Some(document) = found.filter(|seen| seen.node.kind == Kind::File) {
+                return Ok(Limited::As(document.node.id));
+            }
+        }
+        Ok(Limited::No)
     }
 
     /// Whether the caller may put this name into this folder.

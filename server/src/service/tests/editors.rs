@@ -3,6 +3,7 @@
 use super::*;
 
 on_both_stores! {
+    a_backup_that_was_copied_shows_nobody_what_the_document_did_not
     a_backup_shows_nobody_what_the_document_did_not
     a_copy_of_a_draft_shows_nobody_what_the_document_did_not
     a_save_that_moves_the_old_file_away_keeps_the_document
@@ -131,7 +132,11 @@ async fn a_backup_shows_nobody_what_the_document_did_not(world: World) {
         b"old",
         "the narrower grant has ended"
     );
-    assert_eq!(world.get(&carol(), "@alice/d/salaries~").await.unwrap(), b"old");
+    assert_eq!(
+        code(world.get(&carol(), "@alice/d/salaries~").await),
+        Code::NoRight,
+        "it might have been renewed"
+    );
 }
 
 async fn a_copy_of_a_draft_shows_nobody_what_the_document_did_not(world: World) {
@@ -164,4 +169,21 @@ async fn a_copy_of_a_draft_shows_nobody_what_the_document_did_not(world: World) 
         assert_eq!(world.get(&bob(), path).await.unwrap(), b"draft", "{path}");
     }
     assert_eq!(world.get(&alice(), "@alice/d/beside").await.unwrap(), b"draft");
+}
+
+/// As vim with `backupcopy=yes`, nano -B and emacs do: by creating it, or by a PUT.
+async fn a_backup_that_was_copied_shows_nobody_what_the_document_did_not(world: World) {
+    narrowed(&world).await;
+    for name in ["salaries~", "salaries.bak", "salaries.~1~"] {
+        let path = format!("@alice/d/{name}");
+        world.create(&alice(), &path, Kind::File).await.unwrap();
+        world.put(&alice(), &path, b"old").await.unwrap();
+        assert_eq!(code(world.get(&carol(), &path).await), Code::NoRight, "{name}");
+    }
+    world.put(&alice(), "@alice/d/salaries.orig", b"old").await.unwrap();
+    assert_eq!(code(world.get(&carol(), "@alice/d/salaries.orig").await), Code::NoRight);
+    world.put(&alice(), "@alice/d/menu.bak", b"old").await.unwrap();
+    world.put(&alice(), "@alice/d/notes.bak", b"nobody's").await.unwrap();
+    assert_eq!(world.get(&carol(), "@alice/d/menu.bak").await.unwrap(), b"old");
+    assert_eq!(world.get(&carol(), "@alice/d/notes.bak").await.unwrap(), b"nobody's");
 }

@@ -179,7 +179,7 @@ impl State {
     pub(super) fn limit(&mut self, node: &Node, limited: Limited) {
         let document = match limited {
             Limited::No => return,
-            Limited::As(document) => self.nodes.get(&document).filter(|there| there.home == node.home),
+            Limited::As(document) => self.nodes.get(&document).filter(|there| there.parent == node.parent),
             Limited::ToOwners => None,
         };
         let Some(document) = document else {
@@ -189,15 +189,20 @@ impl State {
             self.grants.insert((node.id, Grantee::All), bar);
             return;
         };
-        let there =
-            |(on, _): &(NodeId, Grantee), grant: &Grant| *on == document.id && grant.revoked.is_none();
+        let now = Timestamp(node.ctime_ns.0 / 1_000_000);
+        let there = |(on, _): &(NodeId, Grantee), grant: &Grant| {
+            *on == document.id && grant.revoked.is_none() && now < grant.until
+        };
         let limits: Vec<_> = self
             .grants
             .iter()
             .filter(|(key, grant)| there(key, grant))
             .map(|((_, grantee), grant)| {
                 let effect = if grant.effect == Effect::Bars { Effect::Bars } else { Effect::Limits };
-                ((node.id, grantee.clone()), Grant { by_maker: false, effect, ..*grant })
+                (
+                    (node.id, grantee.clone()),
+                    Grant { by_maker: false, effect, until: Timestamp::MAX, ..*grant },
+                )
             })
             .collect();
         self.grants.extend(limits);

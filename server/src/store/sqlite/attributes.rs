@@ -196,25 +196,28 @@ pub(super) fn revoke_grant(c: &Connection, id: NodeId, grantee: &Grantee, now: T
 }
 
 /// What keeps others from a new node.
-pub(super) fn limit(c: &Connection, node: NodeId, home: &Uid, limited: Limited) -> Result<()> {
+pub(super) fn limit(c: &Connection, node: &Node, limited: Limited) -> Result<()> {
+    let (now, ever) = (node.ctime_ns.0 / 1_000_000, Timestamp::MAX.millis());
     match limited {
         Limited::No => {}
-        Limited::As(document) if nodes::find(c, document)?.is_some_and(|there| there.home == *home) => {
+        Limited::As(document)
+            if nodes::find(c, document)?.is_some_and(|there| there.parent == node.parent) =>
+        {
             change(
                 c,
                 "INSERT INTO grants (node, grantee, home, access, until, seq, revoked, since, by_maker, effect)
-                 SELECT ?, grantee, home, access, until, seq, 0, since, 0, max(effect, 1) FROM grants
-                 WHERE node = ? AND revoked = 0",
-                params![node.0, document.0],
+                 SELECT ?, grantee, home, access, ?, seq, 0, since, 0, max(effect, 1) FROM grants
+                 WHERE node = ? AND revoked = 0 AND until > ?",
+                params![node.id.0, ever, document.0, now],
             )?;
         }
-        // Who could read it before is not known any more, or knows another home.
+        // Who could read it is not known any more, or not by its own grants alone.
         Limited::As(_) | Limited::ToOwners => {
             change(
                 c,
                 "INSERT INTO grants (node, grantee, home, access, until, seq, revoked, since, by_maker, effect)
                  VALUES (?, 'ALL', ?, ?, ?, 0, 0, 0, 0, 2)",
-                params![node.0, home.as_str(), right_number(Right::Both), Timestamp::MAX.millis()],
+                params![node.id.0, node.home.as_str(), right_number(Right::Both), ever],
             )?;
         }
     }

@@ -78,7 +78,7 @@ pub(super) fn create(c: &Connection, folder: &Allowed<Checkin>, new: &NewNode) -
     let owner = if new.of_home { &parent.home } else { folder.user() };
     let node = fresh(new, &parent, owner);
     nodes::insert(c, &node)?;
-    attributes::limit(c, node.id, &node.home, new.limited)?;
+    attributes::limit(c, &node, new.limited)?;
     nodes::touch(c, parent.id, new.now_ns)?;
     Ok(node)
 }
