@@ -33,6 +33,9 @@ pub const INTEGRITY_MAX: u64 = 1 << 36;
 /// Most bytes in one data frame of a check-in body.
 pub const FRAME_MAX: usize = 1024 * 1024;
 
+/// Most ranges of one block, apart from one another, that a check-in may bring; who has more fills the gaps between them.
+pub const RANGES_MAX: usize = 1024;
+
 /// Most bytes that one ranged read of the mount may ask for.
 pub const READ_MAX: usize = 8 * 1024 * 1024;
 

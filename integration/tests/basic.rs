@@ -72,7 +72,7 @@ fn cp_a_keeps_attributes_modes_and_times() {
     assert_eq!(alice.get("u/one", "user.note").as_deref(), Ok("a note"));
     alice.sh("test \"$(getfattr --only-values -n user.bin u/one | od -An -tx1)\" = ' 00 01 02 ff'");
     alice.sh("setfattr -x user.note u/one");
-    assert_eq!(alice.get("u/one", "user.note"), Err(rustix::io::Errno::NODATA));
+    assert_eq!(alice.get("u/one", "user.note"), Err(Errno::NODATA));
 }
 
 #[test]
@@ -82,7 +82,7 @@ fn foreign_attribute_namespaces_are_answered() {
     alice.write("f", "x");
     for name in ["security.selinux", "trusted.x", "system.posix_acl_access"] {
         let got = alice.get("f", name).unwrap_err();
-        assert!([rustix::io::Errno::NODATA, rustix::io::Errno::NOTSUP].contains(&got), "{name}: {got}");
+        assert!([Errno::NODATA, Errno::NOTSUP].contains(&got), "{name}: {got}");
         assert!(alice.try_set("f", name, "x").is_err(), "{name}");
     }
 }

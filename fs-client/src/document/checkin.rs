@@ -5,10 +5,11 @@ use std::sync::Arc;
 use bytes::Bytes;
 use futures::StreamExt;
 use futures::stream;
+use sss_common::limits::BLOCK_SIZE;
 use sss_common::wire::fs::{Attr, NodeRequest, Pin};
 use sss_common::{Code, NodeId, Version};
 
-use super::body::{Snapshot, encode};
+use super::body::{Piece, Snapshot, Source, encode};
 use super::draft::{Draft, Part};
 use super::error::{Error, Result};
 use super::reader::Reader;
@@ -24,14 +25,14 @@ impl Document {
     /// Checks in what is dirty and returns once it is durable: the new attributes, or `None` when nothing
     /// was dirty.
     ///
-    /// One round trip; one more to find out whose the version is that was faster. A definite refusal leaves
+    /// One round trip; two more for each block that is in too many pieces; one more to find out whose the version is that was faster. A definite refusal leaves
     /// the draft as it is and the document usable: the caller decides where the draft goes (see
     /// [`Document::lost`]). When the server is not reached the draft stays dirty.
     pub async fn checkin(&self) -> Result<Option<Attr>> {
         let _turn = self.commit.lock().await;
         let mut settled = self.settle().await?;
         for tries in 1.. {
-            let Some((node, base, snapshot, running)) = self.begin()? else {
+            let Some((node, base, snapshot, running)) = self.begin().await? else {
                 return Ok(settled.then(|| self.attr()));
             };
             let _flight = Flight(self);
@@ -75,19 +76,46 @@ impl Document {
         self.commit.lock().await
     }
 
-    fn begin(&self) -> Result<Option<Start>> {
-        let mut state = self.state();
-        state.usable()?;
-        if state.fate.is_unlinked() || !state.draft.is_changed() {
-            return Ok(None);
+    async fn begin(&self) -> Result<Option<Start>> {
+        loop {
+            let (from, to) = {
+                let mut state = self.state();
+                state.usable()?;
+                if state.fate.is_unlinked() || !state.draft.is_changed() {
+                    return Ok(None);
+                }
+                match state.draft.crowded() {
+                    Some(gaps) => gaps,
+                    None => return Ok(Some(self.start(&mut state))),
+                }
+            };
+            self.fill(from, to).await?;
         }
+    }
+
+    /// Takes a part of the base into the draft, where nothing was written. One round trip; one more for a pin.
+    async fn fill(&self, from: u64, to: u64) -> Result<()> {
+        let reader = Reader::default();
+        self.asked(&reader, State::needs_pin).await?;
+        let source = self.state().source(&self.shared);
+        let length = (to - from) as usize;
+        let bytes = self.base(from, length, &source, &reader).await?;
+        if bytes.len() < length {
+            return Err(RemoteError::Unreachable("the answer to a read is too short".into()).into());
+        }
+        let mut state = self.state();
+        // Under another base the question is asked again.
+        if state.base() == source.pin { state.draft.fill(from, &bytes) } else { Ok(()) }
+    }
+
+    fn start(&self, state: &mut State) -> Start {
         let running = state.upload.take();
         let sent = |index, seq| running.as_ref().is_some_and(|up| up.has(index, seq));
         // The server carries a pin of the base on; without one the new version needs its own, while it is open.
         let hold = !state.pinned && state.handles > 0;
         let snapshot = Snapshot { hold, ..state.draft.snapshot(sent) };
         state.checkin = CheckIn::UnderWay(None);
-        Ok(Some((state.attr.node, state.attr.version, snapshot, running)))
+        (state.attr.node, state.attr.version, snapshot, running)
     }
 
     fn doubt(&self, snapshot: &Snapshot) {
@@ -187,16 +215,16 @@ impl Document {
     /// written, as far as it may be read. Fails when the base may be read and cannot be: a copy without it
     /// would be damage.
     pub async fn copy_to(self: &Arc<Self>, node: NodeId) -> Result<Attr> {
-        let (mut parts, snapshot) = {
+        let (parts, snapshot) = {
             let mut state = self.state();
             (state.draft.parts(), state.draft.snapshot(|_, _| true))
         };
         let reader = Arc::new(Reader::default());
-        let of_base = |part: &Part| matches!(part, Part::Base(..));
-        if parts.iter().any(of_base) {
+        let mut blind = false;
+        if parts.iter().any(|part| matches!(part, Part::Base(..))) {
             match self.asked(&reader, State::needs_pin).await {
                 Ok(()) => {}
-                Err(Error::Remote(error)) if may_not_read(&error) => parts.retain(|part| !of_base(part)),
+                Err(Error::Remote(error)) if may_not_read(&error) => blind = true,
                 Err(error) => return Err(error),
             }
         }
@@ -205,7 +233,7 @@ impl Document {
             .flat_map(move |part| stream::iter(in_blocks(part)))
             .then(move |step| {
                 let (this, reader) = (this.clone(), reader.clone());
-                async move { this.copied(&reader, step).await }
+                async move { this.copied(&reader, step, blind).await }
             })
             .flat_map(|frame| match frame {
                 Ok(parts) => stream::iter(parts.into_iter().map(Ok).collect::<Vec<_>>()),
@@ -216,19 +244,19 @@ impl Document {
         Ok(self.shared.remote.checkin(node, Version::NONE, CheckinBody::Stream(body)).await?)
     }
 
-    async fn copied(&self, reader: &Reader, step: Part) -> std::io::Result<Vec<Bytes>> {
+    async fn copied(&self, reader: &Reader, step: Part, blind: bool) -> std::io::Result<Vec<Bytes>> {
         match step {
             Part::Piece(piece) => encode(&[piece]),
+            Part::Base(from, to) if blind => unreadable(from, to),
             Part::Base(from, to) => {
                 let source = self.state().source(&self.shared);
                 let read = reader.read(&source, &self.shared.runtime, from, (to - from) as usize).await;
                 match read {
-                    Ok(bytes) if !bytes.is_empty() => encode(&[super::body::Piece {
-                        offset: from,
-                        source: super::body::Source::Bytes(bytes),
-                    }]),
+                    Ok(bytes) if !bytes.is_empty() => {
+                        encode(&[Piece { offset: from, source: Source::Bytes(bytes) }])
+                    }
                     Ok(_) => Ok(Vec::new()),
-                    Err(error) if may_not_read(&error) => Ok(Vec::new()),
+                    Err(error) if may_not_read(&error) => unreadable(from, to),
                     Err(error) => Err(std::io::Error::other(error)),
                 }
             }
@@ -242,9 +270,18 @@ fn may_not_read(error: &RemoteError) -> bool {
     matches!(error, RemoteError::Refused { code, .. } if for_good(code))
 }
 
+/// What stands in a copy for a part of the base, within a block, that may not be read: a hole where it is a whole block,
+/// else zeroes, so that a block in many pieces stays one that can be sent.
+fn unreadable(from: u64, to: u64) -> std::io::Result<Vec<Bytes>> {
+    match (to - from) as usize {
+        BLOCK_SIZE => Ok(Vec::new()),
+        length => encode(&[Piece { offset: from, source: Source::Zero(length) }]),
+    }
+}
+
 /// A long part in steps that do not cross a block's border.
 fn in_blocks(part: Part) -> Vec<Part> {
-    const BLOCK: u64 = sss_common::limits::BLOCK_SIZE as u64;
+    const BLOCK: u64 = BLOCK_SIZE as u64;
     match part {
         Part::Piece(_) => vec![part],
         Part::Base(mut from, to) => {

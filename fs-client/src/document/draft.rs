@@ -2,7 +2,8 @@
 //!
 //! A draft is the base version's first `base_len` bytes, zeroes behind them up to `size`, and over both the
 //! bytes that were written, block by block. So a user who may only check in can write any part without
-//! reading anything, and a truncation costs nothing.
+//! reading anything, and a truncation costs nothing. Only where a block is in more pieces than a check-in may bring
+//! (`RANGES_MAX`) must what shows between them be sent too: [`Draft::crowded`] says where, [`Draft::fill`] takes it in.
 //!
 //! Copies: a write that covers a block keeps the writer's buffer; one that covers a part is copied into the
 //! block. Checking in copies nothing: it shares the blocks' buffers.
@@ -11,7 +12,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use sss_common::limits::{BLOCK_SIZE, DOCUMENT_MAX};
+use sss_common::limits::{BLOCK_SIZE, DOCUMENT_MAX, RANGES_MAX};
 use sss_common::{Clock, FileTime};
 
 use super::block::{Block, Data};
@@ -165,6 +166,55 @@ impl Draft {
         Ok(())
     }
 
+    /// Where the base must be read before a check-in can be sent: in a block that is in too many pieces, the bytes of
+    /// the base between them. The first and the one behind the last of one such block.
+    pub fn crowded(&self) -> Option<(u64, u64)> {
+        self.blocks.iter().find_map(|(&index, block)| {
+            let start = index * BLOCK_SIZE as u64;
+            let shown = self.base_shown(start);
+            (block.dirty.count() > RANGES_MAX && !block.dirty.covers(0, shown))
+                .then_some((start, start + shown as u64))
+        })
+    }
+
+    /// Whether writing here would leave a block over the base in so many pieces that it cannot be sent without
+    /// reading the base.
+    pub fn would_crowd(&self, offset: u64, length: usize) -> bool {
+        let end = offset.saturating_add(length as u64);
+        let borders = [offset, end.saturating_sub(1)].map(|at| place(at).0);
+        borders.iter().any(|index| {
+            let start = index * BLOCK_SIZE as u64;
+            let from = offset.saturating_sub(start) as usize;
+            let to = (end - start).min(BLOCK_SIZE as u64) as usize;
+            let pieces = self.blocks.get(index).map_or(1, |block| block.dirty.count_with(from, to));
+            self.base_shown(start) > 0 && pieces > RANGES_MAX
+        })
+    }
+
+    /// Takes in what the base has from `start` on, the start of a block, where nothing was written. The document reads
+    /// as before.
+    pub fn fill(&mut self, start: u64, base: &[u8]) -> Result<()> {
+        let shown = self.base_shown(start).min(base.len());
+        let Some(block) = self.blocks.get_mut(&place(start).0) else { return Ok(()) };
+        let data = block.data.own().map_err(spool_error)?;
+        data.resize(data.len().max(shown), 0);
+        for (dirty, from, to) in block.dirty.split(0, shown) {
+            if !dirty {
+                data[from..to].copy_from_slice(&base[from..to]);
+            }
+        }
+        block.dirty.insert(0, shown);
+        self.pool.shrank(block.held);
+        block.held = block.data.in_memory();
+        self.pool.grew(block.held);
+        Ok(())
+    }
+
+    /// How many bytes of the block that begins at `start` the base has and the draft shows where nothing was written.
+    fn base_shown(&self, start: u64) -> usize {
+        self.base_len.saturating_sub(start).min(BLOCK_SIZE as u64) as usize
+    }
+
     /// Whether nothing was written to `from..to` and the base does not show there either.
     pub fn is_hole(&self, from: u64, to: u64) -> bool {
         let blocks = place(from).0..to.div_ceil(BLOCK_SIZE as u64);
@@ -252,6 +302,8 @@ impl Draft {
             let start = index * BLOCK_SIZE as u64;
             push_zeroes(&mut pieces, zero_from, start.min(zero_to));
             let used = BLOCK_SIZE.min((self.size - start) as usize);
+            // In too many pieces, holes are sent as well.
+            let zero_to = if block.dirty.count() > RANGES_MAX { self.size } else { zero_to };
             if !sent(index, block.seq) {
                 for (dirty, from, to) in block.dirty.split(0, used) {
                     match dirty {

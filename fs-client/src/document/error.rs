@@ -22,6 +22,12 @@ pub enum Error {
     /// The write reaches past the largest document.
     #[error("a document holds at most {} bytes", sss_common::limits::DOCUMENT_MAX)]
     TooLarge,
+    /// The write would leave a block in more pieces than can be checked in by who may not read what lies between them.
+    #[error(
+        "more than {} separate pieces of a block of 64 KiB can be saved only by who may check the document out",
+        sss_common::limits::RANGES_MAX
+    )]
+    Crowded,
     /// Unsaved data did not fit into memory, nor into the spool file.
     #[error("the spool file for unsaved data: {0}")]
     Spool(String),

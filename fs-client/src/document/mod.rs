@@ -263,6 +263,9 @@ impl Document {
     pub fn write(&self, offset: u64, bytes: &Bytes) -> Result<()> {
         let mut state = self.state();
         state.writable()?;
+        if !state.attr.right.checkout && state.draft.would_crowd(offset, bytes.len()) {
+            return Err(Error::Crowded);
+        }
         state.draft.write(offset, bytes)?;
         let end = offset + bytes.len() as u64;
         state.run.wrote(offset, end);

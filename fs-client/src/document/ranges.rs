@@ -38,6 +38,18 @@ impl Ranges {
         from >= to || self.0.iter().any(|range| range.0 <= from && to <= range.1)
     }
 
+    /// How many ranges there are, apart from one another.
+    pub fn count(&self) -> usize {
+        self.0.len()
+    }
+
+    /// How many there would be with `from..to`.
+    pub fn count_with(&self, from: usize, to: usize) -> usize {
+        let first = self.0.partition_point(|range| range.1 < from);
+        let behind = self.0.partition_point(|range| range.0 <= to);
+        self.0.len() + 1 - (behind - first)
+    }
+
     /// Whether nothing is in.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
@@ -77,6 +89,10 @@ mod tests {
             let mut model = [false; 40];
             for (a, b, insert) in ops {
                 if insert {
+                    let expected = ranges.count_with(a, b.max(a + 1));
+                    let mut with = ranges.clone();
+                    with.insert(a, b.max(a + 1));
+                    prop_assert_eq!(with.count(), expected);
                     ranges.insert(a, b);
                     (a..b).for_each(|i| model[i] = true);
                 } else {

@@ -91,7 +91,13 @@ impl Document {
     }
 
     /// A pin that the server forgot (it was started anew) is taken up again, once (`retries::PIN`).
-    async fn base(&self, offset: u64, length: usize, source: &Pinned, reader: &Reader) -> Result<Bytes> {
+    pub(super) async fn base(
+        &self,
+        offset: u64,
+        length: usize,
+        source: &Pinned,
+        reader: &Reader,
+    ) -> Result<Bytes> {
         let runtime = &self.shared.runtime;
         let first = reader.read(source, runtime, offset, length).await;
         if !matches!(first, Err(RemoteError::Refused { code: Code::VersionGone, .. })) {

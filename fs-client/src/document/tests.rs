@@ -1,6 +1,7 @@
 #![allow(clippy::unwrap_used)]
 //! Drafts against a plain `Vec<u8>`, with a server behind them.
 
+mod crowded;
 mod doubt;
 
 use std::sync::Arc;

@@ -141,6 +141,7 @@ impl From<document::Error> for Failure {
             document::Error::Lost { cause, why } => Failure { why, ..Failure::from(cause) },
             document::Error::Gone => Failure::new(Errno::ESTALE, error.to_string()),
             document::Error::TooLarge => Failure::new(Errno::EFBIG, error.to_string()),
+            document::Error::Crowded => Failure::new(Errno::EINVAL, error.to_string()),
             document::Error::Spool(_) => Failure::new(Errno::ENOSPC, error.to_string()),
         }
     }

@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use sss_common::limits::BLOCK_SIZE;
+use sss_common::limits::{BLOCK_SIZE, RANGES_MAX};
 use sss_common::record::{BlockHash, block_hash};
 use sss_common::{Code, Flag, NodeId, PackId};
 
@@ -31,9 +31,6 @@ const INLINE_MAX: usize = 65 * 1024;
 
 /// Bytes that are handed to the blob store at a time.
 const PART: usize = 1024 * 1024;
-
-/// Most ranges apart from one another in one block; a client that has more sends the block whole.
-const RANGES_MAX: usize = 1024;
 
 const BLOCK: u64 = BLOCK_SIZE as u64;
 
