@@ -7,7 +7,7 @@ use std::sync::Arc;
 use sss_common::receipt::SignedReceipt;
 use sss_common::wire::documents::CheckedIn;
 use sss_common::wire::fs::Attr;
-use sss_common::{Code, DocPath, Flag, Kind, Name, Version};
+use sss_common::{Code, DocPath, Flag, Kind, Name, NodeId, Version};
 
 use crate::service::documents::checkin::Body;
 use crate::service::documents::create::NewEntry;
@@ -26,37 +26,23 @@ impl Service {
         body: ByteStream,
     ) -> Outcome<(CheckedIn, bool)> {
         let (folders, name) = split(path)?;
-        let (parent, missing) = self.nearest_folder(caller, path, folders).await?;
-        let existing = match missing.is_empty() {
-            true => self.rights.seen_child(caller, parent.node.id, name).await?,
-            false => None,
-        };
-        match (existing, only_if) {
-            (Some(_), Precondition::Absent) => {
-                Err(Failure::new(Code::VersionMoved, "the document is already there"))
-            }
+        let (mut parent, missing) = self.nearest_folder(caller, path, folders).await?;
+        if let Some(first) = missing.first() {
+            let folder = self.may_create(caller, &parent, first)?;
+            must_be_new(only_if)?;
+            parent = self.make_folders(caller, parent, folder, missing).await?;
+        }
+        let there = self.rights.seen_child(caller, parent.node.id, name).await?;
+        match (there, only_if) {
+            (Some(_), Precondition::Absent) => Err(already_there()),
             (Some(seen), _) => {
                 let attr = self.replace(caller, seen, flag, only_if, body).await?;
                 Ok((CheckedIn { version: attr.version }, false))
             }
-            (None, Precondition::Version(_)) => {
-                self.may_create(caller, &parent, missing.first().unwrap_or(name))?;
-                Err(Failure::new(Code::VersionMoved, "there is no such version: there is no document"))
-            }
             (None, _) => {
-                let folder = self.may_create(caller, &parent, missing.first().unwrap_or(name))?;
-                let (parent, folder) = self.make_folders(caller, parent, folder, missing).await?;
-                let flag = flag.or(parent.node.flag);
-                let limited = self.limits_of_backup(caller, &parent, name).await?;
-                let new = NewEntry {
-                    name: name.clone(),
-                    kind: Kind::File,
-                    mode: 0o644,
-                    flag,
-                    of_home: false,
-                    limited,
-                };
-                let attr = self.create_with(caller, &parent, &folder, new, Body::Whole(body)).await?;
+                let folder = self.may_create(caller, &parent, name)?;
+                must_be_new(only_if)?;
+                let attr = self.create_document(caller, &parent, &folder, name, flag, body).await?;
                 Ok((CheckedIn { version: attr.version }, true))
             }
         }
@@ -154,17 +140,90 @@ impl Service {
         mut parent: Seen,
         mut folder: Allowed<Checkin>,
         names: &[Name],
-    ) -> Outcome<(Seen, Allowed<Checkin>)> {
+    ) -> Outcome<Seen> {
         for name in names {
-            let (name, flag) = (name.clone(), parent.node.flag);
-            // What a guest makes on the way to his document is not his: others will put theirs there too.
-            let new =
-                NewEntry { name, kind: Kind::Folder, mode: 0o755, flag, of_home: true, limited: Limited::No };
-            let made = self.create_empty(caller, &parent, &folder, new).await?;
-            (parent, folder) = self.rights.permit(caller, made.node, Checkin).await?;
+            let made = self.make_folder(caller, &parent, &folder, name).await?;
+            (parent, folder) = self.rights.permit(caller, made, Checkin).await?;
         }
-        Ok((parent, folder))
+        Ok(parent)
     }
+
+    /// What somebody else made in this moment is as good as made here.
+    async fn make_folder(
+        &self,
+        caller: &Caller,
+        parent: &Seen,
+        folder: &Allowed<Checkin>,
+        name: &Name,
+    ) -> Outcome<NodeId> {
+        let flag = parent.node.flag;
+        // What a guest makes on the way to his document is not his: others will put theirs there too.
+        let new = NewEntry {
+            name: name.clone(),
+            kind: Kind::Folder,
+            mode: 0o755,
+            flag,
+            of_home: true,
+            limited: Limited::No,
+        };
+        match self.create_empty(caller, parent, folder, new).await {
+            Err(failure) if failure.code == Code::Exists => {
+                let there = self.rights.seen_child(caller, parent.node.id, name).await?.ok_or(failure)?;
+                match there.node.kind {
+                    Kind::Folder => Ok(there.node.id),
+                    Kind::File | Kind::Symlink => Err(Failure::new(Code::NotFolder, "it is not a folder")),
+                }
+            }
+            made => Ok(made?.node),
+        }
+    }
+
+    async fn create_document(
+        &self,
+        caller: &Caller,
+        parent: &Seen,
+        folder: &Allowed<Checkin>,
+        name: &Name,
+        flag: Option<Flag>,
+        body: ByteStream,
+    ) -> Outcome<Attr> {
+        let limited = self.limits_of_backup(caller, parent, name).await?;
+        let new = NewEntry {
+            name: name.clone(),
+            kind: Kind::File,
+            mode: 0o644,
+            flag: flag.or(parent.node.flag),
+            of_home: false,
+            limited,
+        };
+        match self.create_with(caller, parent, folder, new, Body::Whole(body)).await {
+            // Somebody else saved it while the body was on its way, as with a document that was there before.
+            Err(failure) if failure.code == Code::Exists => {
+                match self.rights.seen_child(caller, parent.node.id, name).await? {
+                    Some(there) if there.node.kind == Kind::Folder => {
+                        Err(Failure::new(Code::IsFolder, "it is a folder"))
+                    }
+                    Some(_) => Err(already_there()),
+                    None => Err(failure),
+                }
+            }
+            outcome => outcome,
+        }
+    }
+}
+
+/// What is not there has no version that the caller could name.
+fn must_be_new(only_if: Precondition) -> Outcome<()> {
+    match only_if {
+        Precondition::Version(_) => {
+            Err(Failure::new(Code::VersionMoved, "there is no such version: there is no document"))
+        }
+        Precondition::None | Precondition::Absent => Ok(()),
+    }
+}
+
+fn already_there() -> Failure {
+    Failure::new(Code::VersionMoved, "the document is already there")
 }
 
 fn split(path: &DocPath) -> Outcome<(&[Name], &Name)> {

@@ -5,6 +5,8 @@ use sss_common::{FileTime, XattrMode};
 use super::*;
 
 on_both_stores! {
+    who_put_at_the_same_time_into_new_folders_all_succeed
+    who_put_the_same_new_document_at_the_same_time_make_it_once
     creating_and_listing
     owners_names_cannot_be_created_in_a_home
     folders_go_when_they_are_empty
@@ -219,4 +221,33 @@ async fn a_put_makes_the_folders_on_its_way(world: World) {
     assert_eq!(world.attr(&alice(), "@alice/a/b/c").await.unwrap().kind, Kind::Folder);
     assert_eq!(code(world.put(&alice(), "@alice/a/b/c/f/g", b"x").await), Code::NotFolder);
     assert_eq!(code(world.put(&alice(), "@alice/a/b", b"x").await), Code::IsFolder);
+}
+
+async fn who_put_at_the_same_time_into_new_folders_all_succeed(world: World) {
+    let paths: Vec<String> = (0..20).map(|i| format!("@alice/new/deep/{}/f{i}", i % 3)).collect();
+    let puts = paths.iter().map(|path| async { world.put(&alice(), path, path.as_bytes()).await });
+    for (path, outcome) in paths.iter().zip(futures::future::join_all(puts).await) {
+        assert_eq!(outcome.unwrap(), Version(1), "{path}");
+        assert_eq!(world.get(&alice(), path).await.unwrap(), path.as_bytes());
+    }
+    // One name cannot be both.
+    let paths = ["@alice/odd", "@alice/odd/below"];
+    let puts = paths.map(|path| async { world.put(&alice(), path, b"x").await });
+    let outcomes = futures::future::join_all(puts).await;
+    let refused: Vec<Code> =
+        outcomes.into_iter().filter_map(|outcome| outcome.err()).map(|failure| failure.code).collect();
+    assert!(matches!(refused[..], [Code::NotFolder | Code::IsFolder]), "{refused:?}");
+}
+
+async fn who_put_the_same_new_document_at_the_same_time_make_it_once(world: World) {
+    for (name, only_if) in [("absent", Precondition::Absent), ("any", Precondition::None)] {
+        let path: DocPath = format!("@alice/{name}/f").parse().unwrap();
+        let who = alice();
+        let puts = (0..8).map(|i| world.service.put_document(&who, &path, None, only_if, whole(&[i; 10])));
+        let outcomes = futures::future::join_all(puts).await;
+        let made = outcomes.iter().filter(|outcome| matches!(outcome, Ok((_, true)))).count();
+        assert_eq!(made, 1, "{name}");
+        let refused = outcomes.into_iter().filter_map(|outcome| outcome.err());
+        assert!(refused.map(|failure| failure.code).all(|code| code == Code::VersionMoved), "{name}");
+    }
 }
