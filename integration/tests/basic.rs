@@ -6,6 +6,7 @@ use std::fs;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::time::Duration;
 
+use rustix::io::Errno;
 use sss_integration::{Cmd, Nobody, Store, bash, eventually, needs_root, noise};
 
 #[test]
@@ -130,6 +131,25 @@ fn rsync_with_attributes_copies_once() {
     let again = rsync().ok().out();
     assert!(!again.contains(">f"), "a second run has nothing to copy: {again}");
     alice.script("diff -r \"$L/t\" t").env("L", &local).ok();
+}
+
+#[test]
+fn rsync_with_attributes_updates_them() {
+    let store = Store::start();
+    let alice = store.mount("alice");
+    let local = store.fresh_dir("local-");
+    let rsync = || Cmd::new("rsync").arg("-aX").arg(local.join("f")).arg(alice.root()).ok();
+    bash("echo one > f; setfattr -n user.a -v one f; setfattr -n user.gone -v one f").cwd(&local).ok();
+    rsync();
+    alice.grant("f", "bob", "checkout,1h");
+    bash("echo other > f; setfattr -n user.a -v two f; setfattr -n user.b -v two f; setfattr -x user.gone f")
+        .cwd(&local)
+        .ok();
+    rsync();
+    assert_eq!(alice.read("f"), b"other\n");
+    assert_eq!(alice.get("f", "user.a").as_deref(), Ok("two"));
+    assert_eq!(alice.get("f", "user.b").as_deref(), Ok("two"));
+    assert_eq!(alice.get("f", "user.gone"), Err(Errno::NODATA));
 }
 
 #[test]

@@ -255,6 +255,20 @@ cases! {
         mv(ALICE, "@alice/d/a", "@alice/b"),
         get(ALICE, "@alice/b", 0),
     ];
+    /// What is renamed over a document brings its attributes along, in place of those that were there.
+    attributes_come_along_with_a_rename: [
+        put(ALICE, "@alice/d/a", 1),
+        put(ALICE, "@alice/d/b", 2),
+        set(BOB, "@alice/d/a", 0, 3),
+        set(ALICE, "@alice/d/a", 1, 4),
+        set(ALICE, "@alice/d/b", 1, 5),
+        set(ALICE, "@alice/d/b", 2, 6),
+        mv(ALICE, "@alice/d/b", "@alice/d/a"),
+        attributes(ALICE, "@alice/d/a"),
+        attributes(BOB, "@alice/d/a"),
+        get(BOB, "@alice/d/a", 0),
+        get(BOB, "@alice/d/a", 1),
+    ];
     /// A document's time is that of its last write, or the one that it was told; it goes with the content.
     times_go_with_the_content: [
         put(ALICE, "@alice/d/a", 1),

@@ -174,10 +174,16 @@ impl Model {
         node.content = content;
         node.time = time;
         let version = node.version;
-        if let Some(consumed) = consumes.and_then(|consumed| self.nodes.remove(&consumed))
-            && let Some((folder, _)) = consumed.place
-        {
-            self.touch_folder(folder);
+        if let Some(consumed) = consumes.and_then(|consumed| self.nodes.remove(&consumed)) {
+            // A new content brings its attributes along; one that has none leaves those that are there.
+            if !consumed.attributes.is_empty()
+                && let Some(node) = self.nodes.get_mut(&id)
+            {
+                node.attributes = consumed.attributes;
+            }
+            if let Some((folder, _)) = consumed.place {
+                self.touch_folder(folder);
+            }
         }
         if fault.is_some() { Err(libc::EIO) } else { Ok(version) }
     }

@@ -245,7 +245,7 @@ pub struct Commit {
     /// The key tree with the new leaf.
     pub keys: Vec<KeyImage>,
     /// A document that is removed in the same transaction, as long as this is its current version: the one that was
-    /// renamed onto this one.
+    /// renamed onto this one. Its extended attributes, if it has any, take the place of this one's.
     pub consumes: Option<(Allowed<Own>, Version)>,
     /// The document itself, when it begins to exist with this version (its `base` is 0): inserted first, in the same
     /// transaction. Fails as [`super::Names::create`] does.

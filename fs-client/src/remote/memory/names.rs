@@ -128,6 +128,10 @@ impl State {
             if self.owns(target, &session.uid, now) {
                 self.node_mut(target)?.mode = mode;
             }
+            let xattrs = std::mem::take(&mut self.node_mut(id)?.xattrs);
+            if !xattrs.is_empty() {
+                self.node_mut(target)?.xattrs = xattrs;
+            }
             let folder = self.node(id)?.parent.as_ref().map(|(folder, _)| *folder);
             self.forget(id);
             folder.into_iter().for_each(|folder| self.touch(folder, now.nanos()));

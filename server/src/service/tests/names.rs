@@ -12,6 +12,7 @@ on_both_stores! {
     folders_go_when_they_are_empty
     a_rename_keeps_the_document
     a_rename_onto_a_document_checks_in
+    a_rename_onto_a_document_takes_other_attributes_along
     renames_that_cannot_be
     links
     attributes_of_others_are_kept
@@ -250,4 +251,31 @@ async fn who_put_the_same_new_document_at_the_same_time_make_it_once(world: Worl
         let refused = outcomes.into_iter().filter_map(|outcome| outcome.err());
         assert!(refused.map(|failure| failure.code).all(|code| code == Code::VersionMoved), "{name}");
     }
+}
+
+/// As `rsync -aX` updates, and as editors save that know of no attributes.
+async fn a_rename_onto_a_document_takes_other_attributes_along(world: World) {
+    let set = async |node, name: &str, value: &[u8]| {
+        let xattr = Xattr { name: name.into(), value: value.into() };
+        let request = SetXattrRequest { node, xattr, mode: XattrMode::Any };
+        world.service.fs_setxattr(&alice(), request).await.unwrap();
+    };
+    let of = async |node| world.service.fs_xattrs(&alice(), NodeRequest { node }).await.unwrap().xattrs;
+    world.put(&alice(), "@alice/f", b"old").await.unwrap();
+    world.grant(&alice(), "@alice/f", "bob", Right::Checkout, 100).await;
+    let document = world.attr(&alice(), "@alice/f").await.unwrap().node;
+    set(document, "user.a", b"old").await;
+    set(document, "user.gone", b"old").await;
+    world.put(&alice(), "@alice/.f.tmp", b"new").await.unwrap();
+    let draft = world.attr(&alice(), "@alice/.f.tmp").await.unwrap().node;
+    world.share(&alice(), "@alice/.f.tmp", "carol").await.unwrap();
+    set(draft, "user.a", b"new").await;
+    world.rename(&alice(), "@alice/.f.tmp", "@alice/f").await.unwrap();
+    let brought = [Xattr { name: "user.a".into(), value: b"new".into() }];
+    assert_eq!(of(document).await, brought);
+    assert_eq!(world.get(&bob(), "@alice/f").await.unwrap(), b"new", "its grants are its own");
+    assert_eq!(code(world.get(&caller("carol"), "@alice/f").await), Code::NotFound, "and not the draft's");
+    world.put(&alice(), "@alice/.f.tmp", b"newer").await.unwrap();
+    world.rename(&alice(), "@alice/.f.tmp", "@alice/f").await.unwrap();
+    assert_eq!(of(document).await, brought, "what has none leaves those that are there");
 }

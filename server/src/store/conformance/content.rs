@@ -156,6 +156,29 @@ pub(super) async fn consuming(rig: Rig) {
     assert_eq!(rig.seen(home, "alice").await.node.mtime_ns, Timestamp(NOW.0 + 3).nanos());
 }
 
+/// What is consumed brings its attributes along, or has none and leaves those that are there.
+pub(super) async fn consuming_attributes(rig: Rig) {
+    let (document, draft) = (rig.file("document").await, rig.file("draft").await);
+    let set = async |node, name: &str, value: &[u8]| {
+        rig.store.set_xattr(&proof(node, Own), name, value, XattrMode::Any, NOW).await.unwrap();
+    };
+    set(document, "user.a", b"old").await;
+    set(document, "user.gone", b"old").await;
+    set(draft, "user.a", b"new").await;
+    set(draft, "user.b", b"new").await;
+    let take =
+        |source, base| Commit { consumes: Some((proof(source, Own), Version(0))), ..version(base, base + 1) };
+    let brought = [("user.a".to_string(), b"new".to_vec()), ("user.b".to_string(), b"new".to_vec())];
+    refused!(rig.commit(document, take(draft, 5)).await, StoreError::VersionMoved(_));
+    assert_eq!(rig.store.xattrs(draft).await.unwrap(), brought, "nothing happened");
+    rig.commit(document, take(draft, 0)).await.unwrap();
+    assert_eq!(rig.store.xattrs(document).await.unwrap(), brought);
+    let plain = rig.file("draft").await;
+    assert_eq!(rig.store.xattrs(plain).await.unwrap(), []);
+    rig.commit(document, take(plain, 1)).await.unwrap();
+    assert_eq!(rig.store.xattrs(document).await.unwrap(), brought);
+}
+
 pub(super) async fn consuming_too_late(rig: Rig) {
     let (document, draft) = (rig.file("document").await, rig.file("draft").await);
     let folder = rig.folder(rig.home("alice").await, "d").await;

@@ -60,7 +60,7 @@ suites! {
         removing_a_version, swapping, swapping_too_late, whom_a_node_concerns, attributes, flags, extended_attributes, extended_attributes_are_limited;
     content: first_version, versions_move, newer_versions_share_packs, commits_that_make_no_sense,
         created_with_content, a_flag_that_moved,
-        older_keys_never_replace_newer, consuming, consuming_too_late, many_at_once;
+        older_keys_never_replace_newer, consuming, consuming_attributes, consuming_too_late, many_at_once;
     grants: setting, all_replaces, revoking, facts_have_all_levels, below_shows_the_way, below_fades, below_is_asked_when_needed,
         a_later_own_grant_shadows_all, listings_have_the_same_facts, shared_homes, grants_go_with_the_node,
         guests_own, stale_proofs_change_nothing, a_disabled_users_proofs_change_nothing, guests_grants_are_known_as_such, folders_of_the_home, guests_take_nothing_of_others_along, copies_are_limited;

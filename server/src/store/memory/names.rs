@@ -284,6 +284,7 @@ impl State {
             if consumed.version != version {
                 return Err(StoreError::VersionMoved(consumed.version));
             }
+            self.take_xattrs(source, id);
             self.remove_node(source, None);
             consumed.parent.into_iter().for_each(|parent| self.touch(parent, commit.now.nanos()));
         }

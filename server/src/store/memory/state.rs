@@ -147,6 +147,18 @@ impl State {
         Ok(())
     }
 
+    /// Gives a node another's attributes in place of its own, unless the other has none.
+    pub(super) fn take_xattrs(&mut self, from: NodeId, to: NodeId) {
+        let of = |node: NodeId| move |key: &(NodeId, String)| key.0 == node;
+        if self.xattrs.keys().any(of(from)) {
+            self.xattrs.retain(|key, _| !of(to)(key));
+            let all = std::mem::take(&mut self.xattrs).into_iter();
+            self.xattrs = all
+                .map(|((node, name), value)| ((if node == from { to } else { node }, name), value))
+                .collect();
+        }
+    }
+
     pub(super) fn grants_on(&self, id: NodeId) -> Result<Vec<GrantRow>> {
         self.existing(id)?;
         let rows = self.grants.iter().filter(|((node, _), grant)| {

@@ -125,6 +125,15 @@ pub(super) fn remove_xattr(c: &Connection, id: NodeId, name: &str) -> Result<()>
     found(change(c, "DELETE FROM xattrs WHERE node = ? AND name = ?", params![id.0, name])?)
 }
 
+/// Gives a node another's attributes in place of its own, unless the other has none.
+pub(super) fn take_xattrs(c: &Connection, from: NodeId, to: NodeId) -> Result<()> {
+    if one(c, "SELECT 1 FROM xattrs WHERE node = ? LIMIT 1", [from.0], |_| Ok(()))?.is_some() {
+        change(c, "DELETE FROM xattrs WHERE node = ?", [to.0])?;
+        change(c, "UPDATE xattrs SET node = ? WHERE node = ?", params![to.0, from.0])?;
+    }
+    Ok(())
+}
+
 pub(super) fn grants(c: &Connection, id: NodeId) -> Result<Vec<GrantRow>> {
     nodes::existing(c, id)?;
     all(

@@ -7,7 +7,7 @@ use sss_common::{FileTime, Kind, NodeId, PackId, Version};
 
 use super::released::Released;
 use super::rows::{change, damaged, int};
-use super::{SqliteStore, content, facts, keys, names, nodes};
+use super::{SqliteStore, attributes, content, facts, keys, names, nodes};
 use crate::store::rules::{self, Claim, MODE_MASK};
 use crate::store::{
     AuditRow, Commit, Content, Creation, Node, PackRow, Result, StoreError, StoredVersion, Swap,
@@ -75,7 +75,7 @@ pub(super) fn commit(c: &Connection, id: NodeId, commit: &Commit, by_owner: bool
         if source.node() == id {
             return Err(damaged("a document cannot consume itself"));
         }
-        consume(c, source.node(), *version, commit.now.nanos())?;
+        consume(c, id, source.node(), *version, commit.now.nanos())?;
     }
     nodes::existing(c, node.id)
 }
@@ -156,7 +156,7 @@ fn make_current(c: &Connection, id: NodeId, commit: &Commit) -> Result<()> {
     Ok(())
 }
 
-fn consume(c: &Connection, source: NodeId, version: Version, now_ns: FileTime) -> Result<()> {
+fn consume(c: &Connection, by: NodeId, source: NodeId, version: Version, now_ns: FileTime) -> Result<()> {
     let node = nodes::existing(c, source)?;
     if node.kind == Kind::Folder {
         return Err(StoreError::IsFolder);
@@ -164,6 +164,7 @@ fn consume(c: &Connection, source: NodeId, version: Version, now_ns: FileTime) -
     if node.version != version {
         return Err(StoreError::VersionMoved(node.version));
     }
+    attributes::take_xattrs(c, source, by)?;
     remove_consumed(c, source)?;
     node.parent.map_or(Ok(()), |parent| nodes::touch(c, parent, now_ns))
 }
