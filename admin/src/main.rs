@@ -3,12 +3,14 @@
 use std::process::ExitCode;
 
 use clap::Parser;
+use sss_common::{complain, say};
 
 fn main() -> ExitCode {
     match sss_admin::cli::Cli::parse().execute() {
+        Ok(()) if say::failed() => ExitCode::FAILURE,
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("3s-server: {}", sss_server::run::advised(&error));
+            complain!("3s-server: {}", sss_server::run::advised(&error));
             ExitCode::from(sss_admin::cli::exit_code(&error))
         }
     }

@@ -39,6 +39,7 @@ pub mod node;
 pub mod problem;
 pub mod receipt;
 pub mod record;
+pub mod say;
 #[cfg(feature = "schema")]
 pub mod schema;
 pub mod wire;

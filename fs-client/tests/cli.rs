@@ -242,9 +242,56 @@ async fn a_killed_mount_is_told_apart() {
     assert!(Command::new("kill").arg("-KILL").arg(pid.to_string()).status().unwrap().success());
     eventually("the process's end", || !is_running(pid)).await;
     setup.on_mnt("status").await.failed(1, "not answering", "fusermount3 -u");
-    setup.mount(&[]).await.failed(1, "is already a mount", "fusermount3 -u");
     setup.on_mnt("unmount").await.failed(1, "ended before it said that all was checked in", "its log is");
     setup.mount(&[]).await.succeeded();
+    setup.on_mnt("unmount").await.succeeded();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dead_mount_is_taken_away_by_the_next_one() {
+    let setup = Setup::new().await;
+    setup.mount(&[]).await.succeeded();
+    let pid = setup.pid().await;
+    setup.mount(&[]).await.failed(1, "is already a mount", "3s unmount");
+    // One that only does not answer is not dead.
+    let signal = |name: &str, pid: u32| {
+        assert!(Command::new("kill").args([name, &pid.to_string()]).status().unwrap().success());
+    };
+    signal("-STOP", pid);
+    setup.mount(&[]).await.failed(1, "is already a mount", "3s unmount");
+    signal("-KILL", pid);
+    eventually("the process's end", || !is_running(pid)).await;
+    let said = setup.mount(&[]).await.succeeded();
+    assert!(said.stderr.contains("is taken away"), "{}", said.stderr);
+    setup.on_mnt("status").await.succeeded();
+    let mounts = std::fs::read_to_string("/proc/self/mountinfo").unwrap();
+    assert_eq!(mounts.matches(&format!(" {} ", setup.mnt().display())).count(), 1);
+    setup.on_mnt("unmount").await.succeeded();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_stops_reading_ends_a_command_quietly() {
+    let setup = Setup::new().await;
+    setup.mount(&[]).await.succeeded();
+    for args in [
+        vec!["status".to_owned()],
+        vec!["info".into(), setup.mnt().display().to_string()],
+        vec!["--help".into()],
+    ] {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let mut command = setup.command();
+        command.args(&args).stdout(writer);
+        let said: Said = tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap().into();
+        assert_eq!((said.code, said.stderr.as_str()), (Some(0), ""), "{args:?}");
+    }
+    // Nobody reads of the failure either.
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let mut command = setup.command();
+    command.args(["status", "/nowhere"]).stderr(writer);
+    let said: Said = tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap().into();
+    assert_eq!(said.code, Some(1));
     setup.on_mnt("unmount").await.succeeded();
 }
 

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use indicatif::{HumanBytes, HumanCount, ProgressBar, ProgressStyle};
+use sss_common::say;
 
 use crate::{backup, restore};
 
@@ -73,7 +74,7 @@ pub(super) fn backup(args: BackupArgs) -> anyhow::Result<()> {
     let made = backup::backup(&order, &bar);
     bar.finish_and_clear();
     let backup::Made { time, nodes, packs, bytes } = made?;
-    println!(
+    say!(
         "made {}: the store as of {time}, {} documents and folders, {} packs, {}",
         order.out.display(),
         HumanCount(nodes),
@@ -95,8 +96,8 @@ pub(super) fn restore(args: RestoreArgs) -> anyhow::Result<()> {
     let restored = restore::restore(&order, &bar);
     bar.finish_and_clear();
     let restored = restored?;
-    println!("made {}: the store as of {}", order.data_dir.display(), restored.time);
-    report(&restored).iter().for_each(|line| println!("{line}"));
+    say!("made {}: the store as of {}", order.data_dir.display(), restored.time);
+    report(&restored).iter().for_each(|line| say!("{line}"));
     Ok(())
 }
 

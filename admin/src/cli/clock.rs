@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
+use sss_common::say;
 use sss_common::{Clock, SystemClock, Timestamp};
 
 use crate::owner::Owner;
@@ -35,13 +36,13 @@ impl ClockArgs {
         Owner::become_of(&self.data_dir)?;
         if self.reset {
             let (latest, set) = runtime.block_on(reset(&self.data_dir, now))?;
-            print!("{}", told(latest, now, set));
+            say!("{}", told(latest, now, set).trim_end());
             return Ok(());
         }
         let meta = compose::open_meta(&self.data_dir)?;
         let latest =
             runtime.block_on(meta.latest_moment()).advice("the database's folder must be yours to read")?;
-        print!("{}", shown(latest, now));
+        say!("{}", shown(latest, now).trim_end());
         Ok(())
     }
 }

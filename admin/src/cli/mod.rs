@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use rustix::process::geteuid;
+use sss_common::say;
 
 use crate::owner::{self, Owner};
 use audit::AuditArgs;
@@ -159,7 +160,7 @@ impl Command {
             Command::Drill(args) => args.execute(),
             #[cfg(debug_assertions)]
             Command::Failpoints => {
-                sss_failpoint::ALL.iter().for_each(|name| println!("{name}"));
+                sss_failpoint::ALL.iter().for_each(|name| say!("{name}"));
                 Ok(())
             }
             Command::RotateKey(args) => rotate::rotate_key(args),
@@ -192,8 +193,8 @@ pub fn exit_code(error: &anyhow::Error) -> u8 {
 fn init(data_dir: &Path, keyring: Option<PathBuf>) -> anyhow::Result<()> {
     Owner::become_of(data_dir)?;
     compose::init(data_dir, keyring)?;
-    println!("made {}", data_dir.display());
-    println!("next: 3s-server user add {} UID PUBLIC_KEY_FILE", data_dir.display());
+    say!("made {}", data_dir.display());
+    say!("next: 3s-server user add {} UID PUBLIC_KEY_FILE", data_dir.display());
     Ok(())
 }
 

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
+use sss_common::say;
 
 use crate::owner::Owner;
 use crate::rotate::{Rotation, rotate};
@@ -21,7 +22,7 @@ pub(super) fn rotate_key(args: RotateArgs) -> anyhow::Result<()> {
     Owner::become_of(&args.data_dir)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let rotation = runtime.block_on(rotate(&args.data_dir, args.keyring))?;
-    print!("{}", told(&rotation, &args.data_dir));
+    say!("{}", told(&rotation, &args.data_dir).trim_end());
     Ok(())
 }
 

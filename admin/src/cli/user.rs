@@ -1,6 +1,6 @@
 //! `3s-server user`: who may log in. Works on the data directory, also while a server runs on it.
 
-use std::io::IsTerminal as _;
+use std::io::{IsTerminal as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -12,6 +12,7 @@ use rsa::pkcs1::DecodeRsaPublicKey;
 use rsa::pkcs8::{DecodePublicKey, EncodePublicKey, LineEnding};
 use rsa::traits::PublicKeyParts;
 use sss_common::limits::DEPTH_MAX;
+use sss_common::say;
 use sss_common::{Clock, Name, SystemClock, Uid};
 
 use crate::owner::Owner;
@@ -151,7 +152,7 @@ async fn add_user(data_dir: &Path, uid: Uid, file: &Path) -> anyhow::Result<()> 
     let row = AuditRow::administrative(now, AuditAction::UserAdd, uid.as_str());
     match meta.add_user(NewUser { uid: uid.clone(), public_key, now }, row).await {
         Ok(()) => {
-            println!("added {uid}");
+            say!("added {uid}");
             Ok(())
         }
         Err(StoreError::Exists) if meta.removed(&uid).await.is_ok_and(|removed| removed.is_some()) => {
@@ -182,7 +183,7 @@ async fn rekey(data_dir: &Path, uid: &Uid, file: &Path) -> anyhow::Result<()> {
     let row = AuditRow::administrative(SystemClock.now(), AuditAction::UserRekey, uid.as_str());
     match meta.set_key(uid, &public_key, row).await {
         Ok(()) => {
-            println!("{uid} has another key; the sessions have ended");
+            say!("{uid} has another key; the sessions have ended");
             Ok(())
         }
         Err(error) => Err(unknown_or_failed(error, uid)),
@@ -225,7 +226,7 @@ async fn list_users(data_dir: &Path) -> anyhow::Result<()> {
     let users = open_meta(data_dir)?.users().await.advice("see whether DATA_DIR is right")?;
     for user in users {
         let state = if user.disabled { "disabled" } else { "enabled" };
-        println!("{}\t{state}\tsince {}", user.uid, user.created);
+        say!("{}\t{state}\tsince {}", user.uid, user.created);
     }
     Ok(())
 }
@@ -235,7 +236,7 @@ async fn set_disabled(data_dir: &Path, uid: &Uid, disabled: bool) -> anyhow::Res
     let row = AuditRow::administrative(SystemClock.now(), action, uid.as_str());
     match open_meta(data_dir)?.set_disabled(uid, disabled, row).await {
         Ok(()) => {
-            println!("{} {uid}", if disabled { "disabled" } else { "enabled" });
+            say!("{} {uid}", if disabled { "disabled" } else { "enabled" });
             Ok(())
         }
         Err(error) => Err(unknown_or_failed(error, uid)),
@@ -254,13 +255,9 @@ async fn remove(args: RemoveArgs) -> anyhow::Result<()> {
     let removed = removal::remove(&order, &bar).await;
     bar.0.finish_and_clear();
     let Removed { nodes, receipts } = removed?;
-    println!(
-        "removed {}, with {} documents and folders; their keys are erased",
-        order.uid,
-        HumanCount(nodes)
-    );
+    say!("removed {}, with {} documents and folders; their keys are erased", order.uid, HumanCount(nodes));
     if let Some(folder) = order.receipts {
-        println!("wrote {} deletion receipts to {}", HumanCount(receipts), folder.display());
+        say!("wrote {} deletion receipts to {}", HumanCount(receipts), folder.display());
     }
     Ok(())
 }
@@ -272,7 +269,11 @@ fn confirmed(uid: &Uid) -> anyhow::Result<()> {
             "this removes {uid} and all documents of the home for good\nsay --yes where nobody can be asked"
         );
     }
-    eprint!("this removes {uid} and all documents of the home for good; type the user's name to go on: ");
+    // Nobody who cannot read the question answers it by mistake: the name must be typed.
+    let _ = write!(
+        std::io::stderr(),
+        "this removes {uid} and all documents of the home for good; type the user's name to go on: "
+    );
     let mut answer = String::new();
     std::io::stdin().read_line(&mut answer).advice("say --yes where nobody can be asked")?;
     match answer.trim() == uid.as_str() {
@@ -304,7 +305,7 @@ async fn transfer(args: TransferArgs) -> anyhow::Result<()> {
     match meta.transfer(&from, &to, into.as_ref(), row).await {
         Ok((folder, nodes)) => {
             let name = folder.name.as_ref().map(Name::as_str).unwrap_or_default();
-            println!("{} documents and folders of {from} are @{to}/{} now", HumanCount(nodes), shown(name));
+            say!("{} documents and folders of {from} are @{to}/{} now", HumanCount(nodes), shown(name));
             Ok(())
         }
         Err(StoreError::Loop) => bail!("{from} has these documents already\nname two users"),

@@ -18,6 +18,7 @@ mod stage;
 use std::path::PathBuf;
 
 use anyhow::bail;
+use sss_common::say;
 
 use attack::{Loot, Taken};
 use scratch::Scratch;
@@ -51,7 +52,7 @@ async fn on_copy(scratch: &Scratch, search: &Search) -> anyhow::Result<Verdict> 
     let mut documents = stage.check_in().await?;
     let taken = Taken::now(scratch)?;
     stage.remove(&documents).await?;
-    println!("three documents were checked in; all but the keyring was copied; then two were removed");
+    say!("three documents were checked in; all but the keyring was copied; then two were removed");
 
     let loot = Loot::gather(scratch, &stage, &taken, search, &documents).await?;
     let able = loot.thief_then(&documents)?;
@@ -92,7 +93,7 @@ struct Verdict {
 impl Verdict {
     fn note(&mut self, passed: bool, what: &str) {
         self.failed += usize::from(!passed);
-        println!("{} {what}", if passed { "ok    " } else { "FAILED" });
+        say!("{} {what}", if passed { "ok    " } else { "FAILED" });
     }
 
     fn finish(self) -> anyhow::Result<()> {
@@ -103,7 +104,7 @@ impl Verdict {
                 self.failed
             );
         }
-        println!("the drill passed: what is removed from this store is gone once its keyring forgot");
+        say!("the drill passed: what is removed from this store is gone once its keyring forgot");
         Ok(())
     }
 }

@@ -86,7 +86,7 @@ impl Document {
                 }
                 match state.draft.crowded() {
                     Some(gaps) => gaps,
-                    None => return Ok(Some(self.start(&mut state))),
+                    None => return Ok(Some(start(&mut state))),
                 }
             };
             self.fill(from, to).await?;
@@ -106,16 +106,6 @@ impl Document {
         let mut state = self.state();
         // Under another base the question is asked again.
         if state.base() == source.pin { state.draft.fill(from, &bytes) } else { Ok(()) }
-    }
-
-    fn start(&self, state: &mut State) -> Start {
-        let running = state.upload.take();
-        let sent = |index, seq| running.as_ref().is_some_and(|up| up.has(index, seq));
-        // The server carries a pin of the base on; without one the new version needs its own, while it is open.
-        let hold = !state.pinned && state.handles > 0;
-        let snapshot = Snapshot { hold, ..state.draft.snapshot(sent) };
-        state.checkin = CheckIn::UnderWay(None);
-        (state.attr.node, state.attr.version, snapshot, running)
     }
 
     fn doubt(&self, snapshot: &Snapshot) {
@@ -262,6 +252,17 @@ impl Document {
             }
         }
     }
+}
+
+/// Takes what a check-in sends out of the state, which knows from now on that one is under way.
+fn start(state: &mut State) -> Start {
+    let running = state.upload.take();
+    let sent = |index, seq| running.as_ref().is_some_and(|up| up.has(index, seq));
+    // The server carries a pin of the base on; without one the new version needs its own, while it is open.
+    let hold = !state.pinned && state.handles > 0;
+    let snapshot = Snapshot { hold, ..state.draft.snapshot(sent) };
+    state.checkin = CheckIn::UnderWay(None);
+    (state.attr.node, state.attr.version, snapshot, running)
 }
 
 /// Who may not read the base, or finds it deleted, gets a copy of what was written.

@@ -29,7 +29,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
-use sss_common::{Advised, Clock, SystemClock};
+use sss_common::{Advised, Clock, SystemClock, complain, say};
 
 use crate::cli::{self, Cli, Command, Helper, MountArgs};
 use crate::identity::ends_in;
@@ -72,9 +72,10 @@ fn as_helper(args: Vec<OsString>) -> ExitCode {
 /// Says on stderr what failed.
 fn exit_code(outcome: Result<(), Advised>, code: u8) -> ExitCode {
     match outcome {
+        Ok(()) if say::failed() => ExitCode::from(code),
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
-            eprintln!("3s: {failure}");
+            complain!("3s: {failure}");
             ExitCode::from(code)
         }
     }
@@ -104,7 +105,7 @@ fn mount_command(args: MountArgs) -> Result<(), Advised> {
         true => {
             logging::to_stderr();
             mount::serve(&plan, |mounted| {
-                eprintln!("3s: {} is mounted on {}; Ctrl-C unmounts", plan.target, mounted.display());
+                complain!("3s: {} is mounted on {}; Ctrl-C unmounts", plan.target, mounted.display());
                 Ok(())
             })
         }
@@ -114,7 +115,7 @@ fn mount_command(args: MountArgs) -> Result<(), Advised> {
             ends_in(&plan.identity)
                 .iter()
                 .filter_map(|end| end.warning(now))
-                .for_each(|words| eprintln!("3s: {words}"));
+                .for_each(|words| complain!("3s: {words}"));
             daemon::start(&plan)
         }
     }

@@ -1,7 +1,7 @@
 //! Which 3S mounts there are: `/proc/self/mountinfo`, see proc(5).
 
 use std::ffi::OsString;
-use std::os::unix::ffi::OsStringExt;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
 use sss_common::Advised;
@@ -24,18 +24,26 @@ pub struct Mounted {
 
 /// All 3S mounts that this process can see, the uppermost last.
 pub fn all() -> Result<Vec<Mounted>, Advised> {
-    let text = std::fs::read("/proc/self/mountinfo").map_err(|error| {
+    Ok(parse(&read()?))
+}
+
+fn read() -> Result<Vec<u8>, Advised> {
+    std::fs::read("/proc/self/mountinfo").map_err(|error| {
         Advised::new(
             format!("/proc/self/mountinfo cannot be read: {error}"),
             "3s needs Linux with /proc mounted",
         )
-    })?;
-    Ok(parse(&text))
+    })
 }
 
 /// The mount on exactly this folder.
 pub fn on(point: &Path) -> Result<Option<Mounted>, Advised> {
     Ok(all()?.into_iter().rev().find(|mounted| mounted.point == point))
+}
+
+/// The mount on exactly this folder, if nothing else was mounted over it.
+pub fn on_top(point: &Path) -> Result<Option<Mounted>, Advised> {
+    Ok(uppermost(&read()?, point))
 }
 
 /// The mount that `path` (absolute) lies in.
@@ -60,6 +68,13 @@ pub fn resolve(path: &Path) -> PathBuf {
 
 fn parse(text: &[u8]) -> Vec<Mounted> {
     text.split(|&byte| byte == b'\n').filter_map(parse_line).collect()
+}
+
+fn uppermost(text: &[u8], point: &Path) -> Option<Mounted> {
+    let point = point.as_os_str().as_bytes();
+    let on_it =
+        |line: &&[u8]| line.split(|&byte| byte == b' ').nth(4).is_some_and(|at| unescape(at) == point);
+    text.split(|&byte| byte == b'\n').rfind(on_it).and_then(parse_line)
 }
 
 /// `36 35 98:0 /root /point options [tags…] - type source superoptions`
@@ -122,6 +137,16 @@ mod tests {
                 Mounted { point: "/mnt/six".into(), target: "bob@[::1]:8443".parse().unwrap(), user: 0 },
             ]
         );
+    }
+
+    #[test]
+    fn what_was_mounted_over_ours_is_not_ours() {
+        let point = Path::new("/mnt/my store");
+        assert_eq!(uppermost(SAMPLE, point).unwrap().user, 1000);
+        let over = b"94 90 0:54 / /mnt/my\\040store rw - fuse.sshfs bob@host:/x rw,user_id=1000\n";
+        assert_eq!(uppermost(&[SAMPLE, over].concat(), point), None);
+        assert_eq!(uppermost(SAMPLE, Path::new("/mnt/ssh")), None);
+        assert_eq!(uppermost(SAMPLE, Path::new("/mnt")), None);
     }
 
     #[test]

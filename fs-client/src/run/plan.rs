@@ -1,10 +1,13 @@
 //! What a mount is asked for, checked before anything is started.
 
 use std::path::{Path, PathBuf};
+use std::sync::mpsc;
+use std::time::Duration;
 
-use sss_common::Advised;
+use rustix::io::Errno;
+use sss_common::{Advised, complain};
 
-use super::mountinfo;
+use super::{mountinfo, unmount};
 use crate::cli::MountArgs;
 use crate::config::{Log, Options};
 use crate::remote::https::Target;
@@ -45,10 +48,11 @@ fn absolute(path: &Path) -> PathBuf {
     std::path::absolute(path).unwrap_or_else(|_| path.into())
 }
 
-/// An existing folder on which none of our mounts stands.
+/// An existing folder on which none of our mounts stands; one that is dead is taken away.
 fn mountpoint(path: &Path) -> Result<PathBuf, Advised> {
     let resolved = mountinfo::resolve(path);
     let shown = path.display();
+    take_dead_away(&resolved)?;
     if let Some(mounted) = mountinfo::on(&resolved)? {
         return Err(Advised::new(
             format!("{shown} is already a mount of {}", mounted.target),
@@ -70,3 +74,35 @@ fn mountpoint(path: &Path) -> Result<PathBuf, Advised> {
         }
     }
 }
+
+/// Takes away what stands there when it is a 3S mount of this user whose process is gone: the kernel then answers
+/// ENOTCONN, and never while one that is only slow still has its connection. Killed several times there are several.
+fn take_dead_away(point: &Path) -> Result<(), Advised> {
+    let user = rustix::process::geteuid().as_raw();
+    while mountinfo::on_top(point)?.is_some_and(|mounted| mounted.user == user) && is_dead(point) {
+        unmount::detach(point, true).map_err(|error| {
+            let shown = point.display();
+            Advised::new(
+                format!("{shown} is a mount whose process is gone, and could not be taken away: {error}"),
+                format!("fusermount3 -u -z {shown}   and mount again"),
+            )
+        })?;
+        complain!(
+            "3s: the mount that stood on {} is taken away: its process was killed, and what it had not saved is lost",
+            point.display()
+        );
+    }
+    Ok(())
+}
+
+/// Asked in a thread of its own, as one that does not answer may take as long as it likes. Of the root's attributes the
+/// kernel may still know an answer by itself; of the room it asks.
+fn is_dead(point: &Path) -> bool {
+    let (sender, receiver) = mpsc::channel();
+    let point = point.to_owned();
+    std::thread::spawn(move || sender.send(rustix::fs::statvfs(&point).err()));
+    receiver.recv_timeout(ANSWER_MAX) == Ok(Some(Errno::NOTCONN))
+}
+
+/// A mount that has not answered by then is not dead.
+const ANSWER_MAX: Duration = Duration::from_secs(2);

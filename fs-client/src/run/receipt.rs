@@ -8,6 +8,7 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use sss_common::receipt::{JSON_MAX, Receipt, ReceiptError, SignedReceipt, quoted};
+use sss_common::say;
 use sss_common::{Advised, NodeId};
 
 use super::mountinfo::Mounted;
@@ -86,8 +87,8 @@ pub fn verify(args: &VerifyArgs) -> Result<(), Advised> {
         }
     };
     let signer = key.check(&place, &signed)?;
-    println!("{place}: receipt of a deletion\n{}", words(&receipt).join("\n"));
-    println!("signature: good ({signer})");
+    say!("{place}: receipt of a deletion\n{}", words(&receipt).join("\n"));
+    say!("signature: good ({signer})");
     Ok(())
 }
 

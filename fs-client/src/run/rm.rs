@@ -12,6 +12,7 @@ use rustix::io::Errno;
 use sss_common::durable::{Access, InPlace};
 use sss_common::receipt::{Receipt, SignedReceipt};
 use sss_common::{Advised, NodeId};
+use sss_common::{complain, say};
 
 use super::mountinfo::{self, Mounted};
 use super::receipt::{self, Trusted};
@@ -34,7 +35,7 @@ fn remove_all(paths: &[PathBuf]) -> Result<(), Advised> {
         if let Err(failure) = located(path).and_then(|(place, _)| remove(path, &place))
             && let Err(before) = std::mem::replace(&mut last, Err(failure))
         {
-            eprintln!("3s: {before}");
+            complain!("3s: {before}");
         }
     }
     last
@@ -55,7 +56,7 @@ fn remove_with_receipt(path: &Path, file: &Path) -> Result<(), Advised> {
         let what = format!("{shown} is deleted, and its receipt is still to be had: {}", failure.what);
         Advised::new(what, again(document, &mounted.point, file))
     })?;
-    println!("{shown} is deleted; {}", received.words(file));
+    say!("{shown} is deleted; {}", received.words(file));
     Ok(())
 }
 
@@ -65,7 +66,7 @@ fn fetch_again(document: NodeId, mountpoint: &Path, file: &Path) -> Result<(), A
     let reserved = Reserved::make(file)?;
     let received = receive(document, &mounted, key.as_ref())?;
     reserved.fill(&received.signed)?;
-    println!("document {document} is deleted; {}", received.words(file));
+    say!("document {document} is deleted; {}", received.words(file));
     Ok(())
 }
 

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use sss_common::Advised;
+use sss_common::say;
 
 use super::mountinfo;
 use super::xattr;
@@ -17,7 +18,7 @@ pub fn grant(args: &GrantArgs) -> Result<(), Advised> {
     let GrantEnd(when) = &args.when;
     xattr::set(&args.file, &name, &format!("{},{when}", args.right), "cannot be shared")?;
     let kept = xattr::text(&args.file, &name)?.unwrap_or_else(|| format!("{},{when}", args.right));
-    println!("{}: {}", args.file.display(), described(args.grantee.to_string().as_str(), &kept));
+    say!("{}: {}", args.file.display(), described(args.grantee.to_string().as_str(), &kept));
     Ok(())
 }
 
@@ -27,7 +28,7 @@ pub fn revoke(args: &RevokeArgs) -> Result<(), Advised> {
     let shown = args.file.display();
     match xattr::remove(&args.file, &format!("{GRANT}{}", args.grantee), "keeps its grant")? {
         true => {
-            println!("{shown}: {} has no grant of its own here any more", args.grantee);
+            say!("{shown}: {} has no grant of its own here any more", args.grantee);
             Ok(())
         }
         false => Err(Advised::new(
@@ -59,7 +60,7 @@ pub fn info(args: &FileArgs) -> Result<(), Advised> {
     if lines.len() == facts {
         lines.push("grant:     none on this very file".into());
     }
-    println!("{}", lines.join("\n"));
+    say!("{}", lines.join("\n"));
     Ok(())
 }
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use rustix::io::Errno;
 
+use sss_common::say;
 use sss_common::{Advised, Clock, SystemClock};
 
 use super::mountinfo::{self, Mounted};
@@ -31,7 +32,7 @@ pub fn status(args: &StatusArgs) -> Result<(), Advised> {
         },
     };
     if mounts.is_empty() {
-        println!("nothing is mounted");
+        say!("nothing is mounted");
     }
     // All are asked at once, so one silent mount costs its deadline once.
     let asked: Vec<_> = mounts.into_iter().map(|mounted| (ask(&mounted), mounted)).collect();
@@ -51,7 +52,7 @@ pub fn status(args: &StatusArgs) -> Result<(), Advised> {
         false => Err(Advised::new(
             format!("not answering: {}", silent.join(", ")),
             "check the server and the network; when the session is over, unmount and mount again; \
-             when the process is gone: fusermount3 -u MOUNTPOINT",
+             when the process is gone: mount again, or fusermount3 -u MOUNTPOINT",
         )),
     }
 }
@@ -93,21 +94,21 @@ fn show(mounted: &Mounted, answer: &Answer) {
         State::Closed => format!("only user {} of this machine can look into it", mounted.user),
         State::Silent(trouble) => format!("does not answer: {trouble}"),
     };
-    println!("{}", mounted.point.display());
-    println!("  server:  {}", mounted.target.server);
-    println!("  user:    {}", mounted.target.uid);
-    println!("  state:   {state}");
+    say!("{}", mounted.point.display());
+    say!("  server:  {}", mounted.target.server);
+    say!("  user:    {}", mounted.target.uid);
+    say!("  state:   {state}");
     if let Some(process) = Registry::of(mounted.user).find(&mounted.point) {
-        println!("  process: {}", process.record.pid);
+        say!("  process: {}", process.record.pid);
         if let Some(log) = &process.record.log {
-            println!("  log:     {}", log.display());
+            say!("  log:     {}", log.display());
         }
         let now = SystemClock.now();
         for words in ends_in(&process.record.identity).iter().filter_map(|end| end.warning(now)) {
-            println!("  ends:    {words}");
+            say!("  ends:    {words}");
         }
     }
     if let Some(why) = &answer.why {
-        println!("  refused: {why}");
+        say!("  refused: {why}");
     }
 }

@@ -16,6 +16,7 @@ use rustix::io::Errno;
 use sss_common::durable::{self, Access};
 use sss_common::limits::BLOCK_SIZE;
 use sss_common::record::{RootHash, VersionRecord, block_hash, merkle_root};
+use sss_common::say;
 use sss_common::{Advised, Flag};
 
 use super::mountinfo::{self, Mounted};
@@ -119,10 +120,10 @@ fn changed(file: &Path, record: &VersionRecord, content: &Content) -> Advised {
 
 /// `key` is the one that signed, where there are several.
 fn show(file: &Path, record: &VersionRecord, key_path: &Path, key: Option<&TrustedKey>) {
-    println!("{}: version {}, {} bytes", file.display(), record.version, record.size);
-    println!("checked in by {} from {} at {}", record.author, record.machine, record.time);
+    say!("{}: version {}, {} bytes", file.display(), record.version, record.size);
+    say!("checked in by {} from {} at {}", record.author, record.machine, record.time);
     let which = key.map_or_else(String::new, |key| format!(", SHA-256 {}", key.fingerprint));
-    println!("signature: good (key {}{which})", key_path.display());
+    say!("signature: good (key {}{which})", key_path.display());
 }
 
 /// Where the key to check against lies.
@@ -159,10 +160,10 @@ fn first_use(file: &Path, keep: Option<PathBuf>) -> Result<PathBuf, Advised> {
     let keep = keep.ok_or_else(|| no_key("the mount's identity folder is not known here".into()))?;
     durable::create(&keep, format!("{}\n", shown.trim_end()).as_bytes(), Access::Public)
         .map_err(|failed| no_key(format!("{} cannot be written: {}", keep.display(), failed.cause)))?;
-    println!("first use: the key that the server shows is kept as {}", keep.display());
-    println!("  compare it with the administrator's: sha256sum DATA_DIR/server.pub");
+    say!("first use: the key that the server shows is kept as {}", keep.display());
+    say!("  compare it with the administrator's: sha256sum DATA_DIR/server.pub");
     for key in ServerKeys::read(&keep)?.iter() {
-        println!("  SHA-256 {}", key.fingerprint);
+        say!("  SHA-256 {}", key.fingerprint);
     }
     Ok(keep)
 }
