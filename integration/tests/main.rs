@@ -14,6 +14,7 @@ mod crashes;
 mod docs;
 mod drill;
 mod ends;
+mod full_disk;
 mod grants;
 mod harness;
 mod identity;

@@ -98,7 +98,9 @@ fn discard(paths: &Paths) {
 /// Opens a data directory for a server.
 pub async fn open(data_dir: &Path, keyring: Option<PathBuf>, settings: Settings) -> anyhow::Result<Opened> {
     let paths = Paths::of(data_dir, keyring);
-    let meta = open_meta(data_dir)?;
+    let meta = open_sqlite(&meta_of(data_dir)?)?;
+    meta.keep_reserve();
+    let meta: Arc<dyn MetaStore> = Arc::new(meta);
     let stores = Stores { meta: meta.clone(), blobs: open_blobs(&paths)? };
     let vault = Arc::new(open_vault(&paths, &meta).await?);
     let latest = meta.latest_moment().await.advice("the log has the cause")?;
@@ -109,6 +111,10 @@ pub async fn open(data_dir: &Path, keyring: Option<PathBuf>, settings: Settings)
 
 /// Opens a data directory's metadata, also while a server runs on it.
 pub fn open_meta(data_dir: &Path) -> anyhow::Result<Arc<dyn MetaStore>> {
+    open_metadata(&meta_of(data_dir)?)
+}
+
+fn meta_of(data_dir: &Path) -> anyhow::Result<PathBuf> {
     let path = data_dir.join("meta.db");
     if !path.exists() {
         bail!(
@@ -117,7 +123,7 @@ pub fn open_meta(data_dir: &Path) -> anyhow::Result<Arc<dyn MetaStore>> {
             data_dir.display()
         );
     }
-    open_metadata(&path)
+    Ok(path)
 }
 
 /// Opens a data directory beside a server that may run on it.
@@ -138,11 +144,13 @@ fn create(paths: &Paths) -> anyhow::Result<()> {
 
 /// Opens a metadata file.
 pub fn open_metadata(path: &Path) -> anyhow::Result<Arc<dyn MetaStore>> {
-    let store =
-        SqliteStore::open(path).map_err(|error| anyhow::anyhow!("{}: {error}", path.display())).advice(
-            "nothing was changed; a store of a newer 3S needs a newer 3s-server, a damaged one its backup",
-        )?;
-    Ok(Arc::new(store))
+    Ok(Arc::new(open_sqlite(path)?))
+}
+
+fn open_sqlite(path: &Path) -> anyhow::Result<SqliteStore> {
+    SqliteStore::open(path).map_err(|error| anyhow::anyhow!("{}: {error}", path.display())).advice(
+        "nothing was changed; a store of a newer 3S needs a newer 3s-server, a damaged one its backup",
+    )
 }
 
 /// Opens a metadata file for reading and stays at this moment, also while a server writes to it. `NotFound`; `Damaged` when

@@ -6,7 +6,7 @@ use rusqlite::{Connection, params};
 use sss_common::{FileTime, Flag, Grantee, Kind, NodeId, Right, Timestamp, Uid, Version, XattrMode};
 
 use super::rows::{self, all, change, get, grantee, one, right_number, unsigned};
-use super::{SqliteStore, nodes};
+use super::{SqliteStore, facts, nodes};
 use crate::store::rules::{Claim, MODE_MASK, xattr_fits};
 use crate::store::{AuditRow, GrantRow, Limited, NewGrant, Node, Result, SetAttr, Sharing, StoreError};
 use sss_policy::{Allowed, MayWrite, Own, Share};
@@ -58,8 +58,12 @@ impl Sharing for SqliteStore {
     async fn revoke_grant(&self, proof: &Allowed<Share>, grantee: &Grantee, audit: AuditRow) -> Result<()> {
         let grantee = grantee.clone();
         let now = audit.time;
-        let work = move |c: &Connection, claim: &Claim| revoke_grant(c, claim.node, &grantee, now);
-        self.write_audited_by(Claim::of(proof), audit, work).await
+        let claim = Claim::of(proof);
+        let work = move |c: &Connection| {
+            facts::confirm(c, &claim, now)?;
+            revoke_grant(c, claim.node, &grantee, now)
+        };
+        self.write_urgent(audit, work).await
     }
 }
 

@@ -18,22 +18,22 @@ impl Homes for SqliteStore {
     async fn shut(&self, uid: &Uid, audit: AuditRow) -> Result<()> {
         let uid = uid.clone();
         let now = audit.time;
-        self.write_audited(audit, move |c| shut(c, &uid, now)).await
+        self.write_urgent(audit, move |c| shut(c, &uid, now)).await
     }
 
     async fn empty(&self, uid: &Uid, weight: usize, now: Timestamp) -> Result<Vec<Deletion>> {
         let by = RemovedBy { user: uid.clone(), time: now };
-        self.write(move |c| empty(c, &by, weight)).await
+        self.write_urgent(None, move |c| empty(c, &by, weight)).await
     }
 
     async fn withdraw(&self, uid: &Uid, limit: usize, now: Timestamp) -> Result<usize> {
         let uid = uid.clone();
-        self.write(move |c| withdraw(c, &uid, limit, now)).await
+        self.write_urgent(None, move |c| withdraw(c, &uid, limit, now)).await
     }
 
     async fn remove_user(&self, uid: &Uid, audit: AuditRow) -> Result<()> {
         let (uid, now) = (uid.clone(), audit.time);
-        self.write_audited(audit, move |c| remove_user(c, &uid, now)).await
+        self.write_urgent(audit, move |c| remove_user(c, &uid, now)).await
     }
 
     async fn removed(&self, uid: &Uid) -> Result<Option<Timestamp>> {

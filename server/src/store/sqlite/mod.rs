@@ -20,6 +20,7 @@ mod nodes;
 mod readers;
 mod reclaim;
 mod released;
+mod reserve;
 mod revision;
 mod rows;
 mod schema;
@@ -34,6 +35,7 @@ use std::sync::Arc;
 use rusqlite::{Connection, Transaction};
 
 use self::readers::Readers;
+use self::reserve::Reserve;
 use self::revision::Revision;
 pub use self::snapshot::Snapshot;
 use self::writer::Writer;
@@ -45,6 +47,7 @@ pub struct SqliteStore {
     readers: Arc<Readers>,
     writer: Writer,
     revision: Revision,
+    reserve: Arc<Reserve>,
 }
 
 impl SqliteStore {
@@ -58,7 +61,12 @@ impl SqliteStore {
     pub fn open(path: &Path) -> Result<Self> {
         let writer = schema::open_writer(path)?;
         let (readers, revision) = (Readers::open(path)?, Revision::open(path)?);
-        Ok(SqliteStore { readers, writer: Writer::start(writer)?, revision })
+        Ok(SqliteStore { readers, writer: Writer::start(writer)?, revision, reserve: Reserve::beside(path) })
+    }
+
+    /// Keeps room on the disk from now on for what makes room and ends rights; for a server.
+    pub fn keep_reserve(&self) {
+        self.reserve.keep();
     }
 
     async fn read<T: Send + 'static>(
@@ -72,7 +80,32 @@ impl SqliteStore {
         &self,
         work: impl FnOnce(&Connection) -> Result<T> + Send + 'static,
     ) -> Result<T> {
-        self.writer.run(work).await
+        let outcome = self.writer.run(work).await;
+        self.reserve.tend();
+        outcome
+    }
+
+    /// A change that makes room or ends rights, with its line in the audit log, if it has one. Goes on where the disk is
+    /// full, as long as there is a [`Reserve`].
+    async fn write_urgent<T: Send + 'static>(
+        &self,
+        row: impl Into<Option<AuditRow>>,
+        work: impl Fn(&Connection) -> Result<T> + Send + Sync + 'static,
+    ) -> Result<T> {
+        let whole = Arc::new((row.into(), work));
+        let attempt = || {
+            let whole = whole.clone();
+            self.write(move |c| {
+                let (row, work) = &*whole;
+                let outcome = work(c)?;
+                row.iter().try_for_each(|row| audit::append(c, row))?;
+                Ok(outcome)
+            })
+        };
+        match attempt().await {
+            Err(StoreError::Full) if self.reserve.release() => attempt().await,
+            outcome => outcome,
+        }
     }
 
     /// A change by who has the right to it then: asked in the same transaction.

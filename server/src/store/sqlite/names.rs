@@ -66,7 +66,7 @@ impl Names for SqliteStore {
 
     async fn remove(&self, proof: &Allowed<Delete>, remove: Remove, audit: AuditRow) -> Result<Deletion> {
         let (claim, by) = (Claim::of(proof), RemovedBy::of(proof, &audit));
-        self.write_audited(audit, move |c| self::remove(c, &claim, &remove, &by)).await
+        self.write_urgent(audit, move |c| self::remove(c, &claim, &remove, &by)).await
     }
 }
 

@@ -18,7 +18,7 @@ impl Reclaim for SqliteStore {
 
     async fn drop_versions(&self, versions: &[(NodeId, Version)]) -> Result<()> {
         let versions = versions.to_vec();
-        self.write(move |c| drop_versions(c, &versions)).await
+        self.write_urgent(None, move |c| drop_versions(c, &versions)).await
     }
 
     async fn erasures(&self, limit: usize) -> Result<Vec<Leaf>> {
@@ -27,7 +27,7 @@ impl Reclaim for SqliteStore {
 
     async fn erased(&self, leaves: &[Leaf], keys: Vec<KeyImage>, at: Erased) -> Result<()> {
         let leaves = leaves.to_vec();
-        self.write(move |c| deletions::erased(c, &leaves, &keys, at)).await
+        self.write_urgent(None, move |c| deletions::erased(c, &leaves, &keys, at)).await
     }
 
     async fn unused(&self, leaves: &[Leaf]) -> Result<Vec<Leaf>> {
@@ -37,7 +37,7 @@ impl Reclaim for SqliteStore {
 
     async fn abandon(&self, leaves: &[Leaf]) -> Result<()> {
         let leaves = leaves.to_vec();
-        self.write(move |c| abandon(c, &leaves)).await
+        self.write_urgent(None, move |c| abandon(c, &leaves)).await
     }
 
     async fn trash(&self, limit: usize, now: Timestamp) -> Result<Vec<PackId>> {
@@ -46,7 +46,7 @@ impl Reclaim for SqliteStore {
 
     async fn trashed(&self, packs: &[PackId]) -> Result<()> {
         let packs = packs.to_vec();
-        self.write(move |c| trashed(c, &packs)).await
+        self.write_urgent(None, move |c| trashed(c, &packs)).await
     }
 
     async fn has_pack(&self, id: PackId) -> Result<bool> {

@@ -301,3 +301,26 @@ async fn a_name_is_found_by_its_bytes() {
         assert_eq!(found.node.id, file);
     }
 }
+
+/// A change that makes room finds the disk full until the reserve is gone; then it is done, with its row.
+#[tokio::test]
+async fn what_makes_room_gets_the_reserve() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = SqliteStore::create(&folder.path().join("meta.db")).unwrap();
+    let reserve = folder.path().join("meta.reserve");
+    let full = {
+        let reserve = reserve.clone();
+        move || if reserve.exists() { Err(StoreError::Full) } else { Ok(()) }
+    };
+    let row = || audit("delete");
+    store.keep_reserve();
+    let bulk = full.clone();
+    let refused = store.write_audited(row(), move |_| bulk()).await;
+    assert!(matches!(refused, Err(StoreError::Full)) && reserve.exists(), "it is not for what takes room");
+    let urgent = full.clone();
+    store.write_urgent(row(), move |_| urgent()).await.unwrap();
+    assert!(!reserve.exists());
+    store.write_urgent(None, move |_| full()).await.unwrap();
+    let refused: Result<()> = store.write_urgent(None, |_| Err(StoreError::NotFound)).await;
+    assert!(matches!(refused, Err(StoreError::NotFound)));
+}

@@ -28,12 +28,12 @@ impl Users for SqliteStore {
 
     async fn set_disabled(&self, uid: &Uid, disabled: bool, audit: AuditRow) -> Result<()> {
         let uid = uid.clone();
-        self.write_audited(audit, move |c| set_disabled(c, &uid, disabled)).await
+        self.write_urgent(audit, move |c| set_disabled(c, &uid, disabled)).await
     }
 
     async fn set_key(&self, uid: &Uid, public_key: &str, audit: AuditRow) -> Result<()> {
         let (uid, public_key) = (uid.clone(), public_key.to_owned());
-        self.write_audited(audit, move |c| set_key(c, &uid, &public_key)).await
+        self.write_urgent(audit, move |c| set_key(c, &uid, &public_key)).await
     }
 
     async fn begin_session(
@@ -42,7 +42,7 @@ impl Users for SqliteStore {
         keep: usize,
         audit: AuditRow,
     ) -> Result<Vec<TokenHash>> {
-        self.write_audited(audit, move |c| begin_session(c, &session, keep)).await
+        self.write_urgent(audit, move |c| begin_session(c, &session, keep)).await
     }
 
     async fn session(&self, token: &TokenHash) -> Result<Option<Session>> {
@@ -63,7 +63,7 @@ impl Users for SqliteStore {
 
     async fn end_session(&self, token: &TokenHash, now: Timestamp, audit: AuditRow) -> Result<()> {
         let token = *token;
-        self.write_audited(audit, move |c| end_session(c, &token, now)).await
+        self.write_urgent(audit, move |c| end_session(c, &token, now)).await
     }
 }
 
