@@ -79,7 +79,7 @@ impl Identity {
         let client_key = client_key(&dir.join("client.key"))?;
         let user_key = user_key(&dir.join("user.key"))?;
         check_public_half(&user_key, &dir.join("user.pub"))?;
-        let user_key = UserKey::new(&user_key).ok_or_else(|| no_rsa_key(&dir.join("user.key")))?;
+        let user_key = UserKey::of(&user_key).ok_or_else(|| no_rsa_key(&dir.join("user.key")))?;
         Ok(Identity {
             dir: dir.into(),
             stamp,
@@ -135,10 +135,16 @@ impl Identity {
         self.client_key.clone_key()
     }
 
-    /// The user's private key, for signing logins only.
+    /// The user's private key, for signing logins and opening kept drafts only.
     pub fn expose_user_key(&self) -> Arc<UserKey> {
         self.user_key.clone()
     }
+}
+
+/// Reads only the user's key of an ID_DIR: it opens what was sealed to the user, also when the node's certificate has ended.
+pub fn load_user_key(dir: &Path) -> Result<UserKey, Advised> {
+    let path = dir.join("user.key");
+    UserKey::of(&user_key(&path)?).ok_or_else(|| no_rsa_key(&path))
 }
 
 /// Refuses a folder into which others could put files of their own.

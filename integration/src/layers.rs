@@ -47,7 +47,7 @@ pub const CLIENT: &[Floor] = &[
     Floor { rooms: &["fuse"], together: false },
     Floor { rooms: &["fs"], together: false },
     Floor { rooms: &["tree", "document"], together: false },
-    Floor { rooms: &["remote"], together: false },
+    Floor { rooms: &["remote", "recovery"], together: false },
     Floor { rooms: &["identity"], together: false },
 ];
 
