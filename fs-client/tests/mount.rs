@@ -39,7 +39,7 @@ impl Mounted {
         let (ready, mounted) = mpsc::channel();
         let serving = std::thread::spawn(move || {
             let runtime = Runtime::new().unwrap();
-            runtime.block_on(serving::serve(remote, &plan, machine, stops, move |_| {
+            runtime.block_on(serving::serve(remote, &plan, machine, None, stops, move |_| {
                 ready.send(()).unwrap();
                 Ok(())
             }))

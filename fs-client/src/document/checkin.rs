@@ -203,7 +203,8 @@ impl Document {
 
     /// Checks the draft's whole content in as the first version of `node`: what the base has where nothing was
     /// written, as far as it may be read. Fails when the base may be read and cannot be: a copy without it
-    /// would be damage.
+    /// would be damage. Of a draft that came [`back`](Document::back) it is made also when the base is gone: what was
+    /// written is all there is.
     pub async fn copy_to(self: &Arc<Self>, node: NodeId) -> Result<Attr> {
         let (parts, snapshot) = {
             let mut state = self.state();
@@ -214,7 +215,7 @@ impl Document {
         if parts.iter().any(|part| matches!(part, Part::Base(..))) {
             match self.asked(&reader, State::needs_pin).await {
                 Ok(()) => {}
-                Err(Error::Remote(error)) if may_not_read(&error) => blind = true,
+                Err(Error::Remote(error)) if self.may_be_without(&error) => blind = true,
                 Err(error) => return Err(error),
             }
         }
@@ -246,11 +247,20 @@ impl Document {
                         encode(&[Piece { offset: from, source: Source::Bytes(bytes) }])
                     }
                     Ok(_) => Ok(Vec::new()),
-                    Err(error) if may_not_read(&error) => unreadable(from, to),
+                    Err(error) if self.may_be_without(&error) => unreadable(from, to),
                     Err(error) => Err(std::io::Error::other(error)),
                 }
             }
         }
+    }
+}
+
+impl Document {
+    fn may_be_without(&self, error: &RemoteError) -> bool {
+        let gone = |error: &RemoteError| {
+            matches!(error, RemoteError::Refused { code: Code::VersionGone | Code::VersionMoved, .. })
+        };
+        may_not_read(error) || (self.alone && gone(error))
     }
 }
 
@@ -281,7 +291,7 @@ fn unreadable(from: u64, to: u64) -> std::io::Result<Vec<Bytes>> {
 }
 
 /// A long part in steps that do not cross a block's border.
-fn in_blocks(part: Part) -> Vec<Part> {
+pub(super) fn in_blocks(part: Part) -> Vec<Part> {
     const BLOCK: u64 = BLOCK_SIZE as u64;
     match part {
         Part::Piece(_) => vec![part],

@@ -3,7 +3,7 @@
 //! A [`Document`] is shared by all handles of its inode, as POSIX expects: one [`draft::Draft`], one base
 //! version; `state` says what it can be and how that changes. Each handle has its own [`reader::Reader`].
 //! Drafts live in the mount's [`spool::Pool`]; [`body`] says what a check-in sends and [`upload`] sends it;
-//! [`pins`] gives pins back.
+//! [`pins`] gives pins back; `unsaved` is how a draft leaves a mount that ends, and comes back in the next one.
 
 mod block;
 pub mod body;
@@ -18,6 +18,7 @@ pub mod spool;
 mod state;
 #[cfg(test)]
 mod tests;
+mod unsaved;
 pub mod upload;
 
 use std::sync::Arc;
@@ -37,6 +38,7 @@ pub use error::{Error, Result};
 use pins::Closer;
 use spool::Pool;
 use state::{CheckIn, Fate, ReadRight, State, WriteRun};
+pub use unsaved::{Leaving, Unsaved};
 use upload::Upload;
 
 /// What all documents of a mount share.
@@ -58,6 +60,8 @@ pub struct Shared {
 /// An open document.
 pub struct Document {
     shared: Arc<Shared>,
+    /// Whether a copy of the draft is made also where the server does not have the base any more.
+    alone: bool,
     /// Reached through [`Document::state`] only.
     locked: Mutex<State>,
     /// How often it was locked.
@@ -72,6 +76,10 @@ pub struct Document {
 impl Document {
     /// An open document with no changes. `pinned`: the caller's `open` pinned `attr.version`.
     pub fn new(shared: Arc<Shared>, attr: Attr, pinned: bool, asked_at: Instant) -> Arc<Self> {
+        Document::with_base(shared, attr, pinned, asked_at, false)
+    }
+
+    fn with_base(shared: Arc<Shared>, attr: Attr, pinned: bool, asked_at: Instant, alone: bool) -> Arc<Self> {
         let state = State {
             draft: Draft::new(shared.pool.clone(), shared.clock.clone(), attr.size),
             upload: None,
@@ -85,6 +93,7 @@ impl Document {
         };
         Arc::new(Document {
             shared,
+            alone,
             locked: Mutex::new(state),
             #[cfg(test)]
             looks: AtomicUsize::new(0),

@@ -74,28 +74,47 @@ impl Fs {
             Some((parent, name)) => (*parent, name.as_str()),
             None => (ROOT, "document"),
         };
-        let beside = match self.node(folder).await {
-            Ok(node) => self.copy_into(node, name, document).await,
+        let near = self.node(folder).await;
+        self.copy_beside(near, &self.path(folder), name, document, self.options.clock.now()).await
+    }
+
+    /// Makes a copy of a draft in the folder of its document, whose path is `path`; where that folder may not be written or
+    /// is gone, in the user's own home. Answers the copy's path.
+    pub(super) async fn copy_beside(
+        &self,
+        folder: Answer<NodeId>,
+        path: &str,
+        name: &str,
+        document: &Arc<Document>,
+        at: Timestamp,
+    ) -> Answer<String> {
+        let is_home = path == "/";
+        let beside = match folder {
+            Ok(node) => self.copy_into(node, name, document, at).await,
             Err(_) => Err(Failure::new(Errno::ENOENT, "its folder is not known here any more")),
         };
         match beside {
-            Ok(copy) if folder == ROOT => Ok(format!("/{copy}")),
-            Ok(copy) => Ok(format!("{}/{copy}", self.path(folder))),
+            Ok(copy) => Ok(format!("{}/{copy}", path.trim_end_matches('/'))),
             // The folder may not be written, or is gone: the user's own home may and is not.
-            Err(failure) if folder != ROOT && is_about_the_folder(&failure) => {
+            Err(failure) if !is_home && is_about_the_folder(&failure) => {
                 let home = self.node(ROOT).await?;
-                Ok(format!("/{}", self.copy_into(home, name, document).await?))
+                Ok(format!("/{}", self.copy_into(home, name, document, at).await?))
             }
             Err(failure) => Err(failure),
         }
     }
 
-    async fn copy_into(&self, folder: NodeId, name: &str, document: &Arc<Document>) -> Result<Name, Failure> {
+    async fn copy_into(
+        &self,
+        folder: NodeId,
+        name: &str,
+        document: &Arc<Document>,
+        now: Timestamp,
+    ) -> Answer<Name> {
         let who = match &self.options.machine {
             Some(node) => format!("{} {node}", self.remote.uid()),
             None => self.remote.uid().to_string(),
         };
-        let now = self.options.clock.now();
         for again in 0..CONFLICT_NAME.tries {
             let Some(copy) = conflict_name(name, &who, now, again) else { break };
             let attr = document.attr();

@@ -2,7 +2,7 @@
 //!
 //! [`lookup`] names and attributes, [`dir`] listings and room, [`io`] open files, `resize` their sizes,
 //! [`names`] create, remove and rename, [`xattr`] extended attributes, [`neighbours`] whose they are; [`rights`] is what makes an end of a
-//! right an end, [`conflict`] keeps drafts that could not be checked in, [`errno`] is the one table of
+//! right an end, [`conflict`] keeps drafts that could not be checked in, `recover` those that the mount's end finds, [`errno`] is the one table of
 //! errors, `refusals` what `user.3s.why` says.
 
 mod attribute;
@@ -14,6 +14,7 @@ mod links;
 pub mod lookup;
 pub mod names;
 pub mod neighbours;
+mod recover;
 mod refusals;
 mod resize;
 pub mod rights;
@@ -33,10 +34,12 @@ use parking_lot::{Mutex, RwLock};
 use sss_common::wire::fs::HomeRequest;
 use sss_common::{Clock, Code, Flag, MachineName, Name, NodeId, SystemClock};
 use tokio::runtime::Handle;
+use tokio_util::sync::CancellationToken;
 
 use crate::document::pins::Closer;
 use crate::document::spool::Pool;
 use crate::document::{self, Document};
+use crate::recovery::Store;
 use crate::remote::{Remote, RemoteError};
 use crate::tree::mode::{Owner, time};
 use crate::tree::{Inode, ROOT, Tree};
@@ -69,6 +72,8 @@ pub struct MountOptions {
     pub machine: Option<MachineName>,
     /// What contents and conflict copies are stamped by.
     pub clock: Arc<dyn Clock>,
+    /// Where drafts are kept that are not on the server when the mount ends.
+    pub recovery: Option<Arc<Store>>,
 }
 
 impl Default for MountOptions {
@@ -82,6 +87,7 @@ impl Default for MountOptions {
             owner: Owner { uid: rustix::process::getuid().as_raw(), gid: rustix::process::getgid().as_raw() },
             machine: None,
             clock: Arc::new(SystemClock),
+            recovery: None,
         }
     }
 }
@@ -117,6 +123,7 @@ pub struct Fs {
     refusals: Refusals,
     pages: RwLock<Option<Arc<dyn Pages>>>,
     retry: tokio::sync::Notify,
+    giving_up: CancellationToken,
 }
 
 impl Fs {
@@ -145,6 +152,7 @@ impl Fs {
             refusals: Refusals::default(),
             pages: RwLock::new(None),
             retry: Default::default(),
+            giving_up: CancellationToken::new(),
         })
     }
 
@@ -171,28 +179,6 @@ impl Fs {
     /// Where the mount's tasks run.
     pub fn runtime(&self) -> &Handle {
         &self.shared.runtime
-    }
-
-    /// Ends the mount: checks in what is dirty, gives pins back, logs out. Answers what could not be saved.
-    pub async fn shutdown(self: &Arc<Self>) -> Vec<Failure> {
-        let mut failures = Vec::new();
-        let dirty: Vec<INodeNo> = self.documents.iter().filter(|d| d.is_dirty()).map(|d| *d.key()).collect();
-        for ino in dirty {
-            let Some(document) = self.documents.get(&ino).map(|entry| entry.value().clone()) else {
-                continue;
-            };
-            if let Err(failure) = self.checkin(ino, &document).await {
-                let why = format!("{}: {}", self.path(ino), failure.why);
-                failures.push(Failure { why, ..failure });
-            }
-        }
-        self.documents.iter().for_each(|document| document.unpin());
-        self.shared.closer.send().await;
-        let lives = self.live().is_ok();
-        if lives && let Err(error) = self.remote.logout().await {
-            failures.push(self.refused(error));
-        }
-        failures
     }
 
     /// What an inode is. The root is asked for when it is not known yet.

@@ -4,6 +4,7 @@
 mod conflicts;
 mod links;
 mod neighbours;
+mod recover;
 mod rights;
 mod sharing;
 mod xattrs;

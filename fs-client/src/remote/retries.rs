@@ -170,6 +170,15 @@ pub const CLOSED_DRAFTS: Rule = Rule {
     pause: Backoff { first: Duration::from_secs(1), most: Duration::from_secs(60) },
 };
 
+/// The last check-ins of a mount that ends, within [`LAST_CHECK_INS_WITHIN`].
+pub const LAST_CHECK_INS: Rule = Rule {
+    place: "fs/recover::check_in_last",
+    what: "the last check-ins of a mount that ends",
+    because: Because::Unreachable,
+    tries: ON,
+    pause: Backoff { first: Duration::from_millis(250), most: Duration::from_secs(2) },
+};
+
 /// The stream of events, in the background.
 pub const EVENTS: Rule = Rule {
     place: "fs/rights::run_events",
@@ -194,11 +203,15 @@ pub const TABLE: &[Rule] = &[
     OVERTAKEN_OPEN,
     CONFLICT_NAME,
     CLOSED_DRAFTS,
+    LAST_CHECK_INS,
     EVENTS,
 ];
 
 /// After a failed connect or a deadline every call fails at once for so long; then one of them probes.
 pub const CIRCUIT_PAUSE: Duration = Duration::from_secs(1);
+
+/// A mount that ends tries its last check-ins again for so long; then it keeps what is not on the server on this machine.
+pub const LAST_CHECK_INS_WITHIN: Duration = Duration::from_secs(10);
 
 /// After a refused login the next one is tried only so much later, so that every `stat` on a dead mount
 /// does not become a login that the server counts.

@@ -18,6 +18,7 @@ use super::renewal;
 use super::serving::{self, Unserved};
 use crate::config::Log;
 use crate::identity::Identity;
+use crate::recovery::{Label, Store, store};
 use crate::remote::https::Https;
 use crate::remote::{Remote, RemoteError};
 
@@ -30,6 +31,7 @@ pub fn serve(plan: &Plan, ready: impl FnOnce(&Path) -> Result<(), Advised>) -> R
     hardening::keep_memory_private();
     let identity = Identity::load(&plan.identity, &SystemClock)?;
     let machine = identity.machine.clone();
+    let recovery = recovery(plan, &identity);
     let https = Arc::new(Https::new(&plan.target, &identity, plan.options.timeout())?);
     let claim = claim(plan)?;
     let runtime = runtime()?;
@@ -37,7 +39,9 @@ pub fn serve(plan: &Plan, ready: impl FnOnce(&Path) -> Result<(), Advised>) -> R
         log_in(&https, plan).await?;
         let renewing = tokio::spawn(renewal::follow(https.clone(), identity, Arc::new(SystemClock)));
         let served = match Signals::new() {
-            Ok(signals) => serving::serve(https.clone(), plan, machine, signals.stream(), ready).await,
+            Ok(signals) => {
+                serving::serve(https.clone(), plan, machine, recovery, signals.stream(), ready).await
+            }
             Err(failure) => Err(Unserved::NeverMounted(failure)),
         };
         if let Err(Unserved::NeverMounted(_)) = &served {
@@ -53,6 +57,12 @@ pub fn serve(plan: &Plan, ready: impl FnOnce(&Path) -> Result<(), Advised>) -> R
     });
     runtime.shutdown_background();
     outcome
+}
+
+/// Where this mount keeps what it cannot check in; none for a process without a home.
+fn recovery(plan: &Plan, identity: &Identity) -> Option<Arc<Store>> {
+    let label = Label { target: plan.target.to_string(), identity: plan.identity.clone() };
+    Some(Arc::new(Store::new(store::folder()?, identity.expose_user_key(), label)))
 }
 
 fn runtime() -> Result<Runtime, Advised> {

@@ -14,6 +14,7 @@ use super::plan::Plan;
 use super::unmount;
 use crate::fs::{Failure, Fs, MountOptions};
 use crate::fuse::{self, MountError, SessionOptions};
+use crate::recovery::Store;
 use crate::remote::Remote;
 
 /// Why a mount was not served to its end.
@@ -35,24 +36,27 @@ impl Unserved {
 }
 
 /// Mounts `remote`'s user's home, serves it until it is unmounted, checks in what is left and logs out.
-/// `ready` is told when the mount answers. The first item of `stops` unmounts it; the second gives up what
-/// is not checked in by then.
+/// `ready` is told when the mount answers. What cannot be checked in goes into `recovery`, and what an earlier mount left
+/// there is made conflict copies. The first item of `stops` unmounts it; after the second nothing waits for the server.
 pub async fn serve(
     remote: Arc<dyn Remote>,
     plan: &Plan,
     machine: MachineName,
+    recovery: Option<Arc<Store>>,
     mut stops: impl Stream<Item = ()> + Unpin,
     ready: impl FnOnce(&Path) -> Result<(), Advised>,
 ) -> Result<(), Unserved> {
-    let fs = Fs::new(remote, fs_options(plan, machine), Handle::current());
+    let fs = Fs::new(remote, fs_options(plan, machine, recovery), Handle::current());
     fs.start().await.map_err(|failure| Unserved::NeverMounted(no_home(plan, &failure.full_why())))?;
     let mut mount = mount(&fs, plan).await.map_err(Unserved::NeverMounted)?;
     let cancel = CancellationToken::new();
     let events = tokio::spawn(fs.clone().run_events(cancel.clone()));
     let retries = tokio::spawn(fs.clone().run_retries(cancel.clone()));
 
+    let mut offering = None;
     let outcome = match answers(plan).await.and_then(|()| ready(&plan.mountpoint)) {
         Ok(()) => {
+            offering = Some(tokio::spawn(fs.clone().offer_kept(cancel.clone())));
             tokio::select! {
                 () = mount.ended() => tracing::info!("unmounted"),
                 Some(()) = stops.next() => detach(plan).await,
@@ -66,20 +70,30 @@ pub async fn serve(
     };
     cancel.cancel();
     events.abort();
-    let finished = async {
-        // A retry that is under way ends by itself; what it leaves is for the shutdown.
-        let _ = retries.await;
-        fs.shutdown().await
-    };
-    tokio::select! {
-        left = finished => match left.is_empty() {
-            true => outcome,
-            false => {
-                let whys: Vec<String> = left.iter().map(Failure::full_why).collect();
-                outcome.and(Err(not_checked_in(&whys.join("; "))))
+    let mut finished = std::pin::pin!(async {
+        // A retry and a copy that are under way end by themselves; what they leave is for the shutdown.
+        fs.unless_given_up(async {
+            let _ = retries.await;
+            if let Some(offering) = offering {
+                let _ = offering.await;
             }
-        },
-        Some(()) = stops.next() => outcome.and(Err(not_checked_in("interrupted a second time"))),
+        })
+        .await;
+        fs.shutdown().await
+    });
+    let left = tokio::select! {
+        left = &mut finished => left,
+        Some(()) = stops.next() => {
+            fs.give_up();
+            finished.await
+        }
+    };
+    match left.is_empty() {
+        true => outcome,
+        false => {
+            let whys: Vec<String> = left.iter().map(Failure::full_why).collect();
+            outcome.and(Err(not_checked_in(&whys.join("; "))))
+        }
     }
 }
 
@@ -93,12 +107,12 @@ fn no_home(plan: &Plan, why: &str) -> Advised {
 fn not_checked_in(left: &str) -> Unserved {
     Unserved::NotCheckedIn(Advised::new(
         format!("not everything could be checked in and logged out: {left}"),
-        "mount again and compare; what was in conflict is kept under `NAME (conflict …)`",
+        format!("what was in conflict is under `NAME (conflict …)`; {}", unmount::KEPT),
     ))
 }
 
 /// The files are shown as this process's user's, which is the default.
-fn fs_options(plan: &Plan, machine: MachineName) -> MountOptions {
+fn fs_options(plan: &Plan, machine: MachineName, recovery: Option<Arc<Store>>) -> MountOptions {
     let default = MountOptions::default();
     let bytes = |mib: u64| usize::try_from(mib << 20).unwrap_or(usize::MAX);
     MountOptions {
@@ -107,6 +121,7 @@ fn fs_options(plan: &Plan, machine: MachineName) -> MountOptions {
         follow_symlinks: plan.options.follow_symlinks,
         memory_budget: plan.options.memory_mib.map_or(default.memory_budget, bytes),
         machine: Some(machine),
+        recovery,
         ..default
     }
 }

@@ -1,8 +1,9 @@
 //! `3s unmount`: takes the mount away and waits until everything is on the server.
 
-use std::io;
+use std::io::{self, IsTerminal};
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::Duration;
 
 use rustix::mount::UnmountFlags;
@@ -13,6 +14,8 @@ use sss_common::clock::monotonic;
 use super::registry::{Found, Outcome, Registry};
 use super::{mountinfo, registry};
 use crate::cli::UnmountArgs;
+use crate::recovery::store;
+use crate::remote::retries::LAST_CHECK_INS_WITHIN;
 
 /// Unmounts, then waits for the mount's process: it checks in what is dirty and logs out.
 pub fn unmount(args: &UnmountArgs) -> Result<(), Advised> {
@@ -35,9 +38,9 @@ pub fn unmount(args: &UnmountArgs) -> Result<(), Advised> {
 
 fn finished(process: Found, args: &UnmountArgs) -> Result<(), Advised> {
     let shown = args.mountpoint.display();
-    let registry::Record { pid, log, .. } = process.record.clone();
+    let registry::Record { pid, log, target, .. } = process.record.clone();
     let log = log.map_or_else(|| "it has no log".into(), |path| format!("its log is {}", path.display()));
-    let Some(record) = process.ended(args.wait()) else {
+    let Some(record) = ended(process, args) else {
         return Err(Advised::new(
             format!("{shown} is unmounted, but process {pid} is still checking in after {} s", args.timeout),
             format!("it goes on by itself; {log}"),
@@ -45,7 +48,9 @@ fn finished(process: Found, args: &UnmountArgs) -> Result<(), Advised> {
     };
     match record.outcome {
         Some(Outcome::Done) => Ok(()),
-        Some(Outcome::Failed(what)) => Err(Advised::new(format!("{shown} is unmounted, but {what}"), log)),
+        Some(Outcome::Failed(what)) => {
+            Err(Advised::new(format!("{shown} is unmounted, but {what}"), way_on(&target, &log)))
+        }
         None => Err(Advised::new(
             format!(
                 "{shown} is unmounted, but its process {pid} ended before it said that all was checked in"
@@ -54,6 +59,43 @@ fn finished(process: Found, args: &UnmountArgs) -> Result<(), Advised> {
         )),
     }
 }
+
+/// What to do about what is not on the server.
+fn way_on(target: &str, log: &str) -> String {
+    let kept = store::folder().map(|folder| store::all(&folder)).unwrap_or_default();
+    match kept.iter().any(|kept| kept.label.target == target) {
+        true => format!("{KEPT}; {log}"),
+        false => log.into(),
+    }
+}
+
+/// What becomes of what is kept.
+pub const KEPT: &str = "what is kept on this machine becomes a conflict copy at the next mount, and `3s recover --to DIR` gives it back at once";
+
+/// Waits for the mount's process; whoever sits before a terminal is told what it waits for.
+fn ended(process: Found, args: &UnmountArgs) -> Option<registry::Record> {
+    let shown = args.mountpoint.display().to_string();
+    let (sender, done) = mpsc::channel::<()>();
+    let telling = std::thread::spawn(move || {
+        if done.recv_timeout(TELL_AFTER).is_err_and(|error| error == RecvTimeoutError::Timeout)
+            && io::stderr().is_terminal()
+        {
+            let within = LAST_CHECK_INS_WITHIN.as_secs();
+            eprintln!(
+                "3s: {shown} still checks in; where the server does not answer it tries for up to {within} s, then keeps the rest \
+                 on this machine"
+            );
+        }
+    });
+    let record = process.ended(args.wait());
+    drop(sender);
+    // It only speaks.
+    let _ = telling.join();
+    record
+}
+
+/// How long the last check-ins may take before a word is said.
+const TELL_AFTER: Duration = Duration::from_secs(1);
 
 /// How long a mount may be in use before that is an error: whoever lists or stats it just now is done by then.
 const BUSY_WAIT: Duration = Duration::from_secs(2);

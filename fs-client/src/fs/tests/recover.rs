@@ -1,0 +1,204 @@
+//! Drafts that outlive their mount.
+
+use std::path::PathBuf;
+
+use rsa::RsaPrivateKey;
+
+use super::*;
+use crate::identity::UserKey;
+use crate::recovery::{Label, Store, store};
+use crate::remote::fault::Fault;
+
+/// A machine on which drafts are kept.
+struct Machine {
+    folder: tempfile::TempDir,
+    key: Arc<UserKey>,
+}
+
+impl Machine {
+    fn new() -> Machine {
+        let key = RsaPrivateKey::new(&mut rand::rngs::OsRng, 2048).unwrap();
+        Machine { folder: tempfile::tempdir().unwrap(), key: Arc::new(UserKey::of(&key).unwrap()) }
+    }
+
+    fn mount(&self, site: &Site, uid: &str) -> Mount {
+        self.mount_keeping_in(self.folder.path().into(), site, uid)
+    }
+
+    fn mount_keeping_in(&self, folder: PathBuf, site: &Site, uid: &str) -> Mount {
+        let label = Label { target: format!("{uid}@localhost:1"), identity: "/id".into() };
+        let store = Store::new(folder, self.key.clone(), label);
+        let fault = FaultRemote::new(site.server.login(uid, "client1"));
+        let options = MountOptions {
+            machine: Some("client1".parse().unwrap()),
+            recovery: Some(Arc::new(store)),
+            clock: site.clock.clone(),
+            ..MountOptions::default()
+        };
+        Mount { fs: Fs::new(fault.clone(), options, Handle::current()), fault }
+    }
+
+    fn kept(&self) -> usize {
+        store::all(self.folder.path()).len()
+    }
+}
+
+/// A folder with a document in it.
+async fn folder_with(mount: &Mount, folder: &str, name: &str, text: &str) {
+    let ino = mount.fs.mkdir(ROOT, OsStr::new(folder), 0o755).await.unwrap().ino;
+    let (_, fh) = mount.fs.create(ME, ino, OsStr::new(name), 0o644, BOTH, true).await.unwrap();
+    mount.put(fh, 0, text);
+    mount.close(fh).await.unwrap();
+}
+
+async fn offer(mount: &Mount) {
+    mount.fs.start().await.unwrap();
+    mount.fs.clone().offer_kept(CancellationToken::new()).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_mount_cannot_check_in_is_kept_and_the_next_one_offers_it() {
+    let (site, machine) = (Site::new(), Machine::new());
+    let alice = machine.mount(&site, "alice");
+    folder_with(&alice, "d", "a", "0123456789").await;
+    let fh = alice.open("d/a", BOTH).await.unwrap();
+    alice.put(fh, 0, "MINE");
+    alice.fault.unplug();
+    let failures = alice.fs.shutdown().await;
+    let file = store::all(machine.folder.path()).remove(0).path;
+    assert_eq!(failures.len(), 2, "the draft and the logout: {failures:?}");
+    assert!(failures[0].why.starts_with("/d/a: "), "{failures:?}");
+    assert!(failures[0].why.ends_with(&format!("kept in {}", file.display())), "{failures:?}");
+    assert!(alice.fs.shutdown().await.iter().all(|failure| !failure.why.contains("/d/a")), "kept once");
+
+    let bob = machine.mount(&site, "bob");
+    offer(&bob).await;
+    assert_eq!(machine.kept(), 1, "it is not bob's");
+    let again = machine.mount(&site, "alice");
+    again.fault.unplug();
+    again.fs.clone().offer_kept(CancellationToken::new()).await;
+    assert_eq!(machine.kept(), 1, "what is not acknowledged stays kept");
+    again.fault.plug();
+    offer(&again).await;
+    let (name, content) = site.conflict("alice");
+    assert!(name.starts_with("d/a (conflict alice client1 2026-"), "{name}");
+    assert_eq!(content, b"MINE456789", "with the base, which the server still had");
+    assert_eq!(site.content("alice", "d/a"), b"0123456789");
+    assert_eq!(machine.kept(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_silent_server_that_comes_back_gets_the_last_check_ins() {
+    let (site, machine) = (Site::new(), Machine::new());
+    let alice = machine.mount(&site, "alice");
+    let (_, fh) = alice.create("a").await.unwrap();
+    alice.put(fh, 0, "late");
+    let mut calls = 0;
+    alice.fault.plan(move |_| {
+        calls += 1;
+        (calls < 4).then(|| Fault::Before(RemoteError::Unreachable("away".into())))
+    });
+    assert!(alice.fs.shutdown().await.is_empty());
+    assert_eq!((site.content("alice", "a"), machine.kept()), (b"late".to_vec(), 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_interrupts_a_second_time_waits_for_nothing_and_loses_nothing() {
+    let (site, machine) = (Site::new(), Machine::new());
+    let alice = machine.mount(&site, "alice");
+    let (_, fh) = alice.create("a").await.unwrap();
+    alice.put(fh, 0, "hurry");
+    alice.fs.give_up();
+    alice.fault.calls();
+    let failures = alice.fs.shutdown().await;
+    assert!(failures[0].why.contains("interrupted; what was written is kept in"), "{failures:?}");
+    assert_eq!(machine.kept(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_cannot_be_kept_is_said() {
+    let (site, machine) = (Site::new(), Machine::new());
+    let file = machine.folder.path().join("no-folder");
+    std::fs::write(&file, "").unwrap();
+    let alice = machine.mount_keeping_in(file, &site, "alice");
+    let (_, fh) = alice.create("a").await.unwrap();
+    alice.put(fh, 0, "nowhere");
+    alice.fault.unplug();
+    let failures = alice.fs.shutdown().await;
+    assert!(failures[0].why.contains("lost: it could not be kept on this machine"), "{failures:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_check_in_that_had_happened_after_all_makes_no_copy_of_ones_own() {
+    let (site, machine) = (Site::new(), Machine::new());
+    let alice = machine.mount(&site, "alice");
+    alice.save("a", "old").await.unwrap();
+    let fh = alice.open("a", EMPTY).await.unwrap();
+    alice.put(fh, 0, "new");
+    alice.fault.plan(|call| {
+        let away = RemoteError::Unreachable("away".into());
+        Some(if call == "checkin" { Fault::After(away) } else { Fault::Before(away) })
+    });
+    alice.fs.shutdown().await;
+    assert_eq!((site.content("alice", "a"), machine.kept()), (b"new".to_vec(), 1));
+    let again = machine.mount(&site, "alice");
+    offer(&again).await;
+    assert_eq!((site.server.files("alice").len(), machine.kept()), (1, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_base_that_is_gone_does_not_keep_what_was_written() {
+    let (site, machine) = (Site::new(), Machine::new());
+    let alice = machine.mount(&site, "alice");
+    alice.save("a", "0123456789").await.unwrap();
+    let fh = alice.open("a", BOTH).await.unwrap();
+    alice.put(fh, 4, "MINE");
+    alice.fault.unplug();
+    alice.fs.shutdown().await;
+    let again = machine.mount(&site, "alice");
+    again.save("a", "other").await.unwrap();
+    offer(&again).await;
+    assert_eq!(site.conflict("alice").1, b"\0\0\0\0MINE\0\0");
+    assert_eq!(machine.kept(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_folder_that_is_gone_sends_the_copy_home() {
+    let (site, machine) = (Site::new(), Machine::new());
+    let alice = machine.mount(&site, "alice");
+    folder_with(&alice, "d", "a", "old").await;
+    let fh = alice.open("d/a", EMPTY).await.unwrap();
+    alice.put(fh, 0, "new");
+    alice.fault.unplug();
+    alice.fs.shutdown().await;
+    let again = machine.mount(&site, "alice");
+    let folder = again.ino("d").await;
+    again.fs.unlink(folder, OsStr::new("a")).await.unwrap();
+    again.fs.rmdir(ROOT, OsStr::new("d")).await.unwrap();
+    offer(&again).await;
+    let (name, content) = site.conflict("alice");
+    assert!(name.starts_with("a (conflict"), "{name}");
+    assert_eq!((content, machine.kept()), (b"new".to_vec(), 0));
+}
+
+/// What is large goes through the spool and comes back whole, holes and all.
+#[tokio::test(start_paused = true)]
+async fn a_large_draft_with_holes_comes_back_whole() {
+    let (site, machine) = (Site::new(), Machine::new());
+    let alice = machine.mount(&site, "alice");
+    alice.save("a", &"x".repeat(200_000)).await.unwrap();
+    let fh = alice.open("a", BOTH).await.unwrap();
+    let ino = alice.ino("a").await;
+    alice.fault.unplug();
+    let cut = lookup::Changes { size: Some(100), ..Default::default() };
+    alice.fs.setattr(ME, ino, Some(fh), cut).await.unwrap();
+    alice.put(fh, 6_000_000, "end");
+    alice.fs.shutdown().await;
+    let again = machine.mount(&site, "alice");
+    offer(&again).await;
+    let mut whole = vec![0; 6_000_003];
+    whole[..100].fill(b'x');
+    whole[6_000_000..].copy_from_slice(b"end");
+    assert!(site.conflict("alice").1 == whole);
+    assert_eq!(machine.kept(), 0);
+}
