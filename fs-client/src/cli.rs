@@ -57,8 +57,8 @@ Without -f the command returns when the mount answers. Its exit code and stderr 
     #[command(after_help = "Example:
   3s unmount ~/store
 
-Returns when everything is on the server, or says what is not. `fusermount3 -u` and `umount` do the same
-without waiting.")]
+Returns when everything is on the server, or says what is not, and where that is kept on this machine (see `3s recover`).
+`fusermount3 -u` and `umount` do the same without waiting; then the log says it, and `3s status`.")]
     Unmount(UnmountArgs),
     /// Lets a user, or ALL, use a document or a folder for a limited time
     #[command(after_help = "Examples:
@@ -91,8 +91,20 @@ server's keyring cannot be written at the moment, the error names the command th
   3s status
   3s status ~/store
 
+Behind the mounts stands what earlier ones could not check in and kept on this machine; see `3s recover`.
 Exits with 1 when a mount does not answer.")]
     Status(StatusArgs),
+    /// Gives back what a mount could not check in before it ended
+    #[command(after_help = "Examples:
+  3s recover
+  3s recover --to ~/recovered
+  3s recover --discard
+
+What a mount cannot check in when it ends (the server is away, the session was replaced, the user is disabled, the
+certificate has ended) is kept on this machine, sealed to the user's key, below ~/.local/state/3s/recovery ($XDG_STATE_HOME).
+The next mount of that user at that server makes a conflict copy of each and removes what was kept.
+Without an option it lists what is kept. --to never writes over a file.")]
+    Recover(RecoverArgs),
     /// Checks a document's content, or a deletion receipt, against the server's signature
     #[command(after_help = "Examples:
   3s verify ~/store/contract.pdf --server-key server.pub
@@ -216,6 +228,23 @@ pub struct FileArgs {
 pub struct StatusArgs {
     /// Only this mount
     pub mountpoint: Option<PathBuf>,
+}
+
+/// `3s recover`.
+#[derive(Clone, Debug, Args)]
+pub struct RecoverArgs {
+    /// Lists what is kept
+    #[arg(long, conflicts_with_all = ["to", "discard"])]
+    pub list: bool,
+    /// Decrypts what is kept into this folder; it stays kept
+    #[arg(long, value_name = "DIR", conflicts_with = "discard")]
+    pub to: Option<PathBuf>,
+    /// Removes what is kept
+    #[arg(long)]
+    pub discard: bool,
+    /// The folder with the user.key; the one that the mount used when missing
+    #[arg(long, value_name = "ID_DIR")]
+    pub identity: Option<PathBuf>,
 }
 
 /// `3s rm`.
@@ -344,6 +373,10 @@ mod tests {
             "3s status /mnt",
             "3s verify /mnt/f --server-key server.pub",
             "3s verify f.receipt --identity /id",
+            "3s recover",
+            "3s recover --list",
+            "3s recover --to /tmp/back",
+            "3s recover --discard",
             "3s rm /mnt/f /mnt/g",
             "3s rm --receipt f.receipt /mnt/f",
             "3s rm --receipt f.receipt --again 000102030405060708090a0b0c0d0e0f /mnt",
@@ -358,6 +391,8 @@ mod tests {
             "3s grant /mnt/f bob checkout soon",
             "3s grant /mnt/f b/b checkout 50s",
             "3s grant /mnt/f bob checkout",
+            "3s recover --list --discard",
+            "3s recover --to /tmp/back --discard",
             "3s rm",
             "3s rm --again 000102030405060708090a0b0c0d0e0f /mnt",
             "3s rm --receipt f.receipt --again f /mnt",

@@ -2,7 +2,7 @@
 //!
 //! `plan` checks what a mount is asked for, `mount` logs in for it and `serving` composes the rooms below
 //! into it; `hardening` keeps its memory from others, `renewal` its certificate in force; `daemon` puts it into the background; `registry` is how the commands find the process behind a
-//! mount, `mountinfo` how they find the mount. `share`, `rm`, `status`, `unmount` and `verify` (with
+//! mount, `mountinfo` how they find the mount. `share`, `rm`, `status`, `unmount`, `recover` and `verify` (with
 //! `receipt`) are the other commands; they speak to the mount through system calls, never to the server.
 
 pub mod daemon;
@@ -12,6 +12,7 @@ pub mod mount;
 pub mod mountinfo;
 pub mod plan;
 pub mod receipt;
+pub mod recover;
 pub mod registry;
 pub mod renewal;
 pub mod rm;
@@ -89,6 +90,7 @@ fn perform(command: Command) -> Result<(), Advised> {
         Command::Revoke(args) => share::revoke(&args),
         Command::Rm(args) => rm::rm(&args),
         Command::Info(args) => share::info(&args),
+        Command::Recover(args) => recover::recover(&args),
         Command::Status(args) => status::status(&args),
         Command::Verify(args) => verify::verify(&args),
     }

@@ -9,10 +9,12 @@ use sss_common::say;
 use sss_common::{Advised, Clock, SystemClock};
 
 use super::mountinfo::{self, Mounted};
+use super::recover::{Keys, line};
 use super::registry::Registry;
 use super::xattr;
 use crate::cli::StatusArgs;
 use crate::identity::ends_in;
+use crate::recovery::store;
 
 /// A mount that has not answered by then is reported as silent; its own deadline may be longer.
 const ANSWER_MAX: Duration = Duration::from_secs(12);
@@ -34,6 +36,7 @@ pub fn status(args: &StatusArgs) -> Result<(), Advised> {
     if mounts.is_empty() {
         say!("nothing is mounted");
     }
+    let one = args.mountpoint.as_ref().and_then(|_| mounts.first().map(|mounted| mounted.target.to_string()));
     // All are asked at once, so one silent mount costs its deadline once.
     let asked: Vec<_> = mounts.into_iter().map(|mounted| (ask(&mounted), mounted)).collect();
     let mut silent = Vec::new();
@@ -47,6 +50,7 @@ pub fn status(args: &StatusArgs) -> Result<(), Advised> {
             silent.push(mounted.point.display().to_string());
         }
     }
+    show_kept(one.as_deref());
     match silent.is_empty() {
         true => Ok(()),
         false => Err(Advised::new(
@@ -55,6 +59,18 @@ pub fn status(args: &StatusArgs) -> Result<(), Advised> {
              when the process is gone: mount again, or fusermount3 -u MOUNTPOINT",
         )),
     }
+}
+
+/// What earlier mounts of this machine's user could not check in; of one user of one server, or of all.
+fn show_kept(target: Option<&str>) {
+    let mut kept = store::folder().map(|folder| store::all(&folder)).unwrap_or_default();
+    kept.retain(|kept| target.is_none_or(|target| kept.label.target == target));
+    if kept.is_empty() {
+        return;
+    }
+    println!("kept on this machine, not on a server (`3s recover` gives it back):");
+    let mut keys = Keys::new(None);
+    kept.iter().for_each(|kept| println!("  {}", line(kept, &mut keys)));
 }
 
 struct Answer {
