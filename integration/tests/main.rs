@@ -25,6 +25,7 @@ mod man;
 mod owners;
 mod powercuts;
 mod receipts;
+mod recover;
 mod renewal;
 mod rotate;
 mod scrub;
