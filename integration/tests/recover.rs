@@ -206,6 +206,35 @@ fn a_user_who_was_disabled() {
 }
 
 #[test]
+fn a_mount_that_was_killed_after_a_refused_close() {
+    let mut store = Store::start();
+    let (alice, draft) = with_draft(&store);
+    store.kill_server();
+    draft.close();
+    eventually(LONG, "a spare is on the disk", || !kept(&store).is_empty());
+    end(alice, |alice| {
+        kill_process(alice.processes()[0], Signal::KILL).unwrap();
+        Cmd::new("fusermount3").arg("-uz").arg(alice.root()).ok();
+    });
+    store.start_server();
+    comes_back(&store, WITHOUT_BASE, WHOLE);
+}
+
+#[test]
+fn a_short_outage_leaves_nothing_behind() {
+    let mut store = Store::start();
+    let (alice, draft) = with_draft(&store);
+    store.kill_server();
+    draft.close();
+    eventually(LONG, "a spare is on the disk", || !kept(&store).is_empty());
+    store.tool("3s").args(["recover", "--discard"]).ok().says("a mount still tries to check it in");
+    store.start_server();
+    eventually(LONG, "the mount has saved it, and the spare is gone", || kept(&store).is_empty());
+    assert_eq!(alice.read("d/f"), WHOLE);
+    alice.unmount();
+}
+
+#[test]
 fn what_is_discarded_is_gone() {
     let mut store = Store::start();
     let (alice, draft) = with_draft(&store);

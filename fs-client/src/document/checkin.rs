@@ -206,10 +206,7 @@ impl Document {
     /// would be damage. Of a draft that came [`back`](Document::back) it is made also when the base is gone: what was
     /// written is all there is.
     pub async fn copy_to(self: &Arc<Self>, node: NodeId) -> Result<Attr> {
-        let (parts, snapshot) = {
-            let mut state = self.state();
-            (state.draft.parts(), state.draft.snapshot(|_, _| true))
-        };
+        let (parts, snapshot) = self.state().draft.parts();
         let reader = Arc::new(Reader::default());
         let mut blind = false;
         if parts.iter().any(|part| matches!(part, Part::Base(..))) {

@@ -331,11 +331,15 @@ impl Draft {
         }
     }
 
-    /// The document as the draft shows it: written pieces, and what must be read from the base between them.
-    pub fn parts(&mut self) -> Vec<Part> {
+    /// The document as the draft shows it: written pieces, and what must be read from the base between them. No check-in:
+    /// a later [`Draft::committed`] is about the snapshots alone.
+    pub fn parts(&mut self) -> (Vec<Part>, Snapshot) {
+        let low = self.low;
+        let mut snapshot = self.snapshot(|_, _| false);
+        self.low = low;
         let mut parts = Vec::new();
         let mut at = 0;
-        for piece in self.snapshot(|_, _| false).pieces {
+        for piece in std::mem::take(&mut snapshot.pieces) {
             if at < piece.offset.min(self.base_len) {
                 parts.push(Part::Base(at, piece.offset.min(self.base_len)));
             }
@@ -345,7 +349,7 @@ impl Draft {
         if at < self.base_len {
             parts.push(Part::Base(at, self.base_len));
         }
-        parts
+        (parts, snapshot)
     }
 
     /// Consecutive blocks from `first` on that are wholly written, at most `limit`.

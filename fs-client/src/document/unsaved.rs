@@ -28,6 +28,9 @@ pub struct Unsaved {
     pub mode: Option<u32>,
 }
 
+/// Its content; see [`Document::leave`].
+pub struct Parts(Vec<Part>);
+
 /// A part of a draft that leaves its mount. What no part speaks of is a hole.
 pub enum Leaving {
     /// Written here, or read from the base: at most a block, and its offset.
@@ -41,22 +44,23 @@ pub enum Leaving {
 const ZEROES: &[u8] = &[0; sss_common::limits::BLOCK_SIZE];
 
 impl Document {
-    /// The draft as it leaves.
-    pub fn unsaved(&self) -> Unsaved {
+    /// The draft as it is now, on its way out.
+    pub fn leaving(&self) -> (Unsaved, Parts) {
         let mut state = self.state();
-        let snapshot = state.draft.snapshot(|_, _| true);
+        let (parts, snapshot) = state.draft.parts();
         let base = state.attr.clone();
-        Unsaved { base, size: snapshot.size, mtime_ns: snapshot.mtime_ns, mode: snapshot.mode }
+        let unsaved = Unsaved { base, size: snapshot.size, mtime_ns: snapshot.mtime_ns, mode: snapshot.mode };
+        (unsaved, Parts(parts))
     }
 
-    /// Hands the draft's content over part by part. What the base has where nothing was written is read for as long as
-    /// `patience` lasts and the server answers.
+    /// Hands the content over part by part. What the base has where nothing was written is read for as long as `patience`
+    /// lasts and the server answers.
     pub async fn leave(
         &self,
+        Parts(parts): Parts,
         patience: impl Future<Output = ()>,
         mut take: impl FnMut(Leaving) -> std::io::Result<()>,
     ) -> std::io::Result<()> {
-        let parts = self.state().draft.parts();
         let reader = Reader::default();
         let mut patience = std::pin::pin!(patience);
         let mut there = true;

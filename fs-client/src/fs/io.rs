@@ -281,8 +281,14 @@ impl Fs {
         self.left(ino, document);
     }
 
-    /// Checks a document's draft in. A refusal that is final keeps the draft as a conflict copy.
+    /// Checks a document's draft in. A refusal that is final keeps the draft as a conflict copy; after any other, a spare of it
+    /// is on the disk.
     pub(super) async fn checkin(self: &Arc<Self>, ino: INodeNo, document: &Arc<Document>) -> Answer<()> {
+        let answer = self.try_checkin(ino, document).await;
+        self.spared(ino, document, answer).await
+    }
+
+    async fn try_checkin(self: &Arc<Self>, ino: INodeNo, document: &Arc<Document>) -> Answer<()> {
         self.live().or_else(|failure| if document.is_dirty() { Err(failure) } else { Ok(()) })?;
         match document.checkin().await {
             Ok(None) => Ok(()),
@@ -325,6 +331,7 @@ impl Fs {
             None if document.handles() == 0 => self.retry_later(),
             None => {}
         }
+        self.drop_spares();
     }
 
     /// An own rename or swap gave the content of a version to what `attr` says, and the name to it. Whoever was

@@ -2,7 +2,7 @@
 //!
 //! [`lookup`] names and attributes, [`dir`] listings and room, [`io`] open files, `resize` their sizes,
 //! [`names`] create, remove and rename, [`xattr`] extended attributes, [`neighbours`] whose they are; [`rights`] is what makes an end of a
-//! right an end, [`conflict`] keeps drafts that could not be checked in, `recover` those that the mount's end finds, [`errno`] is the one table of
+//! right an end, [`conflict`] keeps drafts that could not be checked in, `recover` those that the mount's end finds, `spare` those that its end may not find, [`errno`] is the one table of
 //! errors, `refusals` what `user.3s.why` says.
 
 mod attribute;
@@ -18,10 +18,12 @@ mod recover;
 mod refusals;
 mod resize;
 pub mod rights;
+mod spare;
 #[cfg(test)]
 mod tests;
 pub mod xattr;
 
+use std::collections::HashMap;
 use std::ffi::OsStr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -49,6 +51,7 @@ pub use errno::{Answer, Failure};
 use io::OpenFile;
 use refusals::Refusals;
 use rights::Pages;
+use spare::Spare;
 
 /// How long the kernel may believe names and attributes.
 pub const TTL: Duration = Duration::from_secs(1);
@@ -124,6 +127,7 @@ pub struct Fs {
     pages: RwLock<Option<Arc<dyn Pages>>>,
     retry: tokio::sync::Notify,
     giving_up: CancellationToken,
+    spares: Mutex<HashMap<INodeNo, Spare>>,
 }
 
 impl Fs {
@@ -153,6 +157,7 @@ impl Fs {
             pages: RwLock::new(None),
             retry: Default::default(),
             giving_up: CancellationToken::new(),
+            spares: Mutex::default(),
         })
     }
 

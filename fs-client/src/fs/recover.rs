@@ -31,6 +31,7 @@ impl Fs {
             let because = because.unwrap_or_else(|| Failure::new(Errno::EINTR, "the mount was interrupted"));
             failures.extend(self.keep_for_later(ino, &document, because).await.map(|failure| (ino, failure)));
         }
+        self.drop_spares();
         let mut failures: Vec<Failure> = failures.into_iter().map(|(_, failure)| failure).collect();
         self.documents.iter().for_each(|document| document.unpin());
         let logged_out = self.unless_given_up(async {
@@ -135,13 +136,33 @@ impl Fs {
     ) -> std::io::Result<PathBuf> {
         let none = || std::io::Error::other("neither XDG_STATE_HOME nor HOME names a folder for it");
         let store = self.options.recovery.as_ref().ok_or_else(none)?;
-        let (path, mut writer) = store.begin(&self.header(ino, document, because)?)?;
+        let answers = self.live().is_ok() && because.errno != Errno::ETIMEDOUT;
+        if !answers && let Some(path) = self.spare_for_good(ino, document) {
+            return Ok(path);
+        }
         let patience = async {
-            if self.live().is_ok() && because.errno != Errno::ETIMEDOUT {
+            if answers {
                 self.unless_given_up(tokio::time::sleep(LAST_CHECK_INS_WITHIN)).await;
             }
         };
-        let leaving = document.leave(patience, |part| {
+        match self.write_draft(store, ino, document, because, patience).await {
+            Ok(kept) => Ok(kept.path),
+            Err(error) => self.spare_for_good(ino, document).ok_or(error),
+        }
+    }
+
+    /// Makes a durable file of a draft. What the base has is read for as long as `patience` lasts.
+    pub(super) async fn write_draft(
+        &self,
+        store: &Store,
+        ino: INodeNo,
+        document: &Document,
+        because: &Failure,
+        patience: impl Future<Output = ()>,
+    ) -> std::io::Result<Kept> {
+        let (unsaved, parts) = document.leaving();
+        let (path, mut writer) = store.begin(&self.header(ino, unsaved, because)?)?;
+        let leaving = document.leave(parts, patience, |part| {
             writer.add(&match part {
                 Leaving::Data(offset, bytes) => Part::Data(offset, bytes.into()),
                 Leaving::Zero(offset, length) => Part::Zero(offset, length),
@@ -150,16 +171,16 @@ impl Fs {
         });
         leaving.await?;
         writer.finish()?;
-        Ok(path)
+        Ok(store.at(path))
     }
 
-    fn header(&self, ino: INodeNo, document: &Document, because: &Failure) -> std::io::Result<Header> {
+    fn header(&self, ino: INodeNo, unsaved: Unsaved, because: &Failure) -> std::io::Result<Header> {
         let place = self.known(ino).ok().and_then(|inode| inode.place);
         let (folder, name) = match place {
             Some((parent, name)) => (parent, name),
             None => (ROOT, "document".parse().map_err(std::io::Error::other)?),
         };
-        let Unsaved { base, size, mtime_ns, mode } = document.unsaved();
+        let Unsaved { base, size, mtime_ns, mode } = unsaved;
         Ok(Header {
             name,
             folder_path: self.path(folder),

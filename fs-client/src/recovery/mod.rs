@@ -5,8 +5,11 @@
 //! | state | becomes | when |
 //! |---|---|---|
 //! | unsaved: in the memory or the spool of a mount | on the server | a `close`, a retry, or the mount's end checks it in, as itself or as a conflict copy |
+//! | unsaved | spared: a file in this room's folder, whose lock the mount holds | a `close` or `fsync` was refused |
+//! | spared | on the server, and the file is removed | as unsaved |
+//! | spared | kept | the mount's process ends, however: nobody holds the lock any more |
 //! | unsaved | kept: a file in this room's folder | the mount ends and the server is away for longer than the mount tries, or refuses |
-//! | unsaved | lost | the mount ends, and the file cannot be written: the mount's error says so |
+//! | unsaved | lost | the mount ends, and the file cannot be written: `close` and the mount's error say so; or its process is killed before a `close` was refused |
 //! | kept | kept | the next mount could not make the copy, `3s recover --to` copied it out, or nobody came |
 //! | kept | on the server | the next mount of that user at that server made a conflict copy of it, and the server acknowledged that |
 //! | kept | discarded | `3s recover --discard` |

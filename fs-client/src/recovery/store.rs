@@ -54,6 +54,11 @@ impl Store {
         kept
     }
 
+    /// The draft in a file of this store.
+    pub fn at(&self, path: PathBuf) -> Kept {
+        Kept { path, label: self.label.clone() }
+    }
+
     /// The key that opens what is kept here.
     pub fn key(&self) -> &UserKey {
         &self.key

@@ -169,7 +169,7 @@ fn discard(kept: Vec<Kept>) -> Result<(), Advised> {
                 claimed.remove().map_err(failed)?;
                 println!("{shown} is discarded");
             }
-            None => println!("{shown} is being made a conflict copy by a mount"),
+            None => println!("{shown} is in use: a mount still tries to check it in"),
         }
     }
     Ok(())

@@ -202,3 +202,75 @@ async fn a_large_draft_with_holes_comes_back_whole() {
     assert!(site.conflict("alice").1 == whole);
     assert_eq!(machine.kept(), 0);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_refused_close_leaves_a_spare_until_the_draft_is_saved() {
+    let (site, machine) = (Site::new(), Machine::new());
+    let alice = machine.mount(&site, "alice");
+    let (_, fh) = alice.create("a").await.unwrap();
+    alice.put(fh, 0, "one");
+    alice.fault.unplug();
+    alice.fs.flush(fh).await.unwrap_err();
+    assert_eq!(machine.kept(), 1);
+    alice.put(fh, 3, " and two");
+    alice.close(fh).await.unwrap_err();
+    assert_eq!(machine.kept(), 1, "the newer takes the older one's place");
+    let spare = store::all(machine.folder.path()).remove(0);
+    assert!(spare.claim().unwrap().is_none(), "while its mount lives it is nobody else's");
+    alice.fault.plug();
+    alice.fs.retry_now().await;
+    assert_eq!((site.content("alice", "a"), machine.kept()), (b"one and two".to_vec(), 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_spare_of_a_process_that_was_killed_is_offered() {
+    let (site, machine) = (Site::new(), Machine::new());
+    let alice = machine.mount(&site, "alice");
+    alice.save("a", "old").await.unwrap();
+    let fh = alice.open("a", EMPTY).await.unwrap();
+    alice.put(fh, 0, "new");
+    alice.fault.unplug();
+    alice.close(fh).await.unwrap_err();
+    drop(alice);
+    let again = machine.mount(&site, "alice");
+    offer(&again).await;
+    assert_eq!((site.conflict("alice").1, machine.kept()), (b"new".to_vec(), 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_close_says_what_is_neither_on_the_server_nor_on_the_disk() {
+    let (site, machine) = (Site::new(), Machine::new());
+    let file = machine.folder.path().join("no-folder");
+    std::fs::write(&file, "").unwrap();
+    let alice = machine.mount_keeping_in(file, &site, "alice");
+    let (_, fh) = alice.create("a").await.unwrap();
+    alice.put(fh, 0, "nowhere");
+    alice.fault.unplug();
+    let failure = alice.close(fh).await.unwrap_err();
+    assert_eq!(failure.errno, Errno::ETIMEDOUT);
+    assert!(failure.why.contains("nor could it be kept on this machine"), "{failure}");
+}
+
+/// A check-in whose answer was lost is settled as what it was, whatever was looked at in between.
+#[tokio::test(start_paused = true)]
+async fn a_spare_changes_nothing_of_what_is_saved() {
+    let (site, machine) = (Site::new(), Machine::new());
+    let alice = machine.mount(&site, "alice");
+    alice.save("a", "0123456789").await.unwrap();
+    let (ino, fh) = (alice.ino("a").await, alice.open("a", BOTH).await.unwrap());
+    alice.put(fh, 0, "AB");
+    alice.fault.plan(|call| {
+        let away = RemoteError::Unreachable("away".into());
+        Some(if call == "checkin" { Fault::After(away) } else { Fault::Before(away) })
+    });
+    alice.fs.flush(fh).await.unwrap_err();
+    alice.fault.unplug();
+    for size in [3, 10] {
+        let size = lookup::Changes { size: Some(size), ..Default::default() };
+        alice.fs.setattr(ME, ino, Some(fh), size).await.unwrap();
+    }
+    alice.fs.flush(fh).await.unwrap_err();
+    alice.fault.plug();
+    alice.close(fh).await.unwrap();
+    assert_eq!((site.content("alice", "a"), machine.kept()), (b"AB2\0\0\0\0\0\0\0".to_vec(), 0));
+}
