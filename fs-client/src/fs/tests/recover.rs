@@ -274,3 +274,34 @@ async fn a_spare_changes_nothing_of_what_is_saved() {
     alice.close(fh).await.unwrap();
     assert_eq!((site.content("alice", "a"), machine.kept()), (b"AB2\0\0\0\0\0\0\0".to_vec(), 0));
 }
+
+/// Whatever the server says at the end: only what it acknowledged is not kept.
+#[tokio::test(start_paused = true)]
+async fn every_refusal_at_the_end_keeps_the_draft() {
+    for code in [
+        Code::SessionReplaced,
+        Code::SessionExpired,
+        Code::SessionRevoked,
+        Code::NotLoggedIn,
+        Code::LoginRefused,
+        Code::Throttled,
+        Code::Quota,
+        Code::DiskFull,
+        Code::Internal,
+        Code::Unavailable,
+        Code::Integrity,
+    ] {
+        let (site, machine) = (Site::new(), Machine::new());
+        let alice = machine.mount(&site, "alice");
+        alice.save("a", "old").await.unwrap();
+        let fh = alice.open("a", EMPTY).await.unwrap();
+        alice.put(fh, 0, "new");
+        alice.fault.plan(move |_| Some(Fault::Before(RemoteError::refused(code, "no"))));
+        let failures = alice.fs.shutdown().await;
+        assert!(failures[0].why.contains("/a: no; what was written is kept in"), "{code}: {failures:?}");
+        drop(alice);
+        let again = machine.mount(&site, "alice");
+        offer(&again).await;
+        assert_eq!((site.conflict("alice").1, machine.kept()), (b"new".to_vec(), 0), "{code}");
+    }
+}
