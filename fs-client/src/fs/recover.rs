@@ -15,7 +15,7 @@ use crate::recovery::file::Reader;
 use crate::recovery::store::Claimed;
 use crate::recovery::{Header, Kept, Part, Store};
 use crate::remote::RemoteError;
-use crate::remote::retries::{LAST_CHECK_INS, LAST_CHECK_INS_WITHIN};
+use crate::remote::retries::{KEPT_DRAFTS, LAST_CHECK_INS, LAST_CHECK_INS_WITHIN};
 use crate::tree::ROOT;
 
 /// A document at the mount's end.
@@ -194,22 +194,35 @@ impl Fs {
         })
     }
 
-    /// Makes a conflict copy of each draft that an earlier mount of this user kept; what cannot be copied now stays kept.
+    /// Makes a conflict copy of each draft that an earlier mount of this user kept. A silent server is asked again; what cannot
+    /// be copied for another reason stays kept.
     pub async fn offer_kept(self: Arc<Self>, cancel: CancellationToken) {
         let Some(store) = self.options.recovery.clone().filter(|_| !self.options.read_only) else { return };
-        for kept in store.kept() {
-            if cancel.is_cancelled() {
+        let mut pauses = KEPT_DRAFTS.pause.begin();
+        while self.offer_each(&store, &cancel).await {
+            if cancel.run_until_cancelled(tokio::time::sleep(pauses.advance())).await.is_none() {
                 return;
             }
+        }
+    }
+
+    /// Answers whether to ask again later.
+    async fn offer_each(self: &Arc<Self>, store: &Store, cancel: &CancellationToken) -> bool {
+        let mut silent = false;
+        for kept in store.kept() {
+            if cancel.is_cancelled() {
+                return false;
+            }
             let file = kept.path.clone();
-            match self.offer(&store, kept).await {
-                Ok(()) => {}
-                Err(failure) => tracing::warn!(
+            if let Err(failure) = self.offer(store, kept).await {
+                silent |= failure.errno == Errno::ETIMEDOUT;
+                tracing::warn!(
                     file = %file.display(), why = %failure.full_why(),
                     "a draft that an earlier mount kept stays kept; `3s recover` gives it back"
-                ),
+                );
             }
         }
+        silent
     }
 
     async fn offer(self: &Arc<Self>, store: &Store, kept: Kept) -> Result<(), Failure> {

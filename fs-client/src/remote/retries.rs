@@ -179,6 +179,15 @@ pub const LAST_CHECK_INS: Rule = Rule {
     pause: Backoff { first: Duration::from_millis(250), most: Duration::from_secs(2) },
 };
 
+/// Conflict copies of drafts that an earlier mount kept, in the background.
+pub const KEPT_DRAFTS: Rule = Rule {
+    place: "fs/recover::offer_kept",
+    what: "conflict copies of drafts that an earlier mount kept",
+    because: Because::Unreachable,
+    tries: ON,
+    pause: Backoff { first: Duration::from_secs(1), most: Duration::from_secs(60) },
+};
+
 /// The stream of events, in the background.
 pub const EVENTS: Rule = Rule {
     place: "fs/rights::run_events",
@@ -204,6 +213,7 @@ pub const TABLE: &[Rule] = &[
     CONFLICT_NAME,
     CLOSED_DRAFTS,
     LAST_CHECK_INS,
+    KEPT_DRAFTS,
     EVENTS,
 ];
 

@@ -75,11 +75,13 @@ async fn what_a_mount_cannot_check_in_is_kept_and_the_next_one_offers_it() {
     offer(&bob).await;
     assert_eq!(machine.kept(), 1, "it is not bob's");
     let again = machine.mount(&site, "alice");
+    again.fs.start().await.unwrap();
     again.fault.unplug();
-    again.fs.clone().offer_kept(CancellationToken::new()).await;
+    let offering = tokio::spawn(again.fs.clone().offer_kept(CancellationToken::new()));
+    tokio::time::sleep(Duration::from_secs(5)).await;
     assert_eq!(machine.kept(), 1, "what is not acknowledged stays kept");
     again.fault.plug();
-    offer(&again).await;
+    offering.await.unwrap();
     let (name, content) = site.conflict("alice");
     assert!(name.starts_with("d/a (conflict alice client1 2026-"), "{name}");
     assert_eq!(content, b"MINE456789", "with the base, which the server still had");
