@@ -20,7 +20,7 @@
 //! is sealed under a key of its own that only the user's key opens, except the [`Label`]: which user of which server it is
 //! for, and where the key that opens it lay.
 //!
-//! [`file`] is the format, [`store`] the folder.
+//! [`mod@file`] is the format, [`store`] the folder.
 
 pub mod file;
 pub mod store;
