@@ -15,17 +15,20 @@ use crate::store::TokenHash;
 use sss_failpoint as failpoint;
 use sss_policy::{Checkout, decide};
 
+/// Who may go on reading what, as far as it was asked in this round.
+type Asked = HashMap<(Uid, NodeId), bool>;
+
 impl Upkeep {
     /// Drops what is superseded and held by nobody who may read it.
     pub(super) async fn drop_unread(&self) -> Outcome<()> {
         let readers = self.readers().await?;
         let keep = i64::try_from(self.keep_superseded.as_millis()).unwrap_or(i64::MAX);
         let before = Timestamp(self.clock.now().millis().saturating_sub(keep));
-        let mut limit = BATCH;
+        let (mut limit, mut asked) = (BATCH, Asked::new());
         let unread = loop {
             let old = self.meta.superseded(before, limit).await?;
             let last = old.len() < limit;
-            let unread = self.unread(old, &readers).await?;
+            let unread = self.unread(old, &readers, &mut asked).await?;
             if !unread.is_empty() {
                 break unread;
             }
@@ -63,6 +66,7 @@ impl Upkeep {
         &self,
         mut old: Vec<(NodeId, Version)>,
         readers: &HashMap<TokenHash, Uid>,
+        asked: &mut Asked,
     ) -> Outcome<Vec<(NodeId, Version)>> {
         let held: Vec<_> =
             old.iter().flat_map(|(node, version)| self.held.pins.holders(*node, *version)).collect();
@@ -70,16 +74,19 @@ impl Upkeep {
             let anywhere = NodeId::random().0;
             // Anywhere: whoever holds much does not always come first.
             let first = usize::from_le_bytes(*anywhere.first_chunk().unwrap_or(&[0; 8])) % held.len();
-            let mut asked = HashMap::new();
-            for pin in held.iter().cycle().skip(first).take(held.len().min(BATCH)) {
+            for pin in held.iter().cycle().skip(first).take(held.len()) {
                 // Who has come since the sessions were looked at has just been allowed to.
                 let Some(uid) = readers.get(&pin.session) else { continue };
-                let known = asked.get(&(uid, pin.node)).copied();
-                let reads = match known {
-                    Some(reads) => reads,
-                    None => self.may_hold(uid, pin.node).await?,
+                let question = (uid.clone(), pin.node);
+                let reads = match asked.get(&question) {
+                    Some(reads) => *reads,
+                    None if asked.len() >= BATCH => continue,
+                    None => {
+                        let reads = self.may_hold(uid, pin.node).await?;
+                        asked.insert(question, reads);
+                        reads
+                    }
                 };
-                asked.insert((uid, pin.node), reads);
                 if !reads {
                     self.held.pins.take(pin);
                 }
