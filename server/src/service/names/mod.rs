@@ -10,12 +10,22 @@ use sss_common::limits::LIST_MAX;
 use sss_common::wire::calls::{
     Attr, Empty, Entry, HomeRequest, HomesResponse, ListRequest, ListResponse, LookupRequest, NodeRequest,
 };
-use sss_common::{Code, Kind};
+use sss_common::{Code, Kind, NodeId};
 
 use crate::service::{Caller, Failure, Outcome, Service};
+use crate::store::Audience;
 use sss_policy as policy;
 
 impl Service {
+    /// Whom it concerns when these go or move.
+    async fn concerned(&self, those: &[NodeId]) -> Outcome<Audience> {
+        let mut concerned = Audience::nobody();
+        for node in those {
+            concerned = concerned.and(self.meta.audience(*node, self.now()).await?);
+        }
+        Ok(concerned)
+    }
+
     /// The root of a home, as far as the caller may see it.
     pub async fn fs_home(&self, caller: &Caller, request: HomeRequest) -> Outcome<Attr> {
         let seen = self.rights.seen_home(caller, &request.uid).await?;

@@ -43,7 +43,7 @@ impl Service {
         let detail = format!("version {}", seen.node.version);
         let audit = self.audit.row(caller, AuditAction::Delete, seen.node.id, &seen.path, detail);
         let remove = Remove { parent, name, version, now_ns: self.now().nanos() };
-        let concerned = self.meta.audience(seen.node.id, audit.time).await?;
+        let concerned = self.concerned(&[seen.node.id]).await?;
         let late =
             |error: &_| self.audit.note_late(caller, AuditAction::Delete, seen.node.id, &seen.path, error);
         let deletion = self.meta.remove(&allowed, remove, audit).await.inspect_err(late)?;

@@ -94,10 +94,9 @@ impl Service {
             replacing,
             now_ns: self.now().nanos(),
         };
-        let mut concerned = self.meta.audience(source.node.id, self.now()).await?;
-        if let Some(target) = target {
-            concerned = concerned.and(self.meta.audience(target.node.id, self.now()).await?);
-        }
+        let replaced = target.map(|target| target.node.id);
+        let those: Vec<_> = replaced.into_iter().chain([source.node.id]).collect();
+        let concerned = self.concerned(&those).await?;
         let late = |error: &_| {
             self.audit.note_late(caller, AuditAction::Rename, source.node.id, &source.path, error)
         };
@@ -132,8 +131,7 @@ impl Service {
         new.consumes = Some((owned, source.node.version));
         let sealer = self.contents.begin(&allowed).await?;
         let place = (AuditAction::CheckinByRename, target.path.as_str());
-        let concerned = self.meta.audience(source.node.id, self.now()).await?;
-        let concerned = concerned.and(self.meta.audience(target.node.id, self.now()).await?);
+        let concerned = self.concerned(&[source.node.id, target.node.id]).await?;
         let made = self.contents.make_version(caller, &allowed, new, sealer, place).await;
         // Where the storage failed, the source may be gone all the same.
         self.hub.moved(concerned);
