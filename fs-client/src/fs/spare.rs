@@ -49,19 +49,20 @@ impl Fs {
                 return Failure { why, ..failure };
             }
         };
-        if let Ok(Some(file)) = kept.claim()
-            && let Some(older) = self.spares.lock().insert(ino, Spare { file, changes })
-        {
-            removed(older);
+        if let Ok(Some(file)) = kept.claim() {
+            let older = self.spares.lock().insert(ino, Spare { file, changes });
+            older.into_iter().for_each(removed);
         }
         failure
     }
 
     /// Removes spares of what is on the server, or is nobody's any more.
     pub(super) fn drop_spares(&self) {
-        let mut spares = self.spares.lock();
         let needed = |ino: &INodeNo| self.document(*ino).is_some_and(|document| document.is_dirty());
-        spares.extract_if(|ino, _| !needed(ino)).for_each(|(_, spare)| removed(spare));
+        let unneeded: Vec<Spare> =
+            self.spares.lock().extract_if(|ino, _| !needed(ino)).map(|(_, spare)| spare).collect();
+        // The disk keeps no other check-in waiting for the lock.
+        unneeded.into_iter().for_each(removed);
     }
 
     /// The spare of a document, if everything that was written is in it: from now on it is kept for good.
