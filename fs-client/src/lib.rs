@@ -13,6 +13,7 @@ pub mod document;
 pub mod fs;
 pub mod fuse;
 pub mod identity;
+pub mod places;
 pub mod recovery;
 pub mod remote;
 pub mod run;

@@ -49,6 +49,7 @@ pub const CLIENT: &[Floor] = &[
     Floor { rooms: &["tree", "document"], together: false },
     Floor { rooms: &["remote", "recovery"], together: false },
     Floor { rooms: &["identity"], together: false },
+    Floor { rooms: &["places"], together: false },
 ];
 
 /// Crates that are rooms of the server, and the one module of `vault` that `store` may name too: the sealed bytes that

@@ -41,6 +41,7 @@ use tokio_util::sync::CancellationToken;
 use crate::document::pins::Closer;
 use crate::document::spool::Pool;
 use crate::document::{self, Document};
+use crate::places;
 use crate::recovery::Store;
 use crate::remote::{Remote, RemoteError};
 use crate::tree::mode::{Owner, time};
@@ -97,9 +98,8 @@ impl Default for MountOptions {
 
 /// On a disk rather than in memory, which the spool is to spare: the user's cache folder, or `/var/tmp`.
 fn spool_folder() -> PathBuf {
-    let absolute = |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
-    let cache = absolute("XDG_CACHE_HOME").or_else(|| Some(absolute("HOME")?.join(".cache")));
-    let own = cache.map(|cache| cache.join("3s")).filter(|own| std::fs::create_dir_all(own).is_ok());
+    let own =
+        places::cache().map(|cache| cache.join("3s")).filter(|own| std::fs::create_dir_all(own).is_ok());
     own.unwrap_or_else(|| "/var/tmp".into())
 }
 

@@ -12,14 +12,13 @@ use rustix::fs::{FlockOperation, flock};
 use super::file::{Reader, Unreadable, Writer, label};
 use super::{Header, Label};
 use crate::identity::UserKey;
+use crate::places;
 
 const SUFFIX: &str = "draft";
 
 /// Where this process's user's drafts are kept; none where it has no home.
 pub fn folder() -> Option<PathBuf> {
-    let absolute = |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
-    let state = absolute("XDG_STATE_HOME").or_else(|| Some(absolute("HOME")?.join(".local/state")))?;
-    Some(state.join("3s/recovery"))
+    Some(places::state()?.join("3s/recovery"))
 }
 
 /// Where one mount keeps its drafts.

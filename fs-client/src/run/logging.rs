@@ -10,6 +10,7 @@ use tracing_subscriber::EnvFilter;
 use sss_common::Advised;
 
 use crate::config::Log;
+use crate::places;
 use crate::remote::https::Target;
 
 /// A log that is larger than this when a mount begins is put aside as `FILE.old`.
@@ -47,9 +48,7 @@ pub fn file(wanted: Option<&Log>, target: &Target) -> Result<Option<(PathBuf, Fi
 }
 
 fn default_path(target: &Target) -> Option<PathBuf> {
-    let absolute = |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
-    let state = absolute("XDG_STATE_HOME").or_else(|| Some(absolute("HOME")?.join(".local/state")))?;
-    Some(state.join("3s").join(format!("{target}.log")))
+    Some(places::state()?.join("3s").join(format!("{target}.log")))
 }
 
 fn open(path: &Path) -> std::io::Result<File> {

@@ -19,6 +19,8 @@ use sha2::{Digest, Sha256};
 
 use sss_common::Advised;
 
+use crate::places;
+
 /// Largest record.
 const RECORD_MAX: u64 = 64 * 1024;
 
@@ -231,8 +233,7 @@ fn read(file: &File) -> Option<Record> {
 fn places(user: u32) -> Vec<PathBuf> {
     let own = user == rustix::process::geteuid().as_raw();
     // Only of the own user is more known than what the system says about every user.
-    let variable = |name: &str| own.then(|| std::env::var_os(name).map(PathBuf::from)).flatten();
-    let absolute = |name: &str| variable(name).filter(|path| path.is_absolute());
+    let absolute = |name: &str| own.then(|| places::named(name)).flatten();
     let runtime = match user {
         0 => PathBuf::from("/run"),
         _ => PathBuf::from(format!("/run/user/{user}")),
