@@ -128,7 +128,7 @@ pub struct CreateRequest {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub target: Option<String>,
     /// The document whose draft is kept in this new one: the grants on it are the copy's limits, so that nobody reads in the
-    /// copy what was not his to read. Where it is gone, hidden or in another home, the copy is for its owners alone.
+    /// copy what was not his to read. Where it is gone, hidden or in another folder, the copy is for its owners alone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub copy_of: Option<NodeId>,
 }

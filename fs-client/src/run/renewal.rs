@@ -1,7 +1,7 @@
 //! A running mount's identity: renewed certificates and newer revocation lists are taken up, and what ends is told in time.
 //!
 //! The files are looked at every few seconds. Changed ones are read and checked like those of a new mount, and more: the
-//! certificate must be of the same node, by an authority of `ca.crt`, with its key. What does not pass (a certificate whose key
+//! certificate must be of the same node, with its key, and, where no other certificate stands between the two, by an authority of `ca.crt`. What does not pass (a certificate whose key
 //! is still to come) is not used: the mount goes on with what it has, says so once, and looks again.
 //!
 //! After each login, and when the server says so, it is asked for its revocation lists. Newer ones count for new connections
