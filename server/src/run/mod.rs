@@ -77,12 +77,7 @@ async fn serve(options: Options) -> anyhow::Result<()> {
     let (service, until) = (opened.service.clone(), upkeep.clone());
     let timekeeper = Timekeeper::new(opened.meta.clone(), opened.clock.clone());
     let maintenance = tokio::spawn(async move {
-        tokio::join!(
-            service.upkeep.run(until.clone()),
-            service.logins.watch(until.clone()),
-            service.elsewhere.watch(until.clone()),
-            timekeeper.run(until)
-        );
+        tokio::join!(service.upkeep.run(until.clone()), service.watch(until.clone()), timekeeper.run(until));
     });
     if let Some((listener, from)) = redirect {
         doors.spawn(tls::serve_redirect(listener, address.port(), stop.clone()));

@@ -34,7 +34,7 @@ use audit::AuditLog;
 use base::Base;
 pub use content::StreamFailed;
 use content::{Contents, cache::ContentCache};
-pub use elsewhere::Elsewhere;
+use elsewhere::Elsewhere;
 pub use failure::{Failure, Outcome};
 use held::Held;
 pub use held::outcomes::CheckinId;
@@ -149,8 +149,7 @@ pub struct Service {
     pub sharing: Sharing,
     /// What happens beside the calls.
     pub upkeep: Upkeep,
-    /// What administrators' commands do meanwhile.
-    pub elsewhere: Elsewhere,
+    elsewhere: Elsewhere,
     meta: Arc<dyn MetaStore>,
     clock: Arc<dyn Clock>,
     audit: Arc<AuditLog>,

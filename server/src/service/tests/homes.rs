@@ -3,7 +3,7 @@
 use rsa::pkcs8::DecodePublicKey as _;
 
 use super::*;
-use crate::service::elsewhere::Looked;
+use crate::service::elsewhere::Homes;
 use sss_common::Flag;
 use sss_common::record::VersionRecord;
 use sss_common::wire::fs::Event;
@@ -62,7 +62,7 @@ async fn a_home_that_was_handed_over_is_the_others_with_its_history(world: World
     // Both versions are in the server's memory.
     assert_eq!(world.read(&alice(), node, Version(2)).await.unwrap(), new);
     world.transfer("alice", "bob").await;
-    world.service.elsewhere.look(&mut Looked::default()).await.unwrap();
+    world.service.elsewhere.look(&mut Homes::default()).await.unwrap();
 
     assert_eq!(world.get(&bob(), "@bob/alice/d/signed").await.unwrap(), new);
     assert_eq!(world.get(&bob(), "@bob/alice/small").await.unwrap(), b"in its row");
@@ -97,7 +97,7 @@ async fn what_streams_is_looked_at_again(world: World) {
     let path = "@alice/f".parse().unwrap();
     let mut body = world.service.get_document(&alice(), &path, RangeRequest::All).await.unwrap().body;
     assert!(!body.next().await.unwrap().unwrap().is_empty());
-    let mut looked = Looked::default();
+    let mut looked = Homes::default();
     world.service.elsewhere.look(&mut looked).await.unwrap();
     world.transfer("alice", "bob").await;
     world.service.elsewhere.look(&mut looked).await.unwrap();
@@ -111,7 +111,7 @@ async fn a_home_that_was_emptied_is_told_and_erased(world: World) {
     world.grant(&bob(), "@bob/inbox", "alice", Right::Both, 100).await;
     world.put(&alice(), "@bob/inbox/hers", b"a guest's").await.unwrap();
     let node = world.attr(&alice(), "@alice/f").await.unwrap().node;
-    let mut looked = Looked::default();
+    let mut looked = Homes::default();
     world.service.elsewhere.look(&mut looked).await.unwrap();
     let mut events = world.service.fs_events(&bob()).await.unwrap();
     assert!(matches!(events.next().await, Some(Event::Alive { .. })));
@@ -141,7 +141,7 @@ async fn a_home_that_was_emptied_is_told_and_erased(world: World) {
 async fn what_others_commit_is_no_news(world: World) {
     world.put(&alice(), "@alice/f", b"text").await.unwrap();
     let node = world.attr(&alice(), "@alice/f").await.unwrap().node;
-    let mut looked = Looked::default();
+    let mut looked = Homes::default();
     world.service.elsewhere.look(&mut looked).await.unwrap();
     world.get(&alice(), "@alice/f").await.unwrap();
     world.put(&alice(), "@alice/g", b"text").await.unwrap();

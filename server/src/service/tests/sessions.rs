@@ -216,7 +216,7 @@ async fn what_another_process_ends_is_over_here(world: World) {
     let cancel = tokio_util::sync::CancellationToken::new();
     let watch = tokio::spawn({
         let (service, cancel) = (world.service.clone(), cancel.clone());
-        async move { service.logins.watch(cancel).await }
+        async move { service.watch(cancel).await }
     });
 
     world.service.meta.set_disabled(&uid("alice"), true, by_administrator()).await.unwrap();
@@ -243,7 +243,7 @@ async fn a_session_that_runs_out_says_so_by_itself(world: World) {
     let mut events = world.service.fs_events(&caller).await.unwrap();
     assert!(matches!(events.next().await, Some(Event::Alive { .. })), "the greeting");
     world.clock.advance(world.settings.session_ttl);
-    let watch = world.service.logins.watch(Default::default());
+    let watch = world.service.watch(Default::default());
     let told = async { tokio::time::timeout(Duration::from_secs(3), events.next()).await.unwrap() };
     tokio::select! {
         () = watch => panic!("it goes on"),
