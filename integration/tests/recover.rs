@@ -10,7 +10,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use rustix::process::{Signal, kill_process};
-use sss_integration::{Cmd, Mount, Store, eventually, mount::is_mounted};
+use sss_integration::{Cmd, Done, Mount, Store, eventually, mount::is_mounted};
 
 const LONG: Duration = Duration::from_secs(60);
 
@@ -53,6 +53,19 @@ sys.stdin.read()";
     (alice, draft)
 }
 
+/// The same, and the server is away when the program closes it.
+fn with_refused_draft(store: &mut Store) -> Mount {
+    let (alice, draft) = with_draft(store);
+    store.kill_server();
+    draft.close();
+    alice
+}
+
+/// `3s unmount` fails, and says where what was written is.
+fn unmount_fails(store: &Store, alice: &Mount) -> Done {
+    store.tool("3s").arg("unmount").arg(alice.root()).within(LONG).fails().says("kept in ")
+}
+
 /// Ends a mount that cannot check in.
 #[track_caller]
 fn end(alice: Mount, how: impl FnOnce(&Mount)) {
@@ -69,7 +82,7 @@ fn kept(store: &Store) -> Vec<PathBuf> {
 /// One draft is kept, sealed, and every command that should names it; `3s recover --to` gives the bytes, and the next mount
 /// makes a conflict copy of them.
 #[track_caller]
-fn comes_back(store: &Store, recovered: &[u8], offered: &[u8]) {
+fn comes_back(store: &Store) {
     let files = kept(store);
     assert_eq!(files.len(), 1, "{files:?}");
     let file = files[0].display().to_string();
@@ -85,15 +98,22 @@ fn comes_back(store: &Store, recovered: &[u8], offered: &[u8]) {
     fs::write(to.join("f"), "mine").unwrap();
     store.tool("3s").args(["recover", "--to"]).arg(&to).ok().says("/d/f -> ");
     assert_eq!(fs::read(to.join("f")).unwrap(), b"mine", "nothing is written over");
-    assert_eq!(fs::read(to.join("f.1")).unwrap(), recovered);
+    assert_eq!(fs::read(to.join("f.1")).unwrap(), WITHOUT_BASE);
 
     let alice = store.mount("alice");
     eventually(LONG, "the draft is on the server", || kept(store).is_empty());
     let copies = alice.sh("cd d; ls f' (conflict alice '*").out();
     assert_eq!(copies.lines().count(), 1, "{copies}");
-    assert_eq!(alice.read(&format!("d/{}", copies.trim())), offered);
+    assert_eq!(alice.read(&format!("d/{}", copies.trim())), WHOLE);
     assert_eq!(alice.read("d/f"), b"old content");
     store.tool("3s").args(["recover"]).ok().says("nothing is kept");
+}
+
+/// When the server is there again.
+#[track_caller]
+fn comes_back_with(store: &mut Store) {
+    store.start_server();
+    comes_back(store);
 }
 
 const WITHOUT_BASE: &[u8] = b"NEW\0\0\0\0\0\0\0\0";
@@ -102,24 +122,19 @@ const WHOLE: &[u8] = b"NEW content";
 #[test]
 fn a_server_that_is_away_at_3s_unmount() {
     let mut store = Store::start();
-    let (alice, draft) = with_draft(&store);
-    store.kill_server();
-    draft.close();
+    let alice = with_refused_draft(&mut store);
     end(alice, |alice| {
-        let done = store.tool("3s").arg("unmount").arg(alice.root()).within(LONG).fails();
+        let done = unmount_fails(&store, alice);
         let file = kept(&store)[0].display().to_string();
         done.says("not everything could be checked in").says(&format!("kept in {file}")).says("3s recover");
     });
-    store.start_server();
-    comes_back(&store, WITHOUT_BASE, WHOLE);
+    comes_back_with(&mut store);
 }
 
 #[test]
 fn a_server_that_is_away_at_fusermount() {
     let mut store = Store::start();
-    let (alice, draft) = with_draft(&store);
-    store.kill_server();
-    draft.close();
+    let alice = with_refused_draft(&mut store);
     end(alice, |alice| {
         Cmd::new("fusermount3").arg("-u").arg(alice.root()).ok();
         eventually(LONG, "the log says where it is", || {
@@ -127,8 +142,7 @@ fn a_server_that_is_away_at_fusermount() {
             kept(&store).first().is_some_and(|file| log.contains(&format!("kept in {}", file.display())))
         });
     });
-    store.start_server();
-    comes_back(&store, WITHOUT_BASE, WHOLE);
+    comes_back_with(&mut store);
 }
 
 #[test]
@@ -138,8 +152,7 @@ fn a_server_that_is_away_at_sigterm_while_the_file_is_open() {
     store.kill_server();
     end(alice, |alice| kill_process(alice.processes()[0], Signal::TERM).unwrap());
     draft.close();
-    store.start_server();
-    comes_back(&store, WITHOUT_BASE, WHOLE);
+    comes_back_with(&mut store);
 }
 
 #[test]
@@ -157,16 +170,13 @@ fn a_server_that_is_away_at_umount_lazily_and_a_second_signal() {
     draft.close();
     store.signal_server(Signal::CONT);
     store.kill_server();
-    store.start_server();
-    comes_back(&store, WITHOUT_BASE, WHOLE);
+    comes_back_with(&mut store);
 }
 
 #[test]
 fn a_server_that_comes_back_while_the_mount_ends_gets_the_draft() {
     let mut store = Store::start();
-    let (alice, draft) = with_draft(&store);
-    store.kill_server();
-    draft.close();
+    let alice = with_refused_draft(&mut store);
     end(alice, |alice| {
         Cmd::new("fusermount3").arg("-u").arg(alice.root()).ok();
         store.start_server();
@@ -183,10 +193,8 @@ fn a_session_that_was_replaced() {
     eventually(LONG, "the first mount's session is over", || fs::read(alice.at("d/f")).is_err());
     draft.close();
     second.unmount();
-    end(alice, |alice| {
-        store.tool("3s").arg("unmount").arg(alice.root()).within(LONG).fails().says("kept in ");
-    });
-    comes_back(&store, WITHOUT_BASE, WHOLE);
+    end(alice, |alice| drop(unmount_fails(&store, alice)));
+    comes_back(&store);
 }
 
 #[test]
@@ -199,34 +207,27 @@ fn a_user_who_was_disabled() {
     user("disable");
     eventually(LONG, "the mount is out", || fs::read(alice.at("d/f")).is_err());
     draft.close();
-    end(alice, |alice| {
-        store.tool("3s").arg("unmount").arg(alice.root()).within(LONG).fails().says("kept in ");
-    });
+    end(alice, |alice| drop(unmount_fails(&store, alice)));
     user("enable");
-    comes_back(&store, WITHOUT_BASE, WHOLE);
+    comes_back(&store);
 }
 
 #[test]
 fn a_mount_that_was_killed_after_a_refused_close() {
     let mut store = Store::start();
-    let (alice, draft) = with_draft(&store);
-    store.kill_server();
-    draft.close();
+    let alice = with_refused_draft(&mut store);
     eventually(LONG, "a spare is on the disk", || !kept(&store).is_empty());
     end(alice, |alice| {
         kill_process(alice.processes()[0], Signal::KILL).unwrap();
         Cmd::new("fusermount3").arg("-uz").arg(alice.root()).ok();
     });
-    store.start_server();
-    comes_back(&store, WITHOUT_BASE, WHOLE);
+    comes_back_with(&mut store);
 }
 
 #[test]
 fn a_short_outage_leaves_nothing_behind() {
     let mut store = Store::start();
-    let (alice, draft) = with_draft(&store);
-    store.kill_server();
-    draft.close();
+    let alice = with_refused_draft(&mut store);
     eventually(LONG, "a spare is on the disk", || !kept(&store).is_empty());
     store.tool("3s").args(["recover", "--discard"]).ok().says("a mount still tries to check it in");
     store.start_server();

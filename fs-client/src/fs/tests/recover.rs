@@ -51,6 +51,27 @@ async fn folder_with(mount: &Mount, folder: &str, name: &str, text: &str) {
     mount.close(fh).await.unwrap();
 }
 
+/// alice has written `text` at an offset of her document `a`, which was saved as `saved`, and not closed it.
+async fn unsaved(
+    machine: &Machine,
+    site: &Site,
+    saved: &str,
+    access: Access,
+    at: u64,
+    text: &str,
+) -> (Mount, FileHandle) {
+    let alice = machine.mount(site, "alice");
+    alice.save("a", saved).await.unwrap();
+    let fh = alice.open("a", access).await.unwrap();
+    alice.put(fh, at, text);
+    (alice, fh)
+}
+
+/// The same, with all of it written anew.
+async fn rewritten(machine: &Machine, site: &Site) -> (Mount, FileHandle) {
+    unsaved(machine, site, "old", EMPTY, 0, "new").await
+}
+
 async fn offer(mount: &Mount) {
     mount.fs.start().await.unwrap();
     mount.fs.clone().offer_kept(CancellationToken::new()).await;
@@ -133,10 +154,7 @@ async fn what_cannot_be_kept_is_said() {
 #[tokio::test(start_paused = true)]
 async fn a_check_in_that_had_happened_after_all_makes_no_copy_of_ones_own() {
     let (site, machine) = (Site::new(), Machine::new());
-    let alice = machine.mount(&site, "alice");
-    alice.save("a", "old").await.unwrap();
-    let fh = alice.open("a", EMPTY).await.unwrap();
-    alice.put(fh, 0, "new");
+    let (alice, _) = rewritten(&machine, &site).await;
     alice.fault.plan(|call| {
         let away = RemoteError::Unreachable("away".into());
         Some(if call == "checkin" { Fault::After(away) } else { Fault::Before(away) })
@@ -151,10 +169,7 @@ async fn a_check_in_that_had_happened_after_all_makes_no_copy_of_ones_own() {
 #[tokio::test(start_paused = true)]
 async fn a_base_that_is_gone_does_not_keep_what_was_written() {
     let (site, machine) = (Site::new(), Machine::new());
-    let alice = machine.mount(&site, "alice");
-    alice.save("a", "0123456789").await.unwrap();
-    let fh = alice.open("a", BOTH).await.unwrap();
-    alice.put(fh, 4, "MINE");
+    let (alice, _) = unsaved(&machine, &site, "0123456789", BOTH, 4, "MINE").await;
     alice.fault.unplug();
     alice.fs.shutdown().await;
     let again = machine.mount(&site, "alice");
@@ -227,10 +242,7 @@ async fn a_refused_close_leaves_a_spare_until_the_draft_is_saved() {
 #[tokio::test(start_paused = true)]
 async fn the_spare_of_a_process_that_was_killed_is_offered() {
     let (site, machine) = (Site::new(), Machine::new());
-    let alice = machine.mount(&site, "alice");
-    alice.save("a", "old").await.unwrap();
-    let fh = alice.open("a", EMPTY).await.unwrap();
-    alice.put(fh, 0, "new");
+    let (alice, fh) = rewritten(&machine, &site).await;
     alice.fault.unplug();
     alice.close(fh).await.unwrap_err();
     drop(alice);
@@ -257,10 +269,8 @@ async fn a_close_says_what_is_neither_on_the_server_nor_on_the_disk() {
 #[tokio::test(start_paused = true)]
 async fn a_spare_changes_nothing_of_what_is_saved() {
     let (site, machine) = (Site::new(), Machine::new());
-    let alice = machine.mount(&site, "alice");
-    alice.save("a", "0123456789").await.unwrap();
-    let (ino, fh) = (alice.ino("a").await, alice.open("a", BOTH).await.unwrap());
-    alice.put(fh, 0, "AB");
+    let (alice, fh) = unsaved(&machine, &site, "0123456789", BOTH, 0, "AB").await;
+    let ino = alice.ino("a").await;
     alice.fault.plan(|call| {
         let away = RemoteError::Unreachable("away".into());
         Some(if call == "checkin" { Fault::After(away) } else { Fault::Before(away) })
@@ -294,10 +304,7 @@ async fn every_refusal_at_the_end_keeps_the_draft() {
         Code::Integrity,
     ] {
         let (site, machine) = (Site::new(), Machine::new());
-        let alice = machine.mount(&site, "alice");
-        alice.save("a", "old").await.unwrap();
-        let fh = alice.open("a", EMPTY).await.unwrap();
-        alice.put(fh, 0, "new");
+        let (alice, _) = rewritten(&machine, &site).await;
         alice.fault.plan(move |_| Some(Fault::Before(RemoteError::refused(code, "no"))));
         let failures = alice.fs.shutdown().await;
         assert!(failures[0].why.contains("/a: no; what was written is kept in"), "{code}: {failures:?}");
